@@ -1,0 +1,3 @@
+"""A database-backed task queue for Django: the package and its version."""
+
+__version__ = "2.0.0a1"
