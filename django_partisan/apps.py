@@ -1,0 +1,28 @@
+"""The Django app: its name, and what happens once Django is ready."""
+
+from django.apps import AppConfig
+
+
+class PartisanConfig(AppConfig):
+    """Register the system checks and every processor of the project when Django starts."""
+
+    name = "django_partisan"
+    verbose_name = "Partisan"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register checks, then import `partisan_tasks` of every app.
+
+        As Django's admin does, so that `.delay()` knows its processor in every process and an
+        import error shows at start instead of when a task runs.
+        """
+        from django_partisan import checks, registry
+
+        checks.register_all()
+        registry.autodiscover()
+
+
+class BackgroundTasksConfig(PartisanConfig):
+    """The name that INSTALLED_APPS of a project written for 1.6.1 may hold."""
+
+    default = False

@@ -1,0 +1,1 @@
+"""The words and the small values that processors are configured with."""

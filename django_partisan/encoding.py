@@ -1,0 +1,238 @@
+"""How Python values become stored text: arguments, results, error texts."""
+
+import json
+import math
+import uuid
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import Any
+
+from django.utils.datastructures import MultiValueDict
+from django.utils.functional import Promise
+
+from django_partisan.config.wording import shown
+
+MAX_DEPTH = 100
+MAX_REPR_BYTES = 8192
+
+# Sorted keys: the text is then the same for equal arguments, and no database keeps their order.
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+)
+# What json raises, and what a value's own methods may raise on the way, says nothing about where.
+_Fault = tuple[type[Exception], str]
+
+
+def encode_arguments(
+    args: tuple[Any, ...], kwargs: dict[str, Any], *, processor: str, max_bytes: int
+) -> str:
+    """Return the arguments as JSON text `{"args": [...], "kwargs": {...}}` with sorted keys.
+
+    Only what JSON knows passes: str, int, float, bool, None, list, tuple (comes back as a list)
+    and dict with str keys; subclasses of str, int, float, list and dict are stored as plain
+    values. Raises TypeError naming the argument for anything else; ValueError for NUL, lone
+    surrogates, NaN, Infinity, values that contain themselves, more than 100 levels of nesting
+    and more than `max_bytes` bytes.
+    """
+    text = _plain_json({"args": args, "kwargs": kwargs}, own_braces=2)
+    if text is None or not all(isinstance(key, str) for key in kwargs):
+        text = _checked_json(args, kwargs, processor)
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > max_bytes:
+        raise ValueError(
+            f"The arguments of {processor} take {size} bytes as JSON; at most {max_bytes} are "
+            "allowed. Store the data elsewhere and pass its key, or raise the setting "
+            "PARTISAN_MAX_ARGUMENTS_BYTES."
+        )
+    return text
+
+
+def decode_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
+    """Return positional and keyword arguments from text that `encode_arguments` made.
+
+    A missing part counts as empty, as in rows of 1.6.1. Raises ValueError for anything else.
+    """
+    try:
+        stored = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("The stored arguments are nested too deep") from error
+    if not isinstance(stored, dict):
+        raise ValueError("The stored arguments are not a JSON object")
+    args, kwargs = stored.get("args", []), stored.get("kwargs", {})
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        raise ValueError('The stored arguments need a list "args" and an object "kwargs"')
+    return args, kwargs
+
+
+def canonical_hash(processor: str, arguments: str) -> uuid.UUID:
+    """Return the 128-bit identity of a processor with these encoded arguments.
+
+    Two tasks are alike when `encode_arguments` gave the same text: the order of keys does not
+    matter, a tuple equals a list, and 1, 1.0 and True differ.
+    """
+    digest = blake2b(f"{processor}\0{arguments}".encode(), digest_size=16)
+    return uuid.UUID(bytes=digest.digest())
+
+
+def encode_result(value: Any, max_bytes: int) -> tuple[str | None, bool]:
+    """Return a result as JSON text, and whether it had to be replaced by its repr.
+
+    None is kept as None. What the rules of `encode_arguments` refuse, and what is larger than
+    `max_bytes`, becomes `{"repr": "..."}`, capped, and True. Never raises.
+    """
+    if value is None:
+        return None, False
+    text = _plain_json(value, own_braces=0)
+    if text is None and _is_sound(value):
+        text = _json_or_none(value)
+    if text is not None and len(text.encode()) <= max_bytes:
+        return text, False
+    # One character takes at most six bytes in JSON, so the capped repr fits whatever it holds.
+    room = min(MAX_REPR_BYTES, max(0, (max_bytes - len('{"repr":""}')) // 6))
+    return _ENCODER.encode({"repr": clean_text(_safe_repr(value), room)}), True
+
+
+def clean_text(text: str, max_bytes: int) -> str:
+    """Return text that every database can store, of at most `max_bytes` bytes in UTF-8.
+
+    NUL becomes U+FFFD, lone surrogates become escapes; of a longer text the head and the tail
+    stay, with a line between them that says how much was left out. Never raises.
+    """
+    data = text.replace("\0", "\ufffd").encode("utf-8", "backslashreplace")
+    if len(data) <= max_bytes:
+        return data.decode()
+    room = max_bytes - len(_left_out(len(data)).encode())
+    if room <= 0:
+        return data[: max(0, max_bytes)].decode("utf-8", "ignore")
+    head = data[: room - room // 2].decode("utf-8", "ignore")
+    tail = data[len(data) - room // 2 :].decode("utf-8", "ignore")
+    return head + _left_out(len(data) - len(head.encode()) - len(tail.encode())) + tail
+
+
+def _left_out(count: int) -> str:
+    return f"\n… {count} bytes left out …\n"
+
+
+def _json_or_none(value: Any) -> str | None:
+    try:
+        return _ENCODER.encode(value)
+    except Exception:
+        return None
+
+
+def _plain_json(value: Any, own_braces: int) -> str | None:
+    """Return JSON text when a look at the text alone proves the value sound, else None.
+
+    json turns keys like 1 and True into text silently, so a nested dict is never proven here;
+    `own_braces` is how many opening braces the caller's frame around the values has.
+    """
+    text = _json_or_none(value)
+    if text is None or "\\u0000" in text or text.count("{") > own_braces:
+        return None
+    if text.count("[") > MAX_DEPTH:
+        return None
+    return text if text.isascii() or _is_unicode(text) else None
+
+
+def _is_sound(value: Any) -> bool:
+    try:
+        return _first_fault(value) is None
+    except Exception:  # a container's own methods may do anything
+        return False
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _checked_json(args: tuple[Any, ...], kwargs: dict[str, Any], processor: str) -> str:
+    """Return JSON text, or raise with the name of the first argument that is at fault."""
+    for label, value in _labelled(args, kwargs):
+        fault = _first_fault(value)
+        if fault is not None:
+            raise fault[0](f"{label} of {processor}: {fault[1]}")
+    return _ENCODER.encode({"args": args, "kwargs": kwargs})
+
+
+def _labelled(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for number, value in enumerate(args, start=1):
+        yield f"argument {number}", value
+    for key, value in kwargs.items():
+        yield f"keyword argument {key!r}", {key: value}
+
+
+def _first_fault(value: Any, path: tuple[int, ...] = ()) -> _Fault | None:
+    """Return what is wrong with the first part of a value that JSON cannot keep, or None."""
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        return _text_fault(value)
+    if isinstance(value, (int, float)):
+        return _number_fault(value)
+    if isinstance(value, (list, tuple, dict)) and not isinstance(value, MultiValueDict):
+        return _container_fault(value, path)
+    return TypeError, _refusal(value)
+
+
+def _text_fault(text: str) -> _Fault | None:
+    if "\0" in text:
+        return ValueError, "the text holds a NUL character, which databases refuse; remove it"
+    if not text.isascii() and not _is_unicode(text):
+        return ValueError, "the text holds a lone surrogate, which is not Unicode; remove it"
+    return None
+
+
+def _number_fault(number: int | float) -> _Fault | None:
+    if isinstance(number, float):
+        if math.isfinite(number):
+            return None
+        return ValueError, f"{float(number)} is not JSON; pass None or a finite number"
+    # Python refuses to write numbers of more than 4300 digits; a cheap bound comes first.
+    if number.bit_length() < 8192 or _json_or_none(number) is not None:
+        return None
+    return ValueError, "the whole number has too many digits; pass it as text in parts"
+
+
+def _container_fault(
+    container: list[Any] | tuple[Any, ...] | dict[Any, Any], path: tuple[int, ...]
+) -> _Fault | None:
+    if id(container) in path:
+        return ValueError, "the value contains itself"
+    if len(path) >= MAX_DEPTH:
+        return ValueError, f"the value is nested deeper than {MAX_DEPTH} levels"
+    path = (*path, id(container))
+    if isinstance(container, Mapping):
+        return _items_fault(container, path)
+    return next(filter(None, (_first_fault(item, path) for item in container)), None)
+
+
+def _items_fault(items: Mapping[Any, Any], path: tuple[int, ...]) -> _Fault | None:
+    for key, value in items.items():
+        if not isinstance(key, str):
+            return TypeError, f"dict key {shown(key)} is not text; JSON has no other keys"
+        fault = _text_fault(key) or _first_fault(value, path)
+        if fault is not None:
+            return fault
+    return None
+
+
+def _refusal(value: Any) -> str:
+    kind = type(value).__name__
+    if isinstance(value, Promise):
+        return "a lazy translation is not JSON; pass str() of it"
+    if isinstance(value, MultiValueDict):
+        return f"{kind} objects are not JSON; pass dict(value.lists())"
+    if hasattr(type(value), "pk"):
+        return f"{kind} objects are not JSON; pass its primary key"
+    return f"{kind} objects are not JSON; pass text, numbers, lists or dicts"
+
+
+def _safe_repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"

@@ -1,0 +1,141 @@
+"""Every exception that django-partisan raises or that a processor raises to steer it."""
+
+from datetime import datetime, timedelta
+
+from django_partisan.config.const import MAX_PAUSE_SECONDS
+
+
+class PartisanException(Exception):
+    """Base of everything that can go wrong inside django-partisan."""
+
+
+class ProcessorClassException(PartisanException):
+    """A processor's name does not lead to exactly one class; `name` is that name."""
+
+    template = "Processor class {name} cannot be used."
+
+    def __init__(self, name: str, hint: str = "") -> None:
+        super().__init__(name, hint)
+        self.name = name
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = self.template.format(name=self.name)
+        return f"{message} {self.hint}" if self.hint else message
+
+
+class ProcessorClassNotFound(ProcessorClassException):
+    """No registered processor, or more than one, answers to this name."""
+
+    template = (
+        "Processor class {name} cannot be found. Is it registered? Decorate it with "
+        "@registry.register in partisan_tasks.py of an installed app; for a renamed class "
+        "add the old name to its ALIASES."
+    )
+
+
+class ProcessorClassAlreadyRegistered(ProcessorClassException):
+    """A second processor was registered under a name that is taken."""
+
+    template = (
+        "Processor class {name} already registered. Register each class once, and give "
+        "each name or alias to one class only."
+    )
+
+
+class Postpone(Exception):
+    """Base of the signals by which a processor asks to run later: not an error."""
+
+
+class PostponeTask(Postpone):
+    """Raise inside `run()` to have the same task run again later, free of charge.
+
+    Give seconds (a number or a timedelta, 0 or more) or `until` (an aware datetime), not both.
+    With neither, the task waits DEFAULT_POSTPONE_DELAY_SECONDS of its own queue; whoever handles
+    the exception looks that up. Raises ValueError or TypeError for anything else.
+    """
+
+    def __init__(
+        self,
+        postpone_for_seconds: float | timedelta | None = None,
+        *,
+        until: datetime | None = None,
+    ) -> None:
+        if postpone_for_seconds is not None and until is not None:
+            raise ValueError("PostponeTask takes seconds or until=, not both")
+        super().__init__(postpone_for_seconds)
+        self.postpone_for_seconds = _checked_seconds(postpone_for_seconds)
+        self.until = _checked_moment(until)
+
+    def __str__(self) -> str:
+        if self.until is not None:
+            return f"postponed until {self.until.isoformat()}"
+        if self.postpone_for_seconds is not None:
+            return f"postponed for {self.postpone_for_seconds:g} s"
+        return "postponed for the default delay of its queue"
+
+
+class MaxPostponesReached(PartisanException, Postpone):
+    """The task asked to be postponed more often than it may; it ends in error."""
+
+    def __init__(self, postpones: int) -> None:
+        super().__init__(postpones)
+        self.postpones = postpones
+
+    def __str__(self) -> str:
+        return (
+            f"Maximum postpones ({self.postpones}) reached. Failing. Raise max_postpones in "
+            "POSTPONE_CONFIG or DEFAULT_POSTPONES_COUNT of the queue to allow more."
+        )
+
+
+class LeaseLost(PartisanException):
+    """The task is no longer this owner's: another claim or a rescue has taken it since."""
+
+
+class ConfigurationError(PartisanException):
+    """A setting is wrong; `queue` and `key` say which (None where it is not about one)."""
+
+    def __init__(self, message: str, *, queue: str | None = None, key: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.queue = queue
+        self.key = key
+
+
+class UnknownQueue(ConfigurationError):
+    """A queue name that PARTISAN_CONFIG does not have."""
+
+
+class ManagerAlreadyRunning(PartisanException):
+    """Another manager serves this database file, and there can be only one."""
+
+
+class WorkerBootError(PartisanException):
+    """The process that starts workers could not load the project."""
+
+
+class NotMigrated(PartisanException):
+    """The tables are missing or old; `manage.py migrate` brings them."""
+
+
+def _checked_seconds(given: float | timedelta | None) -> float | None:
+    if given is None:
+        return None
+    if isinstance(given, timedelta):
+        given = given.total_seconds()
+    if isinstance(given, bool) or not isinstance(given, (int, float)):
+        raise TypeError(f"PostponeTask takes seconds or a timedelta, got {given!r}")
+    if not 0 <= given <= MAX_PAUSE_SECONDS:
+        raise ValueError(f"PostponeTask takes 0 seconds to ten years, got {given!r}")
+    return float(given)
+
+
+def _checked_moment(until: datetime | None) -> datetime | None:
+    if until is None:
+        return None
+    if not isinstance(until, datetime):
+        raise TypeError(f"PostponeTask(until=...) takes a datetime, got {until!r}")
+    if until.utcoffset() is None:
+        raise ValueError("PostponeTask(until=...) needs an aware datetime; see timezone.now()")
+    return until

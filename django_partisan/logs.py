@@ -1,0 +1,102 @@
+"""Log records that say which task they are about, as lines for people or as JSON."""
+
+import json
+import logging
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from typing import Any, TypedDict
+
+LOGGER_NAME = "django_partisan"
+_FIELDS = ("task_id", "processor", "queue", "attempt")
+_LEVELS = {0: logging.WARNING, 1: logging.INFO}
+
+
+class TaskExtra(TypedDict, total=False):
+    """The fields that a record about a task carries."""
+
+    task_id: int
+    processor: str
+    queue: str
+    attempt: int
+
+
+def task_extra(
+    *,
+    task_id: int | None = None,
+    processor: str | None = None,
+    queue: str | None = None,
+    attempt: int | None = None,
+) -> dict[str, Any]:
+    """Return the `extra=` of a log call about a task, with the fields that are known."""
+    given = {"task_id": task_id, "processor": processor, "queue": queue, "attempt": attempt}
+    return {field: value for field, value in given.items() if value is not None}
+
+
+class TaskAdapter(logging.LoggerAdapter[logging.Logger]):
+    """A logger that is about one task: each record gets its fields, the call's own come on top."""
+
+    def __init__(self, logger: logging.Logger, **fields: Any) -> None:
+        super().__init__(logger, task_extra(**fields))
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add the task's fields to the record."""
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+
+class JsonFormatter(logging.Formatter):
+    """Write a record as one line of JSON.
+
+    Fields: time (UTC, ISO 8601), level, logger, message; task_id, processor, queue and attempt
+    where the record has them; exception (the traceback) where there is one.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line; what is not JSON is written as its text."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields_of(record),
+        }
+        if record.exc_info and record.exc_info[0] is not None:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+class ConsoleFormatter(logging.Formatter):
+    """Write a record as a readable line, with the task it is about in brackets at its end."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line without a traceback."""
+        fields = " ".join(f"{name}={value}" for name, value in _fields_of(record).items())
+        line = super().formatMessage(record)
+        return f"{line} [{fields}]" if fields else line
+
+
+def configure_console(verbosity: int = 1, json: bool = False) -> logging.Handler | None:
+    """Log to stderr when the project itself does nothing with the records of django-partisan.
+
+    `verbosity` is Django's: 0 warnings, 1 what happens, 2 and more everything. Returns the new
+    handler, or None when the project has configured one, also on the root logger; then nothing
+    is changed. Calling it again changes nothing.
+    """
+    logger = logging.getLogger(LOGGER_NAME)
+    if logger.hasHandlers():
+        return None
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if json else ConsoleFormatter())
+    logger.addHandler(handler)
+    logger.setLevel(_LEVELS.get(verbosity, logging.DEBUG))
+    return handler
+
+
+def _fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    present = vars(record)
+    return {field: present[field] for field in _FIELDS if present.get(field) is not None}

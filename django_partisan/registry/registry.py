@@ -1,0 +1,104 @@
+"""The registry: which processor class a stored name stands for."""
+
+import difflib
+from collections import defaultdict
+from typing import Any, TypeVar
+
+from django_partisan.config.const import MAX_STORED_NAME_LENGTH
+from django_partisan.exceptions import ProcessorClassAlreadyRegistered, ProcessorClassNotFound
+
+ProcessorClass = type[Any]
+SomeClass = TypeVar("SomeClass", bound=type[Any])
+
+
+class Registry:
+    """Know every processor class by its stored name, its aliases and its bare name.
+
+    A name is looked up in that order. The bare name (`SendMail`, as 1.6.1 stored it) counts only
+    while one registered class has it; a name with a module in it never falls back to a bare one.
+    """
+
+    def __init__(self) -> None:
+        self._by_stored_name: dict[str, ProcessorClass] = {}
+        self._by_alias: dict[str, ProcessorClass] = {}
+        self._by_bare_name: defaultdict[str, list[ProcessorClass]] = defaultdict(list)
+
+    def register(self, processor_class: SomeClass) -> SomeClass:
+        """Register a class and return it, so that it also serves as a decorator."""
+        self.register_processor_class(processor_class)
+        return processor_class
+
+    def register_processor_class(self, processor_class: ProcessorClass) -> None:
+        """Make the class findable by its stored name, its bare name and its ALIASES.
+
+        Raises ProcessorClassAlreadyRegistered when the stored name or an alias is taken, also by
+        this very class; then nothing has changed. ALIASES of a parent class are not inherited.
+        """
+        name, aliases = self.stored_name(processor_class), _own_aliases(processor_class)
+        for taken in (name, *aliases):
+            if taken in self._by_stored_name or taken in self._by_alias:
+                raise ProcessorClassAlreadyRegistered(taken)
+        self._by_stored_name[name] = processor_class
+        self._by_alias.update(dict.fromkeys(aliases, processor_class))
+        self._by_bare_name[processor_class.__name__].append(processor_class)
+
+    def is_processor_registered(self, name: str) -> bool:
+        """Say whether `get_processor_class_by_name` would find exactly one class."""
+        return self._find(name) is not None
+
+    def get_processor_class_by_name(self, name: str) -> ProcessorClass:
+        """Return the class a stored name, an alias or a unique bare name stands for.
+
+        Raises ProcessorClassNotFound, naming the candidates when a bare name is ambiguous.
+        """
+        found = self._find(name)
+        if found is None:
+            raise ProcessorClassNotFound(name, self._hint_for(name))
+        return found
+
+    def stored_name(self, processor_class: ProcessorClass) -> str:
+        """Return `module.QualName`, the name that tasks of this class are stored under.
+
+        Raises ValueError when it is longer than the column.
+        """
+        name = f"{processor_class.__module__}.{processor_class.__qualname__}"
+        if len(name) > MAX_STORED_NAME_LENGTH:
+            raise ValueError(
+                f"The name of processor {name} is {len(name)} characters long; "
+                f"at most {MAX_STORED_NAME_LENGTH} can be stored. Shorten its module path."
+            )
+        return name
+
+    def names(self) -> list[str]:
+        """Return the stored names of all registered classes, sorted."""
+        return sorted(self._by_stored_name)
+
+    def _find(self, name: str) -> ProcessorClass | None:
+        found = self._by_stored_name.get(name) or self._by_alias.get(name)
+        if found is not None:
+            return found
+        same = self._by_bare_name.get(name, ())
+        return same[0] if len(same) == 1 else None
+
+    def _hint_for(self, name: str) -> str:
+        candidates = sorted(map(self.stored_name, self._by_bare_name.get(name, ())))
+        if candidates:
+            return f"The bare name is ambiguous: it could be {' or '.join(candidates)}."
+        close = difflib.get_close_matches(name, self._by_stored_name, n=1)
+        return f"Did you mean {close[0]}?" if close else ""
+
+
+def _own_aliases(processor_class: ProcessorClass) -> list[str]:
+    aliases = vars(processor_class).get("ALIASES", ())
+    if isinstance(aliases, str) or not all(isinstance(alias, str) for alias in aliases):
+        raise TypeError(f"{processor_class.__qualname__}.ALIASES must be a tuple of names")
+    own = f"{processor_class.__module__}.{processor_class.__qualname__}"
+    return [alias for alias in dict.fromkeys(aliases) if alias != own]
+
+
+registry = Registry()
+
+
+def register(processor_class: SomeClass) -> SomeClass:
+    """Register a processor class with the project's registry and return the class."""
+    return registry.register(processor_class)
