@@ -116,7 +116,7 @@ def _left_out(count: int) -> str:
 def _json_or_none(value: Any) -> str | None:
     try:
         return _ENCODER.encode(value)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a value's own methods may raise anything
         return None
 
 
@@ -137,7 +137,7 @@ def _plain_json(value: Any, own_braces: int) -> str | None:
 def _is_sound(value: Any) -> bool:
     try:
         return _first_fault(value) is None
-    except Exception:  # a container's own methods may do anything
+    except Exception:  # noqa: BLE001 - a container's own methods may raise anything
         return False
 
 
@@ -186,7 +186,7 @@ def _text_fault(text: str) -> _Fault | None:
     return None
 
 
-def _number_fault(number: int | float) -> _Fault | None:
+def _number_fault(number: float) -> _Fault | None:
     if isinstance(number, float):
         if math.isfinite(number):
             return None
@@ -234,5 +234,5 @@ def _refusal(value: Any) -> str:
 def _safe_repr(value: Any) -> str:
     try:
         return repr(value)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a repr may raise anything
         return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"

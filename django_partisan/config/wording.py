@@ -50,7 +50,7 @@ def shown(value: Any) -> str:
     """Return a short repr of a value with its type, whatever the value is."""
     try:
         text = repr(value)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a repr may raise anything
         text = "a value without a repr"
     if len(text) > 80:
         text = f"{text[:77]}..."
