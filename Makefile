@@ -1,0 +1,99 @@
+# One target per thing a developer does. Needs Python >= 3.11, make and git; makes everything else under .cache/.
+
+DB ?= sqlite
+DRIVER ?= psycopg2
+ARGS ?=
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+export PYTHON
+
+CACHE := .cache
+# The versions to use, best first. The oldest supported Python is tested first, because it breaks first.
+OLDEST := 3.11 3.12 3.13 3.14
+NEWEST := 3.13 3.14 3.12
+
+environment = tools/environment.sh $(@D)
+inputs := pyproject.toml tools/environment.sh tools/find_python.sh
+# What lint, types and layers look at: whatever of these exists.
+sources := $(wildcard django_partisan tests tools example benchmarks)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-oldest test-newest lint format types layers docs bench wheel clean
+
+help: ## list these targets
+	@echo "make TARGET, where TARGET is one of:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(CACHE)/venv-demo/.ready ## index the standard library as tasks; DB=sqlite (default) or DB=postgres
+	@exec $(<D)/bin/python example/demo.py --database $(DB) $(ARGS)
+
+test: ## run the whole suite on every database and both ends of the version range; ARGS="-k words"
+	@status=0; \
+	$(MAKE) test-oldest || status=1; \
+	$(MAKE) test-newest || status=1; \
+	exit $$status
+
+test-oldest: $(CACHE)/venv-test/.ready ## the suite on the oldest Python, Django 5.2 and psycopg 2
+	@exec $(<D)/bin/python -m tools.run_tests $(ARGS)
+
+test-newest: ## the suite on Python 3.13, Django 6.1 and psycopg 3, where such a Python exists
+	@if tools/find_python.sh $(NEWEST) >/dev/null 2>&1; then \
+		$(MAKE) -s $(CACHE)/venv-test-newest/.ready && \
+		exec $(CACHE)/venv-test-newest/bin/python -m tools.run_tests $(ARGS); \
+	else \
+		echo "SKIPPED: Django 6.1 needs Python 3.12 or newer, and there is none here."; \
+	fi
+
+lint: $(CACHE)/venv-lint/.ready ## check style and formatting
+	@$(<D)/bin/ruff check $(sources) docs/conf.py
+	@$(<D)/bin/ruff format --check $(sources) docs/conf.py
+
+format: $(CACHE)/venv-lint/.ready ## rewrite what ruff can rewrite
+	@$(<D)/bin/ruff check --fix-only $(sources) docs/conf.py
+	@$(<D)/bin/ruff format $(sources) docs/conf.py
+
+types: $(CACHE)/venv-lint/.ready ## check the types, strictly
+	@$(<D)/bin/python -m mypy $(sources)
+
+layers: $(CACHE)/venv-lint/.ready ## check that imports only point downwards
+	@$(<D)/bin/lint-imports
+
+docs: $(CACHE)/venv-docs/.ready ## build the documentation; warnings are errors
+	@$(<D)/bin/python -m sphinx -q -n -W --keep-going -d .cache/doctrees -b html docs docs/_build/html
+	@echo "docs: open docs/_build/html/index.html"
+
+bench: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure on an embedded PostgreSQL; DRIVER=psycopg2 or DRIVER=psycopg
+	@exec $(<D)/bin/python -m benchmarks.bench $(ARGS)
+
+wheel: $(CACHE)/venv-wheel/.ready ## build the wheel and the source archive into dist/
+	@$(<D)/bin/python -m build --outdir dist .
+
+clean: ## remove every environment, build, cache and demo database
+	@rm -rf .cache .demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis \
+		build dist docs/_build .coverage* htmlcov
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(CACHE)/venv-demo/.ready: $(inputs)
+	@$(environment) "$(OLDEST)" -e '.[demo]'
+
+$(CACHE)/venv-test/.ready: $(inputs)
+	@$(environment) "$(OLDEST)" -e '.[test]' 'Django>=5.2,<5.3'
+
+$(CACHE)/venv-test-newest/.ready: $(inputs)
+	@$(environment) "$(NEWEST)" -e '.[test,psycopg3]' 'Django>=6.1,<6.2'
+
+$(CACHE)/venv-lint/.ready: $(inputs)
+	@$(environment) "$(OLDEST)" -e '.[lint,test,psycopg3]' 'Django>=5.2,<5.3'
+
+$(CACHE)/venv-docs/.ready: $(inputs)
+	@$(environment) "$(OLDEST)" -e '.[docs]'
+
+$(CACHE)/venv-bench-psycopg2/.ready: $(inputs)
+	@$(environment) "$(OLDEST)" -e '.[bench]'
+
+$(CACHE)/venv-bench-psycopg/.ready: $(inputs)
+	@$(environment) "$(OLDEST)" -e '.[bench,psycopg3]'
+
+$(CACHE)/venv-wheel/.ready: $(inputs)
+	@$(environment) "$(OLDEST)" build
