@@ -59,6 +59,8 @@ def sqlite_messages(alias: str, database: Mapping[str, Any]) -> CheckMessages:
     """Return the warning about the OPTIONS of one SQLite database, if they lack something."""
     options = database.get("OPTIONS", {})
     missing = {key: value for key, value in SQLITE_OPTIONS.items() if not _serves(key, options)}
+    if "init_command" in missing and options.get("init_command"):
+        missing["init_command"] = f"{options['init_command']};{missing['init_command']}"
     if not missing or _is_in_memory(database.get("NAME")):
         return []
     return [

@@ -67,11 +67,12 @@ class ErrorsHandleConfig(BaseModel):
     @field_validator("retry_on_errors", "never_retry", mode="before")
     @classmethod
     def _must_be_exception_classes(cls, given: Any) -> Any:
+        # pydantic turns ValueError into its own error, and lets TypeError through as it is.
         if not isinstance(given, (tuple, list, set, frozenset)):
-            raise ValueError(f"must be a list of exception classes, got {given!r}")
+            raise ValueError(f"must be a list of exception classes, got {given!r}")  # noqa: TRY004
         for item in given:
             if not (isinstance(item, type) and issubclass(item, Exception)):
-                raise ValueError(f"must hold subclasses of Exception only, got {item!r}")
+                raise ValueError(f"must hold subclasses of Exception only, got {item!r}")  # noqa: TRY004
         return tuple(given)
 
     @field_validator("retry_on_errors")
