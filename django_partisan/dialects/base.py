@@ -1,0 +1,147 @@
+"""What a database must be able to do for the engine; its SQL is in the module of each dialect."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+
+from django_partisan.execution import ClaimedTask
+
+TASK = "django_partisan_task"
+
+
+class NewTask(NamedTuple):
+    """A task that is about to be inserted; exactly one of ``due_at`` and ``delay_seconds`` counts."""
+
+    processor_class: str
+    queue_name: str
+    priority: int
+    arguments: str
+    due_at: datetime | None
+    delay_seconds: float
+    unique_hash: str | None
+    is_unique_until_finish: bool
+
+
+class InsertedTask(NamedTuple):
+    """What the database decided about a task that was inserted."""
+
+    id: int
+    created_at: datetime
+    execute_after: datetime
+
+
+class Settlement(NamedTuple):
+    """The end of one attempt, as the numbers that its guarded UPDATE needs.
+
+    ``started_ago`` and ``ended_ago`` are seconds before now, on the manager's monotonic clock; the
+    database turns them into moments of its own clock. The last six are added to their columns.
+    """
+
+    id: int
+    lease: int
+    status: str
+    result: str | None
+    delay_seconds: float | None
+    due_at: float | None
+    started_ago: float | None
+    ended_ago: float
+    attempts: int
+    retries: int
+    postpones: int
+    rescues: int
+    crashes: int
+    leases: int
+
+
+class Dialect(abc.ABC):
+    """One kind of database. Every method runs one statement on the connection it is given."""
+
+    can_notify: ClassVar[bool] = False
+    has_one_manager: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def insert(
+        self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
+    ) -> InsertedTask | None:
+        """Insert a task; return None when its unique key is taken and nothing was changed.
+
+        ``on_duplicate`` is 'keep', 'replace' or 'earlier'; the last two change a waiting duplicate
+        and then return it.
+        """
+
+    @abc.abstractmethod
+    def claim(
+        self, connection: BaseDatabaseWrapper, queue_name: str, limit: int, manager_id: int
+    ) -> list[ClaimedTask]:
+        """Take up to ``limit`` due tasks of one queue for a manager, in the order they should run."""
+
+    @abc.abstractmethod
+    def settle(
+        self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
+    ) -> set[int]:
+        """Record ends of attempts whose lease still holds; return the ids that were recorded."""
+
+    @abc.abstractmethod
+    def delete_settled(
+        self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
+    ) -> set[int]:
+        """Delete tasks whose lease still holds; return the ids that were deleted."""
+
+    @abc.abstractmethod
+    def settle_and_claim(
+        self,
+        connection: BaseDatabaseWrapper,
+        settlements: Sequence[Settlement],
+        queue_name: str,
+        limit: int,
+        manager_id: int,
+    ) -> tuple[set[int], list[ClaimedTask]]:
+        """Record finished tasks and claim the next ones, in one statement where that is possible."""
+
+    @abc.abstractmethod
+    def next_due_in(self, connection: BaseDatabaseWrapper, queue_name: str) -> float | None:
+        """Return the seconds until the next future task of a queue is due, None without one."""
+
+    @abc.abstractmethod
+    def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:
+        """Let waiting tasks keep duplicates out again, where no other task does already."""
+
+    @abc.abstractmethod
+    def prepare_manager_connection(self, connection: BaseDatabaseWrapper) -> None:
+        """Set up a manager's fresh connection: time limits, journal, transactions."""
+
+    def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
+        """Wake the managers of a queue."""
+
+    def listen(self, connection: BaseDatabaseWrapper) -> None:
+        """Subscribe the connection to wake-ups."""
+
+    def received_notifications(self, connection: BaseDatabaseWrapper) -> list[str]:
+        """Return the queue names that were notified since the last call, without waiting."""
+        return []
+
+    def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:
+        """Return the descriptor that becomes readable with a notification, None without one."""
+        return None
+
+    def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
+        """Return a number that changes when another connection has written, None without one."""
+        return None
+
+
+def in_order(rows: Iterator[tuple[Any, ...]] | Sequence[tuple[Any, ...]]) -> list[ClaimedTask]:
+    """Return claimed rows in the order they should run: RETURNING promises none."""
+    tasks = [ClaimedTask._make(row) for row in rows]
+    tasks.sort(key=lambda task: (task.priority, task.due, task.id))
+    return tasks
+
+
+def fetch_ids(cursor: CursorWrapper) -> set[int]:
+    """Return the first column of all rows as a set."""
+    return {row[0] for row in cursor.fetchall()}

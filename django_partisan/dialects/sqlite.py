@@ -1,0 +1,199 @@
+"""SQLite: one manager per file, one short statement at a time, `PRAGMA data_version` as wake-up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.dateparse import parse_datetime
+
+from django_partisan.dialects.base import (
+    TASK,
+    Dialect,
+    InsertedTask,
+    NewTask,
+    Settlement,
+    fetch_ids,
+    in_order,
+)
+from django_partisan.execution import ClaimedTask
+
+# The text form in which Django keeps moments in SQLite; the doubled signs are for its cursor.
+_FORMAT = "'%%Y-%%m-%%d %%H:%%M:%%f'"
+_NOW = f"strftime({_FORMAT}, 'now')"
+
+
+def _seconds_from_now(expression: str) -> str:
+    return f"strftime({_FORMAT}, 'now', printf('%%+.3f seconds', {expression}))"
+
+
+# UPDATE takes no alias here, and WITH holds no UPDATE: hence two statements where others need one.
+_CLAIM = f"""UPDATE {TASK} SET status = 'in_process', lease = lease + 1, manager_id = %s,
+       claimed_at = {_NOW}, updated_at = {_NOW}, attempts = attempts + 1, started_at = NULL,
+       unique_key = CASE WHEN is_unique_until_finish THEN unique_key END
+ WHERE id IN (SELECT id FROM {TASK}
+     WHERE status = 'new' AND queue_name = %s AND execute_after <= {_NOW}
+     ORDER BY priority, execute_after, id LIMIT %s)
+RETURNING id, lease, processor_class, arguments, queue_name, priority,
+          julianday(execute_after), attempts, retries, postpones, rescues, crashes"""
+
+_FIELDS = Settlement._fields
+_OUTCOMES = ", ".join(
+    f"json_extract(value, '$[{index}]') AS x_{name}" for index, name in enumerate(_FIELDS)
+)
+_STILL_OURS = f"{TASK}.id = x.x_id AND {TASK}.lease = x.x_lease AND {TASK}.status = 'in_process'"
+
+_SETTLE = f"""UPDATE {TASK} SET status = x.x_status, result = x.x_result, manager_id = NULL,
+       updated_at = {_NOW},
+       execute_after = CASE
+            WHEN x.x_due_at IS NOT NULL THEN strftime({_FORMAT}, x.x_due_at, 'unixepoch')
+            WHEN x.x_delay_seconds IS NOT NULL THEN {_seconds_from_now("x.x_delay_seconds")}
+            ELSE execute_after END,
+       claimed_at = CASE WHEN x.x_status = 'new' THEN NULL ELSE claimed_at END,
+       started_at = CASE WHEN x.x_status = 'new' OR x.x_started_ago IS NULL THEN NULL
+            ELSE {_seconds_from_now("-x.x_started_ago")} END,
+       finished_at = CASE WHEN x.x_status = 'new' THEN NULL
+            ELSE {_seconds_from_now("-x.x_ended_ago")} END,
+       unique_key = CASE WHEN x.x_status = 'new' THEN unique_key END,
+       attempts = attempts + x.x_attempts, retries = retries + x.x_retries,
+       postpones = postpones + x.x_postpones, rescues = rescues + x.x_rescues,
+       crashes = crashes + x.x_crashes, lease = lease + x.x_leases
+  FROM (SELECT {_OUTCOMES} FROM json_each(%s)) AS x
+ WHERE {_STILL_OURS} RETURNING id"""
+
+_DELETE = f"""DELETE FROM {TASK} WHERE status = 'in_process' AND id IN (
+    SELECT t.id FROM {TASK} t JOIN (SELECT {_OUTCOMES} FROM json_each(%s)) x
+        ON t.id = x.x_id AND t.lease = x.x_lease)
+RETURNING id"""
+
+_ON_DUPLICATE = {
+    "keep": "DO NOTHING",
+    "replace": """DO UPDATE SET execute_after = excluded.execute_after,
+        priority = excluded.priority, updated_at = excluded.updated_at WHERE status = 'new'""",
+    "earlier": """DO UPDATE SET execute_after = excluded.execute_after,
+        updated_at = excluded.updated_at
+        WHERE status = 'new' AND execute_after > excluded.execute_after""",
+}
+
+_INSERT = f"""INSERT INTO {TASK} (status, queue_name, created_at, updated_at, processor_class,
+    priority, execute_after, arguments, extra, unique_hash, unique_key, is_unique_until_finish)
+VALUES ('new', %s, {_NOW}, {_NOW}, %s, %s, COALESCE(%s, {_seconds_from_now("%s")}),
+    %s, '{{}}', %s, %s, %s)
+ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL """
+
+_INSERTS = {
+    name: f"{_INSERT} {clause} RETURNING id, created_at, execute_after"
+    for name, clause in _ON_DUPLICATE.items()
+}
+
+# The same walk over the distinct priorities of the ready index as on PostgreSQL.
+_NEXT_DUE = f"""WITH RECURSIVE lane(priority) AS (
+    SELECT min(priority) FROM {TASK} WHERE status = 'new' AND queue_name = %s
+    UNION ALL
+    SELECT (SELECT min(t.priority) FROM {TASK} t WHERE t.status = 'new' AND t.queue_name = %s
+        AND t.priority > lane.priority) FROM lane WHERE lane.priority IS NOT NULL
+)
+SELECT (julianday(min((SELECT min(t.execute_after) FROM {TASK} t WHERE t.status = 'new'
+        AND t.queue_name = %s AND t.priority = lane.priority AND t.execute_after > {_NOW})))
+    - julianday('now')) * 86400.0 FROM lane WHERE lane.priority IS NOT NULL"""
+
+_REGAIN = f"""UPDATE {TASK} SET unique_key = unique_hash
+ WHERE id IN (SELECT min(id) FROM {TASK}
+         WHERE id IN (SELECT value FROM json_each(%s)) AND status = 'new'
+           AND unique_key IS NULL AND unique_hash IS NOT NULL GROUP BY unique_hash)
+   AND NOT EXISTS (SELECT 1 FROM {TASK} d WHERE d.unique_key = {TASK}.unique_hash)"""
+
+
+class SQLite(Dialect):
+    """SQLite 3.35 or newer, in WAL mode."""
+
+    has_one_manager: ClassVar[bool] = True
+
+    def insert(
+        self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
+    ) -> InsertedTask | None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _INSERTS[on_duplicate],
+                [
+                    task.queue_name,
+                    task.processor_class,
+                    task.priority,
+                    None if task.due_at is None else _text_of(task.due_at),
+                    task.delay_seconds,
+                    task.arguments,
+                    task.unique_hash,
+                    task.unique_hash,
+                    task.is_unique_until_finish,
+                ],
+            )
+            row = cursor.fetchone()
+        return InsertedTask(row[0], _moment(row[1]), _moment(row[2])) if row else None
+
+    def claim(
+        self, connection: BaseDatabaseWrapper, queue_name: str, limit: int, manager_id: int
+    ) -> list[ClaimedTask]:
+        with connection.cursor() as cursor:
+            cursor.execute(_CLAIM, [manager_id, queue_name, limit])
+            return in_order(cursor.fetchall())
+
+    def settle(
+        self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
+    ) -> set[int]:
+        with connection.cursor() as cursor:
+            cursor.execute(_SETTLE, [json.dumps(settlements)])
+            return fetch_ids(cursor)
+
+    def delete_settled(
+        self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
+    ) -> set[int]:
+        with connection.cursor() as cursor:
+            cursor.execute(_DELETE, [json.dumps(settlements)])
+            return fetch_ids(cursor)
+
+    def settle_and_claim(
+        self,
+        connection: BaseDatabaseWrapper,
+        settlements: Sequence[Settlement],
+        queue_name: str,
+        limit: int,
+        manager_id: int,
+    ) -> tuple[set[int], list[ClaimedTask]]:
+        recorded = self.settle(connection, settlements)
+        return recorded, self.claim(connection, queue_name, limit, manager_id)
+
+    def next_due_in(self, connection: BaseDatabaseWrapper, queue_name: str) -> float | None:
+        with connection.cursor() as cursor:
+            cursor.execute(_NEXT_DUE, [queue_name, queue_name, queue_name])
+            row = cursor.fetchone()
+        return None if row is None or row[0] is None else max(0.0, float(row[0]))
+
+    def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(_REGAIN, [json.dumps(list(ids))])
+
+    def prepare_manager_connection(self, connection: BaseDatabaseWrapper) -> None:
+        connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout = 20000")
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = NORMAL")
+
+    def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA data_version")
+            return int(cursor.fetchone()[0])
+
+
+def _text_of(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _moment(value: datetime | str) -> datetime:
+    """Return a moment as aware: Django's converters already parse what has a declared type."""
+    moment = parse_datetime(value) if isinstance(value, str) else value
+    assert moment is not None
+    return moment.replace(tzinfo=UTC)

@@ -1,0 +1,61 @@
+"""What tells one process from every other: its host, boot, pid namespace, pid and start time."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Identity(NamedTuple):
+    """A process for as long as anyone may ask whether it still lives."""
+
+    node_name: str
+    boot_id: str
+    pid: int
+    process_started: str
+
+
+def own_identity(node_name: str | None = None) -> Identity:
+    """Return this process's identity; the node is named by the host unless a name is given."""
+    pid = os.getpid()
+    return Identity(node_name or socket.gethostname()[:255], boot_id(), pid, start_time_of(pid))
+
+
+def boot_id() -> str:
+    """Return what a pid means something within: the host's boot and the pid namespace."""
+    boot = _read(Path("/proc/sys/kernel/random/boot_id")).strip() or socket.gethostname()
+    try:
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return boot
+
+
+def start_time_of(pid: int) -> str:
+    """Return when a process started, in its system's own unit; '' when that cannot be known.
+
+    Field 22 of /proc/PID/stat (proc(5)): two processes that got the same pid differ in it.
+    """
+    stat = _read(Path(f"/proc/{pid}/stat"))
+    return stat.rpartition(")")[2].split()[19] if stat else ""
+
+
+def is_gone(other: Identity) -> bool:
+    """Say whether a process has certainly ended; False as well when that cannot be known."""
+    if other.boot_id != boot_id():
+        return False
+    try:
+        os.kill(other.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return bool(other.process_started) and start_time_of(other.pid) != other.process_started
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

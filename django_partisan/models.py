@@ -1,0 +1,245 @@
+"""The tables: what a task, one of its attempts and a running manager look like as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models.functions import Now
+
+from django_partisan.config.const import DEFAULT_QUEUE_NAME
+from django_partisan.settings import QueueSettings, get_queue_settings
+
+if TYPE_CHECKING:
+    from django_partisan.processor import BaseTaskProcessor
+
+
+class TasksManager(models.Manager["Task"]):
+    """The public way to tasks as rows; the engine itself uses :mod:`django_partisan.lifecycle`."""
+
+    def select_for_process(
+        self, count: int | None = None, queue_name: str = DEFAULT_QUEUE_NAME
+    ) -> list[Task]:
+        """Claim up to ``count`` due tasks of ``queue_name`` (all due ones when None) and return them.
+
+        The caller becomes their owner: it is registered as a manager process, and should call
+        :meth:`Task.complete` or :meth:`Task.fail` on each. Two callers never get the same task.
+        """
+        from django_partisan import by_hand
+
+        return by_hand.claim(count, queue_name)
+
+    def reset_tasks_to_initial_status(self) -> int:
+        """Give orphans back to their queue and return how many; a live manager's tasks stay."""
+        from django_partisan import by_hand
+
+        return by_hand.rescue_orphans()
+
+
+class Task(models.Model):
+    """One row: "do this once". Its status only ever moves through :mod:`django_partisan.lifecycle`."""
+
+    class Status(models.TextChoices):
+        """Every status a task can have; FINISHED, ERROR and CANCELLED are terminal."""
+
+        NEW = "new", "New"
+        IN_PROCESS = "in_process", "In process"
+        ERROR = "error", "Error"
+        FINISHED = "finished", "Finished"
+        CANCELLED = "cancelled", "Cancelled"
+
+    STATUS_NEW: ClassVar[Status] = Status.NEW
+    STATUS_IN_PROCESS: ClassVar[Status] = Status.IN_PROCESS
+    STATUS_ERROR: ClassVar[Status] = Status.ERROR
+    STATUS_FINISHED: ClassVar[Status] = Status.FINISHED
+    STATUS_CANCELLED: ClassVar[Status] = Status.CANCELLED
+    STATUS_CHOICES: ClassVar[Any] = Status.choices
+    TERMINAL_STATUSES: ClassVar[Sequence[str]] = ("finished", "error", "cancelled")
+
+    id = models.BigAutoField(primary_key=True)
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.NEW)
+    queue_name = models.CharField(max_length=50, default=DEFAULT_QUEUE_NAME)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    processor_class = models.CharField(max_length=255)
+    priority = models.IntegerField(default=10, help_text="Lower runs first.")
+    execute_after = models.DateTimeField(db_default=Now())
+    arguments = models.JSONField(default=dict)
+    extra = models.JSONField(default=dict, blank=True)
+
+    lease = models.BigIntegerField(
+        db_default=0, help_text="Proves whose claim it is; grows with every claim and rescue."
+    )
+    manager_id = models.BigIntegerField(
+        null=True, blank=True, help_text="The manager process that holds the task now."
+    )
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.IntegerField(db_default=0)
+    retries = models.IntegerField(db_default=0)
+    postpones = models.IntegerField(db_default=0)
+    rescues = models.IntegerField(db_default=0)
+    crashes = models.IntegerField(
+        db_default=0, help_text="Rescues after which it was certain that the task had started."
+    )
+    result = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
+    unique_hash = models.UUIDField(
+        null=True, blank=True, help_text="Hash of processor and arguments, when unique."
+    )
+    unique_key = models.UUIDField(
+        null=True, blank=True, help_text="The hash while it keeps duplicates out; else empty."
+    )
+    is_unique_until_finish = models.BooleanField(db_default=False)
+
+    objects = TasksManager()
+
+    class Meta:
+        indexes = (
+            models.Index(
+                fields=["queue_name", "priority", "execute_after", "id"],
+                condition=models.Q(status="new"),
+                name="partisan_task_ready",
+            ),
+            models.Index(
+                fields=["id"], condition=models.Q(status="in_process"), name="partisan_task_claimed"
+            ),
+            models.Index(
+                fields=["finished_at"],
+                condition=models.Q(status__in=["finished", "error", "cancelled"]),
+                name="partisan_task_finished",
+            ),
+        )
+        constraints = (
+            models.UniqueConstraint(
+                fields=["unique_key"],
+                condition=models.Q(unique_key__isnull=False),
+                name="partisan_task_unique_key",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    status__in=["new", "in_process", "error", "finished", "cancelled"]
+                ),
+                name="partisan_task_status_known",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.processor_class} #{self.pk} ({self.status})"
+
+    @property
+    def settings(self) -> QueueSettings:
+        """The settings of the task's queue; raises UnknownQueue when the queue is not configured."""
+        return get_queue_settings(self.queue_name)
+
+    @property
+    def tries_count(self) -> int:
+        """How many retries the task has used."""
+        return self.retries
+
+    @property
+    def postpones_count(self) -> int:
+        """How many times the task was postponed."""
+        return self.postpones
+
+    def get_initialized_processor(self) -> BaseTaskProcessor:
+        """Return the task's processor, bound to it; raise ProcessorClassNotFound when it is gone."""
+        from django_partisan.processor import BaseTaskProcessor
+
+        return BaseTaskProcessor.get_processor_class(
+            self.processor_class
+        ).get_initialized_processor(self)
+
+    def run(self) -> Any:
+        """Run the task's processor once and return what it returned.
+
+        A retry or a postpone that the processor's rules grant is recorded under this instance's
+        lease and returns None; any other error is raised. Raises LeaseLost when somebody else has
+        taken the task in the meantime. Does not mark the task finished: call :meth:`complete`.
+        """
+        from django_partisan import by_hand
+
+        return by_hand.run(self)
+
+    def complete(self) -> None:
+        """Record that the task finished (or delete it, by DELETE_TASKS_ON_COMPLETE).
+
+        A task that :meth:`run` gave back to its queue (retried, postponed) is left as it is.
+        Raises LeaseLost when the task is no longer this instance's.
+        """
+        from django_partisan import by_hand
+
+        by_hand.complete(self)
+
+    def fail(self, err: BaseException) -> None:
+        """Record ``err`` as the task's end; raises LeaseLost when the task is not ours any more."""
+        from django_partisan import by_hand
+
+        by_hand.fail(self, err)
+
+
+class Attempt(models.Model):
+    """One try at a task that is worth telling: a failure, a retry or a rescue. Append-only."""
+
+    class Outcome(models.TextChoices):
+        """How the attempt ended."""
+
+        RETRIED = "retried", "Retried"
+        FAILED = "failed", "Failed"
+        RESCUED = "rescued", "Rescued"
+
+    id = models.BigAutoField(primary_key=True)
+    # No database constraint: finished tasks are deleted in raw batches.
+    task = models.ForeignKey(
+        Task, on_delete=models.CASCADE, db_constraint=False, related_name="attempt_set"
+    )
+    number = models.IntegerField(help_text="1 for the task's first try.")
+    lease = models.BigIntegerField()
+    outcome = models.CharField(max_length=20, choices=Outcome.choices)
+    error_type = models.CharField(max_length=255, blank=True)
+    message = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    duration_seconds = models.FloatField(null=True, blank=True)
+    worker_pid = models.IntegerField(null=True, blank=True)
+    node_name = models.CharField(max_length=255, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of task {self.task_id}: {self.outcome}"
+
+
+class ManagerProcess(models.Model):
+    """One running manager: who owns claimed tasks, and since when it was last heard of."""
+
+    class State(models.TextChoices):
+        """What the manager is doing."""
+
+        RUNNING = "running", "Running"
+        STOPPING = "stopping", "Stopping"
+
+    id = models.BigAutoField(primary_key=True)
+    node_name = models.CharField(max_length=255)
+    pid = models.IntegerField()
+    boot_id = models.CharField(
+        max_length=255, help_text="The boot and pid namespace in which the pid means something."
+    )
+    process_started = models.CharField(
+        max_length=64, help_text="The process's start time by its system, so a reused pid is seen."
+    )
+    version = models.CharField(max_length=32)
+    queues = models.JSONField(default=list)
+    state = models.CharField(max_length=20, choices=State.choices, default=State.RUNNING)
+    started_at = models.DateTimeField(db_default=Now())
+    last_seen = models.DateTimeField(db_default=Now())
+    snapshot = models.JSONField(default=dict, help_text="What each worker runs right now.")
+
+    class Meta:
+        verbose_name_plural = "manager processes"
+
+    def __str__(self) -> str:
+        return f"{self.node_name}/{self.pid}"

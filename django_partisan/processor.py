@@ -1,0 +1,197 @@
+"""The class that users subclass: what a task does, and by which rules it is run."""
+
+from __future__ import annotations
+
+import abc
+import math
+import warnings
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from django_partisan import lifecycle
+from django_partisan.config.const import DEFAULT_QUEUE_NAME
+from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
+from django_partisan.dialects.base import NewTask
+from django_partisan.encoding import canonical_hash, encode_arguments
+from django_partisan.exceptions import ProcessorClassNotFound
+from django_partisan.instances import instance_of
+from django_partisan.registry.registry import registry
+from django_partisan.settings import get_process_settings, get_queue_settings
+
+if TYPE_CHECKING:
+    from django_partisan.execution import ClaimedTask
+    from django_partisan.models import Task
+
+_CHOICES = {"UNIQUE_UNTIL": ("start", "finish"), "ON_DUPLICATE": ("keep", "replace", "earlier")}
+_MIN_PRIORITY, _MAX_PRIORITY = -(2**31), 2**31 - 1
+
+
+class BaseTaskProcessor(abc.ABC):
+    """Subclass this, write :meth:`run`, register the class, and call ``YourClass(...).delay()``.
+
+    Positional and keyword arguments are kept as ``self.args`` and ``self.kwargs``; they travel as
+    JSON, so a tuple arrives as a list. Inside a running task ``self.task_obj`` is its row.
+    """
+
+    PRIORITY: ClassVar[int] = 10
+    """Lower runs first; 0 and negative numbers are priorities like any other."""
+    QUEUE_NAME: ClassVar[str] = DEFAULT_QUEUE_NAME
+    """The queue its tasks wait in; a key of PARTISAN_CONFIG."""
+    UNIQUE_FOR_PARAMS: ClassVar[bool] = True
+    """Whether a task with the same arguments is enqueued only once while it waits."""
+    UNIQUE_UNTIL: ClassVar[Literal["start", "finish"]] = "start"
+    """How long a task keeps duplicates out: until it is claimed, or until it has ended."""
+    ON_DUPLICATE: ClassVar[Literal["keep", "replace", "earlier"]] = "keep"
+    """What a duplicate does to the waiting task: nothing, replace its time and priority, or
+    make it due earlier."""
+    RETRY_ON_ERROR_CONFIG: ClassVar[ErrorsHandleConfig | None] = None
+    POSTPONE_CONFIG: ClassVar[PostponeConfig | None] = None
+    ALIASES: ClassVar[tuple[str, ...]] = ()
+    """Former names of the class, under which stored tasks still find it."""
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}  # noqa: RUF012 (replaced, never changed)
+    _claimed: ClaimedTask | None = None
+    _task_obj: Task | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _accept_old_queue_attribute(cls)
+        _check_rules(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args = args
+        self.kwargs = kwargs
+
+    @abc.abstractmethod
+    def run(self) -> Any:
+        """Do the work; the return value is kept on the task as JSON."""
+
+    @property
+    def task_obj(self) -> Task | None:
+        """The task that runs now, None outside a task. Columns not yet known are read lazily."""
+        if self._task_obj is None and self._claimed is not None:
+            self._task_obj = instance_of(self._claimed)
+        return self._task_obj
+
+    @property
+    def processor_name(self) -> str:
+        """The name that tasks of this class are stored under: ``module.QualName``."""
+        return registry.stored_name(type(self))
+
+    def delay(
+        self,
+        *,
+        priority: int | None = None,
+        execute_after: datetime | timedelta | float | None = None,
+    ) -> Task:
+        """Store the task in the caller's transaction and return it.
+
+        ``execute_after`` is an aware datetime, or a timedelta or seconds from now by the database's
+        clock. A unique task that already waits is returned instead, by ``ON_DUPLICATE``.
+
+        Raises TypeError for a processor bound to a task and for arguments that are not JSON (naming
+        the argument), ValueError for values no database can store, ProcessorClassNotFound for a
+        class that is not registered, UnknownQueue for a queue that is not configured. Then nothing
+        is stored.
+        """
+        if self._claimed is not None or self._task_obj is not None:
+            raise TypeError(
+                f"{type(self).__name__} is bound to a task, so it cannot be enqueued; "
+                "make a new one to enqueue, or raise PostponeTask to run this one again"
+            )
+        return lifecycle.enqueue(self._new_task(priority, execute_after), self.ON_DUPLICATE)
+
+    def bind(self, task: ClaimedTask) -> None:
+        """Tie the processor to the claimed task that it runs."""
+        self._claimed = task
+
+    def set_task_object(self, task_obj: Task) -> None:
+        """Tie the processor to a task's row."""
+        self._task_obj = task_obj
+
+    @classmethod
+    def get_processor_class(cls, processor_name: str) -> type[BaseTaskProcessor]:
+        """Return the class of a stored name; raise ProcessorClassNotFound when it is gone."""
+        found: type[BaseTaskProcessor] = registry.get_processor_class_by_name(processor_name)
+        return found
+
+    @classmethod
+    def get_initialized_processor(cls, task_obj: Task) -> BaseTaskProcessor:
+        """Return a processor of this class with the task's arguments, bound to the task."""
+        arguments = task_obj.arguments
+        processor = cls(*arguments.get("args", ()), **arguments.get("kwargs", {}))
+        processor.set_task_object(task_obj)
+        return processor
+
+    def _new_task(
+        self, priority: int | None, execute_after: datetime | timedelta | float | None
+    ) -> NewTask:
+        name = self.processor_name
+        if not registry.is_processor_registered(name):
+            raise ProcessorClassNotFound(name)
+        get_queue_settings(self.QUEUE_NAME)
+        due_at, delay_seconds = _when(execute_after)
+        arguments = encode_arguments(
+            self.args,
+            self.kwargs,
+            processor=type(self).__name__,
+            max_bytes=get_process_settings().MAX_ARGUMENTS_BYTES,
+        )
+        unique = canonical_hash(name, arguments) if self.UNIQUE_FOR_PARAMS else None
+        return NewTask(
+            processor_class=name,
+            queue_name=self.QUEUE_NAME,
+            priority=self.PRIORITY if priority is None else _checked_priority(priority),
+            arguments=arguments,
+            due_at=due_at,
+            delay_seconds=delay_seconds,
+            unique_hash=None if unique is None else unique.hex,
+            is_unique_until_finish=unique is not None and self.UNIQUE_UNTIL == "finish",
+        )
+
+
+def _when(given: datetime | timedelta | float | None) -> tuple[datetime | None, float]:
+    match given:
+        case None:
+            return None, 0.0
+        case datetime():
+            if given.utcoffset() is None:
+                raise ValueError(
+                    f"execute_after={given!r} has no time zone; use django.utils.timezone.now() "
+                    "or timezone.make_aware()"
+                )
+            return given, 0.0
+        case timedelta():
+            return None, given.total_seconds()
+        case int() | float() if not isinstance(given, bool) and math.isfinite(given):
+            return None, float(given)
+    raise ValueError(f"execute_after takes a datetime, a timedelta or seconds, got {given!r}")
+
+
+def _checked_priority(priority: int) -> int:
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise TypeError(f"priority takes a whole number, got {priority!r}")
+    if not _MIN_PRIORITY <= priority <= _MAX_PRIORITY:
+        raise ValueError(f"priority must be {_MIN_PRIORITY} to {_MAX_PRIORITY}, got {priority}")
+    return priority
+
+
+def _accept_old_queue_attribute(cls: type[BaseTaskProcessor]) -> None:
+    if "QUEUE" in vars(cls) and "QUEUE_NAME" not in vars(cls):
+        warnings.warn(
+            f"{cls.__qualname__}.QUEUE is deprecated, write QUEUE_NAME",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+        cls.QUEUE_NAME = vars(cls)["QUEUE"]
+
+
+def _check_rules(cls: type[BaseTaskProcessor]) -> None:
+    _checked_priority(cls.PRIORITY)
+    for name, allowed in _CHOICES.items():
+        if getattr(cls, name) not in allowed:
+            raise ValueError(
+                f"{cls.__qualname__}.{name} must be {' or '.join(map(repr, allowed))}, "
+                f"got {getattr(cls, name)!r}"
+            )
