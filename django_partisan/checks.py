@@ -68,7 +68,7 @@ def sqlite_messages(alias: str, database: Mapping[str, Any]) -> CheckMessages:
             f"DATABASES[{alias!r}] holds tasks in SQLite without {_listed(missing)}: under load, "
             "enqueueing can fail with 'database is locked'.",
             hint=f"Put this into DATABASES[{alias!r}]:\n{_snippet({**options, **missing})}",
-            id="django_partisan.W003",
+            id="django_partisan.W002",
         )
     ]
 

@@ -189,7 +189,7 @@ def _text_fault(text: str) -> _Fault | None:
     return None
 
 
-def _number_fault(number: float) -> _Fault | None:
+def _number_fault(number: int | float) -> _Fault | None:  # noqa: PYI041 - told apart below
     if isinstance(number, float):
         if math.isfinite(number):
             return None
