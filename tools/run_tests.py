@@ -93,9 +93,9 @@ def _pytest(arguments: list[str], environment: dict[str, str]) -> int:
     process = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], env=environment)
     try:
         return process.wait()
-    except BaseException:
-        # Ctrl-C reached pytest as well: let it finish its report; SIGTERM did not.
-        process.send_signal(signal.SIGINT)
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt):  # Ctrl-C reached pytest as well
+            process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(30)
         process.kill()
