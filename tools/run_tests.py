@@ -47,6 +47,8 @@ def main() -> int:
     )
     options, pytest_arguments = parser.parse_known_args()
     signal.signal(signal.SIGTERM, _leave)  # so that the server stops and its directories go
+    # A shell's background jobs ignore SIGINT, and pytest would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     results = [
         (run.name, *_perform(run, pytest_arguments))
         for run in _runs()
