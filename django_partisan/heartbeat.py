@@ -122,7 +122,7 @@ class Heartbeat:
         return taken
 
     def rescue_if_due(self, now: float) -> None:
-        """Give orphans of dead managers back, once one's own beats prove that the database works."""
+        """Give orphans of dead managers back, once one's own beats prove the database well."""
         if now < self._rescue_at:
             return
         self._rescue_at = now + self._settings.RESCUE_INTERVAL_SECONDS
@@ -149,5 +149,3 @@ class Heartbeat:
         if moved:
             logger.warning("rescued %d tasks whose manager is gone", len(moved))
         return len(moved)
-
-

@@ -1,4 +1,4 @@
-"""When to look for due tasks: notifications, changes of an SQLite file, the next due time, polls."""
+"""When to look for due tasks: notifications, writes to an SQLite file, due times, polls."""
 
 from __future__ import annotations
 

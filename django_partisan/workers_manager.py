@@ -86,6 +86,7 @@ class WorkersManager:
         self._stop_by: float | None = None
         self._exit_code: ExitCode | None = None
         self._database_fd: int | None = None
+        self._rebalance_at: float | None = None
 
     # ----- life -----
 
@@ -114,7 +115,7 @@ class WorkersManager:
     def turn(self, now: float) -> None:
         """Do everything that is due, once. Never waits for anything but the database."""
         self.pool.maintain(now)
-        self._keep_fence(now)
+        self._keep_fence()
         if self._signals and self._stop_by is None:
             self._begin_stop(now)
         if self.link.is_usable(now):
@@ -153,17 +154,15 @@ class WorkersManager:
 
     def may_start(self, task: ClaimedTask) -> bool:
         """Write that a formerly rescued task starts now, so that a peer can prove it too."""
-        now = time.monotonic()
-        if not self.link.is_usable(now):
+        now, started = time.monotonic(), None
+        if self.link.is_usable(now):
+            with self.link.attempt(now):
+                started = lifecycle.mark_started([task])
+        if started is None:
             self.queue.put_first([task])
-            return False
-        with self.link.attempt(now):
-            if lifecycle.mark_started([task]):
-                return True
+        elif not started:
             logger.warning("task %d is not ours any more; it is not run", task.id)
-            return False
-        self.queue.put_first([task])
-        return False
+        return bool(started)
 
     def _charge(self, task: ClaimedTask, handle: WorkerHandle, reason: str) -> None:
         kind = execution.RELEASED if handle.doom else execution.CRASHED
@@ -179,7 +178,7 @@ class WorkersManager:
 
     # ----- standing -----
 
-    def _keep_fence(self, now: float) -> None:
+    def _keep_fence(self) -> None:
         """Stop the work that peers may have begun to do instead."""
         if self.heartbeat.manager_id is None or self.heartbeat.fence() is not Fence.SHUT:
             return
@@ -241,14 +240,13 @@ class WorkersManager:
         if self.recorder.is_due(now, self._batch(), is_idle=self._is_idle()) or (
             limit and len(self.recorder)
         ):
-            limit = self._record(now, limit)
+            limit = self._record_and_claim(now, limit)
         if limit:
             self._took(lifecycle.claim(self.queue_name, limit, self._manager_id), limit, now)
         self._release_old(now)
 
-    def _record(self, now: float, limit: int) -> int:
-        """Record what is pending, claiming in the same statement where that can be; return what
-        is left to claim."""
+    def _record_and_claim(self, now: float, limit: int) -> int:
+        """Record what is pending, with a claim where that can be; return what is left to claim."""
         try:
             if limit and self.recorder.is_plain:
                 claimed = self.recorder.flush_and_claim(
@@ -275,19 +273,27 @@ class WorkersManager:
 
     def _claim_limit(self, now: float) -> int:
         """Return how many tasks to claim now: none above MIN, else up to MAX."""
-        if self._stop_by is not None or not self.pool.is_booted:
+        room = self._room()
+        if not room or not (self._has_more or self.wakeup.is_claim_due(now)):
             return 0
-        if self.heartbeat.fence() is not Fence.OPEN:
+        if not self.heartbeat.predecessors:
+            return room
+        # Unfinished tasks of a crashed predecessor go before all others; but first of all what
+        # this process itself still knows of them.
+        if not len(self.recorder):
+            self.queue.put_first(self.heartbeat.take_over(room))
+        return 0
+
+    def _room(self) -> int:
+        """Return how many tasks the local queue may be filled with now."""
+        if not self.pool.is_booted or not self._may_begin_work():
             return 0
         held = self.queue.qsize() + max(0, self.pool.in_hand - self.settings.WORKERS_COUNT)
-        if held > self.settings.MIN_QUEUE_SIZE:
-            return 0
-        room = min(self._claim_cap, self.settings.MAX_QUEUE_SIZE) - held
-        if room > 0 and self.heartbeat.predecessors:
-            # Unfinished tasks of a crashed predecessor go before all others.
-            self.queue.put_first(self.heartbeat.take_over(room))
-            return 0
-        return room if room > 0 and (self._has_more or self.wakeup.is_claim_due(now)) else 0
+        cap = min(self._claim_cap, self.settings.MAX_QUEUE_SIZE)
+        return max(0, cap - held) if held <= self.settings.MIN_QUEUE_SIZE else 0
+
+    def _may_begin_work(self) -> bool:
+        return self._stop_by is None and self.heartbeat.fence() is Fence.OPEN
 
     def _batch(self) -> int:
         """Return how many outcomes make a statement of their own worth it."""
@@ -320,7 +326,7 @@ class WorkersManager:
 
     def _hand_out(self, now: float) -> None:
         self._rebalance_at = None
-        if self._stop_by is None and self.heartbeat.fence() is Fence.OPEN:
+        if self.link.is_up and self._may_begin_work():
             self.pool.hand_out(self.queue, now)
             self._rebalance_at = self.pool.rebalance(self.queue, now)
 
@@ -348,7 +354,8 @@ class WorkersManager:
         if self.pool.workers:
             return
         self._say_goodbye(now)
-        if not len(self.recorder) and self.link.is_up:
+        is_settled = not len(self.recorder)
+        if is_settled and (self.link.is_up or self.heartbeat.manager_id is None):
             self._exit_code = ExitCode.FORCED if is_forced else ExitCode.CLEAN
         elif now >= self._stop_by + _LAST_WORDS_SECONDS or is_forced:
             logger.error("%d outcomes could not be recorded", len(self.recorder))
@@ -383,12 +390,10 @@ class WorkersManager:
         flush_at = self.recorder.next_deadline()
         if flush_at is not None:
             yield flush_at if not self._is_idle() else now
-        if self._stop_by is None and self._has_room():
+        if self._room():
             yield now if self._has_more else self.wakeup.next_deadline()
-
-    def _has_room(self) -> bool:
-        held = self.queue.qsize() + max(0, self.pool.in_hand - self.settings.WORKERS_COUNT)
-        return held <= self.settings.MIN_QUEUE_SIZE
+        if self._may_begin_work() and self.queue.qsize() and self.pool.has_idle:
+            yield now
 
     def _watch_database(self) -> None:
         """Wait on the connection too, so that a notification wakes the loop."""
@@ -424,7 +429,7 @@ class WorkersManager:
             wake.close()
             woken.close()
 
-    def _note_signal(self, number: int, frame: Any) -> None:
+    def _note_signal(self, number: int, frame: Any) -> None:  # noqa: ARG002
         self.stop()
 
     def _close(self) -> None:

@@ -16,7 +16,7 @@ TASK = "django_partisan_task"
 
 
 class NewTask(NamedTuple):
-    """A task that is about to be inserted; exactly one of ``due_at`` and ``delay_seconds`` counts."""
+    """A task that is about to be inserted; ``delay_seconds`` counts without a ``due_at`` only."""
 
     processor_class: str
     queue_name: str
@@ -79,7 +79,7 @@ class Dialect(abc.ABC):
     def claim(
         self, connection: BaseDatabaseWrapper, queue_name: str, limit: int, manager_id: int
     ) -> list[ClaimedTask]:
-        """Take up to ``limit`` due tasks of one queue for a manager, in the order they should run."""
+        """Take up to ``limit`` due tasks of one queue for a manager, in the order to run them."""
 
     @abc.abstractmethod
     def settle(
@@ -102,7 +102,7 @@ class Dialect(abc.ABC):
         limit: int,
         manager_id: int,
     ) -> tuple[set[int], list[ClaimedTask]]:
-        """Record finished tasks and claim the next ones, in one statement where that is possible."""
+        """Record finished tasks and claim the next ones, in one statement where possible."""
 
     @abc.abstractmethod
     def next_due_in(self, connection: BaseDatabaseWrapper, queue_name: str) -> float | None:
@@ -116,23 +116,25 @@ class Dialect(abc.ABC):
     def prepare_manager_connection(self, connection: BaseDatabaseWrapper) -> None:
         """Set up a manager's fresh connection: time limits, journal, transactions."""
 
+    @abc.abstractmethod
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
-        """Wake the managers of a queue."""
+        """Wake the managers of a queue; does nothing where :attr:`can_notify` is false."""
 
+    @abc.abstractmethod
     def listen(self, connection: BaseDatabaseWrapper) -> None:
-        """Subscribe the connection to wake-ups."""
+        """Subscribe the connection to wake-ups, where it can be."""
 
+    @abc.abstractmethod
     def received_notifications(self, connection: BaseDatabaseWrapper) -> list[str]:
         """Return the queue names that were notified since the last call, without waiting."""
-        return []
 
+    @abc.abstractmethod
     def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:
         """Return the descriptor that becomes readable with a notification, None without one."""
-        return None
 
+    @abc.abstractmethod
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
         """Return a number that changes when another connection has written, None without one."""
-        return None
 
 
 def in_order(rows: Iterator[tuple[Any, ...]] | Sequence[tuple[Any, ...]]) -> list[ClaimedTask]:

@@ -233,6 +233,9 @@ class PostgreSQL(Dialect):
         raw = connection.connection
         return None if raw is None else int(raw.fileno())
 
+    def data_version(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
+        return None
+
     @staticmethod
     def _ids(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> set[int]:
         with connection.cursor() as cursor:
@@ -275,7 +278,7 @@ def _results(settlements: Sequence[Settlement]) -> list[str | None] | None:
 
 
 def _watch_notifications(raw: Any) -> None:
-    """Collect psycopg 3's notifications from now on: one that arrives with a result is lost else."""
+    """Collect psycopg 3's notifications: else one that arrives with a result is lost."""
     if hasattr(raw, "add_notify_handler"):
         raw.partisan_notifications = []
         raw.add_notify_handler(lambda notify: raw.partisan_notifications.append(notify.payload))

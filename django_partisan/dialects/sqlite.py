@@ -182,6 +182,18 @@ class SQLite(Dialect):
             cursor.execute("PRAGMA journal_mode = WAL")
             cursor.execute("PRAGMA synchronous = NORMAL")
 
+    def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
+        """Do nothing: the file's data_version tells."""
+
+    def listen(self, connection: BaseDatabaseWrapper) -> None:
+        """Do nothing: the file's data_version tells."""
+
+    def received_notifications(self, connection: BaseDatabaseWrapper) -> list[str]:  # noqa: ARG002
+        return []
+
+    def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
+        return None
+
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA data_version")
