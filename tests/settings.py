@@ -1,4 +1,7 @@
-"""Settings of the test project; PARTISAN_TEST_DATABASE_URL names its database (default: a new SQLite file)."""
+"""Settings of the test project.
+
+PARTISAN_TEST_DATABASE_URL names its database; the default is a new SQLite file.
+"""
 
 import atexit
 import os
