@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 from collections import Counter, deque
@@ -12,6 +13,7 @@ from typing import Any
 
 from django_partisan.channel import Channel
 from django_partisan.execution import ClaimedTask, Outcome
+from django_partisan.launcher_client import LauncherClient
 from django_partisan.worker import RETIRED, STOP, outcome_of
 
 
@@ -32,8 +34,9 @@ class WorkerHandle:
     back. So no task is ever run by one worker while it is handed to another.
     """
 
-    def __init__(self, number: int, now: float) -> None:
+    def __init__(self, number: int, now: float, launcher: LauncherClient) -> None:
         self.number = number
+        self.launcher = launcher
         self.pid: int | None = None
         self.pidfd: int | None = None
         self.started_at = now
@@ -125,6 +128,13 @@ class WorkerHandle:
                 os.kill(self.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+    def wait_until_dead(self, seconds: float) -> None:
+        """Wait a moment for the process to have ended: its channel closes a little earlier."""
+        if self.pidfd is not None:
+            ended = select.poll()
+            ended.register(self.pidfd, select.POLLIN)
+            ended.poll(max(0.0, seconds) * 1000)
 
     def close(self) -> None:
         """Close every descriptor."""

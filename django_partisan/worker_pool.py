@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from django_partisan import orphaned_processes
 from django_partisan.backoff import Backoff
 from django_partisan.exceptions import WorkerBootError
 from django_partisan.execution import ClaimedTask, Outcome
@@ -70,6 +71,7 @@ class WorkerPool:
         self._respawn_backoff = Backoff(0.1, 1.0)
         self._deaths: deque[float] = deque()
         self._statuses: dict[int, int] = {}
+        self._reaped: dict[int, int] = {}
         self._is_stopping = False
         self._last_number = 0
         self.workers: dict[int, WorkerHandle] = {}
@@ -92,6 +94,7 @@ class WorkerPool:
         """Start what is missing: the launcher, and workers up to their number."""
         if self._is_stopping:
             return
+        self._reap()
         if self._launcher is None and now >= self._launch_at:
             self._launcher = LauncherClient(self._options)
             self._selector.register(self._launcher, selectors.EVENT_READ, self._on_launcher)
@@ -191,7 +194,7 @@ class WorkerPool:
     def _start_worker(self, now: float) -> bool:
         assert self._launcher is not None
         self._last_number += 1
-        worker = WorkerHandle(self._last_number, now)
+        worker = WorkerHandle(self._last_number, now, self._launcher)
         if not self._launcher.request_worker(worker.number, worker.theirs, worker.tokens):
             worker.close()
             return False
@@ -280,11 +283,23 @@ class WorkerPool:
 
     def _status_of(self, worker: WorkerHandle) -> int | None:
         deadline = time.monotonic() + _STATUS_SECONDS
-        while worker.number not in self._statuses and self._launcher is not None:
+        while worker.number not in self._statuses and worker.launcher is self._launcher:
+            assert self._launcher is not None
             if not self._launcher.wait(deadline - time.monotonic()):
                 break
             self._on_launcher()
-        return self._statuses.pop(worker.number, None)
+        if worker.number in self._statuses:
+            return self._statuses.pop(worker.number)
+        worker.wait_until_dead(deadline - time.monotonic())
+        self._reap()
+        return self._reaped.pop(worker.pid or 0, None)
+
+    def _reap(self) -> None:
+        """Reap workers whose launcher died before them, and what tasks left running behind."""
+        launcher = None if self._launcher is None else self._launcher.pid
+        if ended := orphaned_processes.reap(launcher):
+            # Bounded: only a worker that is buried right after is ever looked up.
+            self._reaped = dict([*self._reaped.items(), *ended.items()][-100:])
 
     def _slow_down_if_many(self, worker: WorkerHandle, reason: str) -> None:
         now = time.monotonic()

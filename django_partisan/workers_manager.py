@@ -15,7 +15,7 @@ from typing import Any, Final
 import setproctitle
 from django.db import Error
 
-from django_partisan import execution, lifecycle, notifications
+from django_partisan import execution, lifecycle, notifications, orphaned_processes
 from django_partisan.config.const import DEFAULT_QUEUE_NAME, ExitCode
 from django_partisan.database_link import DatabaseLink
 from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
@@ -95,11 +95,13 @@ class WorkersManager:
         Raises WorkerBootError, NotMigrated or ManagerAlreadyRunning when it cannot begin.
         """
         setproctitle.setproctitle(f"partisan/parent {self.queue_name}")
+        orphaned_processes.adopt()
         try:
             with self._signal_handling():
+                self.turn(time.monotonic())
                 while self._exit_code is None:
-                    self.turn(time.monotonic())
                     self.wait()
+                    self.turn(time.monotonic())
         finally:
             self._close()
         logger.info("stopped (%s); %s", self._exit_code.name.lower(), self._summary())
