@@ -47,6 +47,8 @@ def main() -> int:
     )
     options, pytest_arguments = parser.parse_known_args()
     signal.signal(signal.SIGTERM, _leave)  # so that the server stops and its directories go
+    # A shell's background jobs ignore SIGINT, and pytest would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     results = [
         (run.name, *_perform(run, pytest_arguments))
         for run in _runs()
@@ -93,9 +95,9 @@ def _pytest(arguments: list[str], environment: dict[str, str]) -> int:
     process = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], env=environment)
     try:
         return process.wait()
-    except BaseException:
-        # Ctrl-C reached pytest as well: let it finish its report; SIGTERM did not.
-        process.send_signal(signal.SIGINT)
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt):  # Ctrl-C reached pytest as well
+            process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(30)
         process.kill()
