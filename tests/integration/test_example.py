@@ -13,7 +13,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_example_project_passes_its_own_tests(tmp_path: Path) -> None:
-    environment = {**os.environ, "DEMO_DATA": str(tmp_path), "PYTHONWARNINGS": "error"}
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "project.settings",
+        "DEMO_DATA": str(tmp_path),
+        "PYTHONWARNINGS": "error",
+    }
     if connection.vendor == "postgresql":
         # A database of its own, so that two checkouts can share a server.
         name = f"partisan_example_{os.getpid()}"
