@@ -58,3 +58,8 @@ class InOtherQueue(Plain):
     """Waits in a queue of its own."""
 
     QUEUE_NAME = "other"
+
+
+@registry.register
+class KeptSinceVersion1(Plain):
+    """Has tasks that were stored under its bare name."""
