@@ -73,14 +73,9 @@ def execute(task: ClaimedTask) -> Outcome:
     """Run a claimed task once and say how it ended. Raises nothing, whatever the task raises."""
     started = time.monotonic()
     try:
-        processor = initialized_processor(task)
+        return _attempted(task, started)
     except BaseException as error:
         return _ended(task, started, FAILED, error=report(error))
-    try:
-        result = processor.run()
-    except BaseException as error:
-        return judge(task, processor, error, started)
-    return finished(task, started, result)
 
 
 def initialized_processor(task: ClaimedTask) -> Any:
@@ -125,6 +120,15 @@ def report(error: BaseException) -> ErrorReport:
     return ErrorReport(
         clean_text(name, 255), clean_text(_text_of(error), limit), clean_text(_trace(error), limit)
     )
+
+
+def _attempted(task: ClaimedTask, started: float) -> Outcome:
+    processor = initialized_processor(task)
+    try:
+        result = processor.run()
+    except BaseException as error:
+        return judge(task, processor, error, started)
+    return finished(task, started, result)
 
 
 def _postponed(
