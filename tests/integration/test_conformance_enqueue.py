@@ -75,7 +75,17 @@ def test_every_whole_number_is_a_priority(priority: int) -> None:
 
 
 def test_arguments_come_back_as_they_went_in() -> None:
-    arguments = ["ключ", "💥", "'; DROP TABLE x; --", "%s %% %(x)s", 1.5, -0.0, 2**80, None, {"": []}]
+    arguments = [
+        "ключ",
+        "💥",
+        "'; DROP TABLE x; --",
+        "%s %% %(x)s",
+        1.5,
+        -0.0,
+        2**80,
+        None,
+        {"": []},
+    ]
     row = row_of(Plain(*arguments, __class__="odd", self_="no").delay())
     assert row.arguments["args"] == arguments
     assert row.arguments["kwargs"] == {"__class__": "odd", "self_": "no"}

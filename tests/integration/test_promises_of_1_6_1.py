@@ -152,9 +152,7 @@ def test_a_postponed_task_waits_again_and_runs_to_its_end() -> None:
     assert (row.status, row.result, row.postpones_count, row.attempts) == ("finished", "done", 1, 1)
 
 
-@override_settings(
-    PARTISAN_CONFIG={"default": {}, "other": {"DEFAULT_POSTPONE_DELAY_SECONDS": 77}}
-)
+@override_settings(PARTISAN_CONFIG={"default": {}, "other": {"DEFAULT_POSTPONE_DELAY_SECONDS": 77}})
 def test_the_default_delay_of_a_postpone_is_that_of_the_tasks_own_queue() -> None:
     task = Flaky("later").delay()
     Task.objects.update(queue_name="other")

@@ -142,7 +142,6 @@ def test_a_return_value_is_kept_as_json(value: Any) -> None:
     assert json.loads(outcome.result) == value
 
 
-
 def test_a_task_that_returns_nothing_has_no_result() -> None:
     outcome, _ = run("return", None)
     assert outcome == Outcome(7, 3, "finished", outcome.started, outcome.ended)
@@ -261,9 +260,7 @@ def test_an_error_outside_the_policy_fails_at_once(name: str) -> None:
         ("until", None, MOMENT.timestamp()),
     ],
 )
-def test_a_postpone_carries_its_wait(
-    name: str, delay: float | None, due_at: float | None
-) -> None:
+def test_a_postpone_carries_its_wait(name: str, delay: float | None, due_at: float | None) -> None:
     outcome, _ = run("postpone", name)
     assert (outcome.kind, outcome.delay_seconds, outcome.due_at) == ("postponed", delay, due_at)
     assert outcome.error is None
