@@ -81,11 +81,11 @@ class DatabaseLink:
             self.connection.connection = None
 
     def _connect(self) -> None:
+        self.dialect.prepare_options(self.connection)
         self.connection.ensure_connection()
         # DEBUG would keep every statement in memory.
         self.connection.force_debug_cursor = False
         self.connection.queries_log.clear()
-        self.dialect.prepare_manager_connection(self.connection)
         self._is_connected = True
         self._on_connect()
 

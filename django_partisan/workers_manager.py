@@ -222,6 +222,7 @@ class WorkersManager:
     def _on_connect(self) -> None:
         require_migrated(self.link.connection)
         self.wakeup.connect()
+        self.link.dialect.prepare_session(self.link.connection, is_own=self.wakeup.has_own_session)
         self._has_more = True
         if self.heartbeat.manager_id is not None:
             self._adopt_strays()

@@ -113,8 +113,15 @@ class Dialect(abc.ABC):
         """Let waiting tasks keep duplicates out again, where no other task does already."""
 
     @abc.abstractmethod
-    def prepare_manager_connection(self, connection: BaseDatabaseWrapper) -> None:
-        """Set up a manager's fresh connection: time limits, journal, transactions."""
+    def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
+        """Set what a manager's connection needs before it is opened, where nobody has set it."""
+
+    @abc.abstractmethod
+    def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:
+        """Set up a manager's open connection: time limits, journal, transactions.
+
+        Where the session is not the manager's own, as behind a pooler, nothing may stick to it.
+        """
 
     @abc.abstractmethod
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
