@@ -39,7 +39,7 @@ test-oldest: $(CACHE)/venv-test/.ready ## the suite on the oldest Python, Django
 
 test-newest: ## the suite on Python 3.13, Django 6.1 and psycopg 3, where such a Python exists
 	@if tools/find_python.sh $(NEWEST) >/dev/null 2>&1; then \
-		$(MAKE) $(CACHE)/venv-test-newest/.ready && \
+		$(MAKE) -s $(CACHE)/venv-test-newest/.ready && \
 		exec $(CACHE)/venv-test-newest/bin/python -m tools.run_tests $(ARGS); \
 	else \
 		echo "SKIPPED: Django 6.1 needs Python 3.12 or newer, and there is none here."; \

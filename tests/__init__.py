@@ -1,0 +1,1 @@
+"""The suite: unit, integration, processes, browser and typing."""

@@ -1,0 +1,61 @@
+"""Fixtures for every test, and the rule that no process may outlive the suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+from django.db import connection
+
+from tests.helpers import wait_until
+from tests.leftovers import describe, find_leftovers, mark_this_run
+
+LEFTOVERS = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    mark_this_run()
+    config.stash[LEFTOVERS] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        kind = Path(item.path).parent.name
+        if kind in {"processes", "browser"}:
+            item.add_marker(kind)
+        for vendor in ("postgresql", "sqlite"):
+            if item.get_closest_marker(vendor) and connection.vendor != vendor:
+                item.add_marker(pytest.mark.skip(reason=f"needs {vendor}, this is {connection.vendor}"))
+
+
+def pytest_report_header() -> str:
+    entry = connection.settings_dict
+    return f"database: {connection.vendor} {entry['NAME']} {entry['HOST']}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    try:
+        wait_until(lambda: not find_leftovers(), seconds=5)
+    except AssertionError:
+        leftovers = find_leftovers()
+        session.config.stash[LEFTOVERS] = [describe(process) for process in leftovers]
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        for process in leftovers:
+            _kill(process)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for line in config.stash[LEFTOVERS]:
+        terminalreporter.write_line(f"LEFT OVER (killed now): {line}", red=True)
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+        process.wait(5)
+    except psutil.Error:
+        pass

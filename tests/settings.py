@@ -1,0 +1,67 @@
+"""Settings of the test project; PARTISAN_TEST_DATABASE_URL names its database (default: a new SQLite file)."""
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+
+from tools.database_urls import parse_database_url
+
+ROOT = Path(__file__).resolve().parent.parent
+DATABASE_VARIABLE = "PARTISAN_TEST_DATABASE_URL"
+
+if DATABASE_VARIABLE not in os.environ:
+    # Set for the processes that tests start, which read these settings as well.
+    directory = tempfile.mkdtemp(prefix="partisan-tests-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    os.environ[DATABASE_VARIABLE] = f"sqlite:///{directory}/db.sqlite3"
+
+DATABASES = {"default": parse_database_url(os.environ[DATABASE_VARIABLE])}
+if "TEST" not in DATABASES["default"]:
+    # Checkouts and interpreters that share a server must not share the test database.
+    checkout = zlib.crc32(f"{ROOT}{sys.version_info[:2]}".encode())
+    DATABASES["default"]["TEST"] = {"NAME": f"test_partisan_{checkout:08x}"}
+
+SECRET_KEY = "for tests only"
+DEBUG = False
+ALLOWED_HOSTS = ["*"]
+USE_TZ = True
+TIME_ZONE = "UTC"
+ROOT_URLCONF = "tests.urls"
+STATIC_URL = "static/"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_partisan",
+    "tests.app",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
