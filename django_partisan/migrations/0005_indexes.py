@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='task',
-            index=models.Index(condition=models.Q(('status__in', ['finished', 'error', 'cancelled'])), fields=['finished_at'], name='partisan_task_finished'),
+            index=models.Index(condition=models.Q(('status__in', ['finished', 'error', 'cancelled'])), fields=['status', 'queue_name', 'finished_at'], name='partisan_task_finished'),
         ),
         migrations.AddConstraint(
             model_name='task',
