@@ -9,6 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
+from django.db.models import BooleanField
+from django.db.models.expressions import RawSQL
 
 from django_partisan.execution import ClaimedTask
 
@@ -142,6 +144,15 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
         """Return a number that changes when another connection has written, None without one."""
+
+
+def is_terminal() -> RawSQL:
+    """Return the condition "terminal" for a queryset of tasks, as the index of those states it.
+
+    SQLite uses a partial index only when its condition stands in the query literally, and the ORM
+    always passes values as parameters.
+    """
+    return RawSQL("status IN ('finished', 'error', 'cancelled')", (), BooleanField())
 
 
 def in_order(rows: Iterator[tuple[Any, ...]] | Sequence[tuple[Any, ...]]) -> list[ClaimedTask]:
