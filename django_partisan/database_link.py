@@ -32,6 +32,7 @@ class DatabaseLink:
         self._retry_at = 0.0
         self._is_connected = False
         self._has_failed = False
+        self.connects = 0
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
@@ -86,8 +87,9 @@ class DatabaseLink:
         # DEBUG would keep every statement in memory.
         self.connection.force_debug_cursor = False
         self.connection.queries_log.clear()
-        self._is_connected = True
         self._on_connect()
+        self._is_connected = True
+        self.connects += 1
 
     def _succeeded(self) -> None:
         if self._has_failed:

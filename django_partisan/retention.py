@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Final
 
 from django.db import connections, transaction
 from django.db.models import QuerySet
@@ -14,10 +15,11 @@ from django_partisan.instances import database
 from django_partisan.models import Attempt, Task
 from django_partisan.settings import QueueSettings
 
-_CHUNK = 500
+PRUNE_BATCH: Final = 500
+_CHUNK: Final = 500
 
 
-def prune(queue_name: str, settings: QueueSettings, *, limit: int = 500) -> dict[str, int]:
+def prune(queue_name: str, settings: QueueSettings, *, limit: int = PRUNE_BATCH) -> dict[str, int]:
     """Delete one batch of a queue's tasks that are kept no longer; return how many by status.
 
     Finished and cancelled tasks go KEEP_FINISHED_SECONDS after their end, tasks in error after
