@@ -6,7 +6,8 @@ A page is read from top to bottom. What it tells the reader is in its code block
   path appends to it, ``, with the imports`` puts the lines below its last import;
 * ``console``: run each line after ``$``; the lines below it are what it prints;
 * ``pycon``: a session in ``manage.py shell``;
-* ``text`` whose first line names the manager's terminal: what the manager has logged since.
+* ``text`` whose first line names the manager's terminal: what the manager has logged since; ``^C``
+  in it is Ctrl-C.
 
 In what is printed, ``...`` stands for anything. A comment ``.. checked by NAME`` calls a function of
 the test.
@@ -43,7 +44,7 @@ sys.exit(runner.run(test).failed)
 """
 # What a test must not do, or what would not return.
 _NOT_RUN: Final = re.compile(
-    r"make |python -m (pip|venv)|\S*activate|python manage\.py (shell|runserver|createsuperuser)$"
+    r"make |python -m (pip|venv)|\. venv|python manage\.py (shell|runserver|createsuperuser)$|pkill "
 )
 
 
@@ -193,6 +194,9 @@ class Walkthrough:
     def _expect_log(self, printed: str) -> None:
         """Wait until the manager has logged these lines, in this order, since the last look."""
         for line in filter(None, map(str.strip, printed.splitlines())):
+            if line == "^C":
+                self.stop_manager()
+                continue
             form = re.compile(".*".join(map(re.escape, line.split("..."))))
 
             def found(form: re.Pattern[str] = form) -> re.Match[str] | None:
