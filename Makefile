@@ -57,7 +57,7 @@ types: $(CACHE)/venv-lint/.ready ## check the types, strictly
 	@$(<D)/bin/python -m mypy $(sources)
 
 layers: $(CACHE)/venv-lint/.ready ## check that imports only point downwards
-	@$(<D)/bin/lint-imports
+	@$(<D)/bin/lint-imports --no-logo
 
 docs: $(CACHE)/venv-docs/.ready ## build the documentation; warnings are errors
 	@$(<D)/bin/python -m sphinx -q -n -W --keep-going -d .cache/doctrees -b html docs docs/_build/html

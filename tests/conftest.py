@@ -26,7 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(kind)
         for vendor in ("postgresql", "sqlite"):
             if item.get_closest_marker(vendor) and connection.vendor != vendor:
-                item.add_marker(pytest.mark.skip(reason=f"needs {vendor}, this is {connection.vendor}"))
+                item.add_marker(
+                    pytest.mark.skip(reason=f"needs {vendor}, this is {connection.vendor}")
+                )
 
 
 def pytest_report_header() -> str:

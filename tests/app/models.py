@@ -6,7 +6,8 @@ from django.db import models
 class Ledger(models.Model):
     """One execution of one task, written by the task itself.
 
-    Fault tests compare it with the tasks' final statuses: nothing lost, nothing recorded under a stale lease.
+    Fault tests compare it with the tasks' final statuses: nothing lost, nothing recorded under a
+    stale lease.
     """
 
     task_id = models.BigIntegerField(db_index=True)

@@ -8,7 +8,12 @@ import pytest
 from tests.app.models import Ledger
 from tests.helpers import command_environment
 
-COUNT = "import django; django.setup(); from tests.app.models import Ledger; print(Ledger.objects.count())"
+COUNT = """
+import django
+django.setup()
+from tests.app.models import Ledger
+print(Ledger.objects.count())
+"""
 
 
 @pytest.mark.django_db(transaction=True)

@@ -67,7 +67,9 @@ def test_a_process_that_outlives_its_parent_is_found() -> None:
         f"command = [sys.executable, '-c', {orphan!r}]; "
         "print(subprocess.Popen(command, stdout=null, stderr=null, start_new_session=True).pid)"
     )
-    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
     found = wait_until(lambda: [left for left in find_leftovers() if left.pid == pid])

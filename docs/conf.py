@@ -1,0 +1,46 @@
+"""How Sphinx builds this documentation."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+
+import django  # noqa: E402  # the settings have to be named first
+
+from django_partisan import __version__  # noqa: E402
+
+django.setup()
+
+project = "django-partisan"
+author = "the django-partisan developers"
+copyright = f"2020-2026, {author}"
+release = __version__
+version = ".".join(re.findall(r"\d+", __version__)[:2])
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.extlinks",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_build"]
+nitpicky = True
+# Names that Django, pydantic and Python document elsewhere: no network is needed to build this.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(django|pydantic|psycopg|psycopg2|collections|datetime|typing|enum)\..*"),
+    (r"py:.*", r"(int|str|float|bool|bytes|None|object|dict|list|tuple|set|type)"),
+    (r"py:.*", r"[A-Za-z]*(Error|Exception|Mapping|Iterable|Iterator|Sequence|Callable|timedelta)"),
+]
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+default_role = "any"
+extlinks = {"issue": ("https://github.com/ilyachch/django-partisan/issues/%s", "issue %s")}
+
+html_theme = "furo"
+html_title = f"django-partisan {release}"
+html_copy_source = False
