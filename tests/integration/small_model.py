@@ -152,5 +152,6 @@ class Model:
 
     def _regain(self, tasks: Iterable[ModelTask]) -> None:
         for task in sorted(tasks, key=lambda task: task.id):
-            if task.status == "new" and task.key and not self.holder_of(task.key, task.until_finish):
+            is_free = self.holder_of(task.key, task.until_finish) is None
+            if task.status == "new" and task.key and is_free:
                 task.holds_key = True

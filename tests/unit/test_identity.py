@@ -18,9 +18,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="start times come 
 def ended() -> Identity:
     """Return the identity of a process that has ended and was waited for."""
     process = subprocess.Popen([sys.executable, "-c", "pass"])
-    identity = own_identity()._replace(
-        pid=process.pid, process_started=start_time_of(process.pid)
-    )
+    identity = own_identity()._replace(pid=process.pid, process_started=start_time_of(process.pid))
     process.wait()
     return identity
 
