@@ -166,7 +166,7 @@ def test_rivals_leave_every_row_as_the_model_says() -> None:
     run_state_machine_as_test(
         RivalManagers,
         settings=settings(
-            max_examples=40,
+            max_examples=60,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,
