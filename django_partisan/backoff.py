@@ -11,7 +11,7 @@ Random = Callable[[], float]
 _MAX_EXPONENT = 64
 
 
-def constant_pause(pause: float, try_num: int) -> float:
+def constant_pause(pause: float, try_num: int) -> float:  # noqa: ARG001 - one shape for all
     """Return `pause` for every try."""
     return bounded(pause)
 

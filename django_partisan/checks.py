@@ -1,9 +1,9 @@
 """System checks: what `manage.py check` says about a project's use of django-partisan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from django.apps import AppConfig, apps
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import checks
 from django.db import connections, router
@@ -12,7 +12,6 @@ from django_partisan.exceptions import ConfigurationError
 from django_partisan.settings import unknown_settings, validate_settings
 
 CheckMessages = list[checks.CheckMessage]
-AppConfigs = Sequence[AppConfig] | None
 
 SQLITE_OPTIONS: dict[str, str | int] = {
     "transaction_mode": "IMMEDIATE",
@@ -27,7 +26,7 @@ def register_all() -> None:
         checks.register(check)
 
 
-def check_settings(app_configs: AppConfigs = None, **_: Any) -> CheckMessages:
+def check_settings(**_: Any) -> CheckMessages:
     """Report every wrong setting as an error that names queue and key."""
     return [
         checks.Error(error.message, hint=_settings_hint(error), id="django_partisan.E001")
@@ -35,7 +34,7 @@ def check_settings(app_configs: AppConfigs = None, **_: Any) -> CheckMessages:
     ]
 
 
-def check_unused_settings(app_configs: AppConfigs = None, **_: Any) -> CheckMessages:
+def check_unused_settings(**_: Any) -> CheckMessages:
     """Report settings that have no effect: unknown PARTISAN_* names, CHECKS_BEFORE_CLEANUP."""
     unknown = [
         checks.Warning(error.message, hint="Correct or remove it.", id="django_partisan.W001")
@@ -44,7 +43,7 @@ def check_unused_settings(app_configs: AppConfigs = None, **_: Any) -> CheckMess
     return [*unknown, *map(_does_nothing, _places_of_checks_before_cleanup())]
 
 
-def check_databases(app_configs: AppConfigs = None, **_: Any) -> CheckMessages:
+def check_databases(**_: Any) -> CheckMessages:
     """Report SQLite databases of tasks that would lock each other out under load."""
     task = apps.get_model("django_partisan", "Task")
     aliases = dict.fromkeys((router.db_for_write(task), router.db_for_read(task)))
@@ -60,6 +59,8 @@ def sqlite_messages(alias: str, database: Mapping[str, Any]) -> CheckMessages:
     """Return the warning about the OPTIONS of one SQLite database, if they lack something."""
     options = database.get("OPTIONS", {})
     missing = {key: value for key, value in SQLITE_OPTIONS.items() if not _serves(key, options)}
+    if "init_command" in missing and options.get("init_command"):
+        missing["init_command"] = f"{options['init_command']};{missing['init_command']}"
     if not missing or _is_in_memory(database.get("NAME")):
         return []
     return [
@@ -67,7 +68,7 @@ def sqlite_messages(alias: str, database: Mapping[str, Any]) -> CheckMessages:
             f"DATABASES[{alias!r}] holds tasks in SQLite without {_listed(missing)}: under load, "
             "enqueueing can fail with 'database is locked'.",
             hint=f"Put this into DATABASES[{alias!r}]:\n{_snippet({**options, **missing})}",
-            id="django_partisan.W003",
+            id="django_partisan.W002",
         )
     ]
 

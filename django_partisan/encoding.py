@@ -14,6 +14,7 @@ from django_partisan.config.wording import shown
 
 MAX_DEPTH = 100
 MAX_REPR_BYTES = 8192
+_SURELY_WRITABLE_BITS = 8192
 
 # Sorted keys: the text is then the same for equal arguments, and no database keeps their order.
 _ENCODER = json.JSONEncoder(
@@ -56,12 +57,14 @@ def decode_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
         stored = json.loads(text)
     except RecursionError as error:
         raise ValueError("The stored arguments are nested too deep") from error
-    if not isinstance(stored, dict):
-        raise ValueError("The stored arguments are not a JSON object")
-    args, kwargs = stored.get("args", []), stored.get("kwargs", {})
-    if not isinstance(args, list) or not isinstance(kwargs, dict):
-        raise ValueError('The stored arguments need a list "args" and an object "kwargs"')
-    return args, kwargs
+    args, kwargs = _parts(stored) if isinstance(stored, dict) else (None, None)
+    if isinstance(args, list) and isinstance(kwargs, dict):
+        return args, kwargs
+    raise ValueError('The stored arguments need a list "args" and an object "kwargs"')
+
+
+def _parts(stored: dict[str, Any]) -> tuple[Any, Any]:
+    return stored.get("args", []), stored.get("kwargs", {})
 
 
 def canonical_hash(processor: str, arguments: str) -> uuid.UUID:
@@ -116,7 +119,7 @@ def _left_out(count: int) -> str:
 def _json_or_none(value: Any) -> str | None:
     try:
         return _ENCODER.encode(value)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a value's own methods may raise anything
         return None
 
 
@@ -137,7 +140,7 @@ def _plain_json(value: Any, own_braces: int) -> str | None:
 def _is_sound(value: Any) -> bool:
     try:
         return _first_fault(value) is None
-    except Exception:  # a container's own methods may do anything
+    except Exception:  # noqa: BLE001 - a container's own methods may raise anything
         return False
 
 
@@ -186,13 +189,13 @@ def _text_fault(text: str) -> _Fault | None:
     return None
 
 
-def _number_fault(number: int | float) -> _Fault | None:
+def _number_fault(number: int | float) -> _Fault | None:  # noqa: PYI041 - told apart below
     if isinstance(number, float):
         if math.isfinite(number):
             return None
         return ValueError, f"{float(number)} is not JSON; pass None or a finite number"
     # Python refuses to write numbers of more than 4300 digits; a cheap bound comes first.
-    if number.bit_length() < 8192 or _json_or_none(number) is not None:
+    if number.bit_length() < _SURELY_WRITABLE_BITS or _json_or_none(number) is not None:
         return None
     return ValueError, "the whole number has too many digits; pass it as text in parts"
 
@@ -234,5 +237,5 @@ def _refusal(value: Any) -> str:
 def _safe_repr(value: Any) -> str:
     try:
         return repr(value)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a repr may raise anything
         return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"

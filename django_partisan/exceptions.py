@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django_partisan.config.const import MAX_PAUSE_SECONDS
 
 
-class PartisanException(Exception):
+class PartisanException(Exception):  # noqa: N818 - the name of 1.6.1
     """Base of everything that can go wrong inside django-partisan."""
 
 
@@ -43,7 +43,7 @@ class ProcessorClassAlreadyRegistered(ProcessorClassException):
     )
 
 
-class Postpone(Exception):
+class Postpone(Exception):  # noqa: N818 - a request, not an error
     """Base of the signals by which a processor asks to run later: not an error."""
 
 
@@ -103,7 +103,7 @@ class ConfigurationError(PartisanException):
         self.key = key
 
 
-class UnknownQueue(ConfigurationError):
+class UnknownQueue(ConfigurationError):  # noqa: N818 - says it without the suffix
     """A queue name that PARTISAN_CONFIG does not have."""
 
 

@@ -79,7 +79,7 @@ def execute(task: ClaimedTask) -> Outcome:
 
 
 def initialized_processor(task: ClaimedTask) -> Any:
-    """Return the task's processor bound to it; raise what its class or arguments make impossible."""
+    """Return the task's processor bound to it; raise what makes that impossible."""
     processor_class = registry.get_processor_class_by_name(task.processor_class)
     args, kwargs = decode_arguments(task.arguments)
     processor = processor_class(*args, **kwargs)

@@ -318,7 +318,7 @@ def _locked_orphans(owners: Q, limit: int) -> list[tuple[ClaimedTask, bool]]:
         .values_list(*columns, *counters, "started_at")[:limit]
     )
     return [
-        (ClaimedTask(*row[:6], float(place), *row[6:-1]), row[-1] is not None)
+        (ClaimedTask._make([*row[:6], float(place), *row[6:-1]]), row[-1] is not None)
         for place, row in enumerate(rows)
     ]
 
@@ -354,3 +354,10 @@ def _adopted(task: ClaimedTask, has_crashed: bool) -> ClaimedTask:
         crashes=task.crashes + has_crashed,
         attempts=task.attempts + has_crashed,
     )
+
+
+def strays(manager_id: int | None, known: set[int]) -> list[ClaimedTask]:
+    """Return the tasks that a manager holds in the database without knowing of it."""
+    with transaction.atomic(using=database()):
+        held = _locked_orphans(Q(manager_id=manager_id), 10_000)
+    return [task for task, _ in held if task.id not in known]

@@ -177,8 +177,7 @@ def _unknown_queue(queue_name: str) -> UnknownQueue:
     close = close_match(queue_name, known)
     meant = f"; did you mean {close!r}?" if close else "."
     return UnknownQueue(
-        f"Queue {queue_name!r} is not in {QUEUES_SETTING}{meant} "
-        f"Known queues: {', '.join(known)}.",
+        f"Queue {queue_name!r} is not in {QUEUES_SETTING}{meant} Known queues: {', '.join(known)}.",
         queue=queue_name,
     )
 

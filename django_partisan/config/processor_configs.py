@@ -1,6 +1,6 @@
 """What a processor does with its errors and its postpones: the two configs users write."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from random import random as _random
 from typing import Annotated, Any, Self
@@ -11,7 +11,7 @@ from django_partisan import backoff
 from django_partisan.config import const
 
 Seconds = Annotated[float, Field(ge=0, le=const.MAX_PAUSE_SECONDS, allow_inf_nan=False)]
-Errors = tuple[type[Exception], ...]
+Errors = Sequence[type[Exception]]  # a tuple once validated; users write lists
 
 _PAUSES: dict[str, Callable[[float, int], float]] = {
     const.DELAY_STRATEGY_CONSTANT: backoff.constant_pause,
@@ -43,11 +43,15 @@ class ErrorsHandleConfig(BaseModel):
         """Say whether retry number `try_num` is still allowed."""
         return self.retries_count is None or try_num <= self.retries_count
 
-    shoud_be_retried = should_be_retried  # the spelling of 1.6.1
+    def shoud_be_retried(self, try_num: int) -> bool:
+        """Do as `should_be_retried`; this is how 1.6.1 spelt it."""
+        return self.should_be_retried(try_num)
 
     def matches(self, error: BaseException) -> bool:
         """Say whether this error is one to retry on."""
-        return isinstance(error, self.retry_on_errors) and not isinstance(error, self.never_retry)
+        if isinstance(error, tuple(self.never_retry)):
+            return False
+        return isinstance(error, tuple(self.retry_on_errors))
 
     def get_pause_seconds(self, try_num: int, random: backoff.Random = _random) -> float:
         """Return how long to wait before retry number `try_num`."""
@@ -67,11 +71,12 @@ class ErrorsHandleConfig(BaseModel):
     @field_validator("retry_on_errors", "never_retry", mode="before")
     @classmethod
     def _must_be_exception_classes(cls, given: Any) -> Any:
+        # pydantic turns ValueError into its own error, and lets TypeError through as it is.
         if not isinstance(given, (tuple, list, set, frozenset)):
-            raise ValueError(f"must be a list of exception classes, got {given!r}")
+            raise ValueError(f"must be a list of exception classes, got {given!r}")  # noqa: TRY004
         for item in given:
             if not (isinstance(item, type) and issubclass(item, Exception)):
-                raise ValueError(f"must hold subclasses of Exception only, got {item!r}")
+                raise ValueError(f"must hold subclasses of Exception only, got {item!r}")  # noqa: TRY004
         return tuple(given)
 
     @field_validator("retry_on_errors")
@@ -93,7 +98,7 @@ class ErrorsHandleConfig(BaseModel):
 
     @model_validator(mode="after")
     def _must_not_exclude_everything(self) -> Self:
-        if all(issubclass(error, self.never_retry) for error in self.retry_on_errors):
+        if all(issubclass(error, tuple(self.never_retry)) for error in self.retry_on_errors):
             raise ValueError("never_retry leaves nothing of retry_on_errors to retry on")
         return self
 

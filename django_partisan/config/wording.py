@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+_LONGEST_SHOWN = 80
+
 _WANTED = {
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -50,8 +52,8 @@ def shown(value: Any) -> str:
     """Return a short repr of a value with its type, whatever the value is."""
     try:
         text = repr(value)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a repr may raise anything
         text = "a value without a repr"
-    if len(text) > 80:
-        text = f"{text[:77]}..."
+    if len(text) > _LONGEST_SHOWN:
+        text = f"{text[: _LONGEST_SHOWN - 3]}..."
     return f"{text} ({type(value).__name__})"

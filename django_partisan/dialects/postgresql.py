@@ -23,6 +23,13 @@ CHANNEL = "django_partisan"
 
 # Waiting longer than this for a lock, a statement or the server is an outage, not patience.
 _SESSION_LIMITS = "SET statement_timeout = '10s'; SET lock_timeout = '2s'"
+_CONNECTION_LIMITS = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+}
 
 _CLAIMED_COLUMNS = """t.id, t.lease, t.processor_class, t.arguments::text, t.queue_name, t.priority,
     date_part('epoch', t.execute_after), t.attempts, t.retries, t.postpones, t.rescues, t.crashes"""
@@ -216,9 +223,15 @@ class PostgreSQL(Dialect):
         with connection.cursor() as cursor:
             cursor.execute(_REGAIN, [_array(ids)])
 
-    def prepare_manager_connection(self, connection: BaseDatabaseWrapper) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(_SESSION_LIMITS)
+    def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
+        options = connection.settings_dict["OPTIONS"]
+        for name, value in _CONNECTION_LIMITS.items():
+            options.setdefault(name, value)
+
+    def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:
+        if is_own:
+            with connection.cursor() as cursor:
+                cursor.execute(_SESSION_LIMITS)
 
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
         with connection.cursor() as cursor:
@@ -235,6 +248,9 @@ class PostgreSQL(Dialect):
     def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:
         raw = connection.connection
         return None if raw is None else int(raw.fileno())
+
+    def data_version(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
+        return None
 
     @staticmethod
     def _ids(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> set[int]:
@@ -278,7 +294,7 @@ def _results(settlements: Sequence[Settlement]) -> list[str | None] | None:
 
 
 def _watch_notifications(raw: Any) -> None:
-    """Collect psycopg 3's notifications from now on: one that arrives with a result is lost else."""
+    """Collect psycopg 3's notifications: else one that arrives with a result is lost."""
     if hasattr(raw, "add_notify_handler"):
         raw.partisan_notifications = []
         raw.add_notify_handler(lambda notify: raw.partisan_notifications.append(notify.payload))

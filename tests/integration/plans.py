@@ -64,8 +64,9 @@ def indexes_in(plan: list[Node]) -> set[str]:
 
 def rows_read(plan: list[Node]) -> int:
     """Return how many rows all scans of the table looked at, those they dropped included."""
-    scans = [node for node in plan if node.get("Relation Name") == TABLE]
-    scans = [node for node in scans if "Scan" in node["Node Type"]]
+    scans = [
+        node for node in plan if node.get("Relation Name") == TABLE and "Scan" in node["Node Type"]
+    ]
     dropped = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
     return sum(
         (node["Actual Rows"] + sum(node.get(key, 0) for key in dropped)) * node["Actual Loops"]

@@ -38,7 +38,7 @@ class InUnknownQueue(Mailing):
     QUEUE_NAME = "defualt"
 
 
-NAIVE = datetime(2024, 1, 1)  # noqa: DTZ001  # what people pass by mistake
+NAIVE = datetime(2024, 1, 1)  # what people pass by mistake
 LAST_MOMENT = datetime.max.replace(tzinfo=timezone(timedelta(hours=-11)))
 
 

@@ -1,0 +1,115 @@
+"""Messages of plain values between manager and worker, over one stream socket each."""
+
+from __future__ import annotations
+
+import marshal
+import socket
+import struct
+from collections import deque
+from typing import Any, Final
+
+_LENGTH: Final = struct.Struct("!I")
+_READ_SIZE: Final = 1 << 18
+
+
+class BlockingChannel:
+    """The worker's end: waits for a message, and waits until one is sent."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        sock.setblocking(True)
+        self._unpacker = _Unpacker()
+
+    def receive(self) -> Any:
+        """Return the next message; raise EOFError once the other end is gone."""
+        while not self._unpacker.messages:
+            data = self._socket.recv(_READ_SIZE)
+            if not data:
+                raise EOFError
+            self._unpacker.feed(data)
+        return self._unpacker.messages.popleft()
+
+    def send(self, message: Any) -> None:
+        """Send a message; raise OSError once the other end is gone."""
+        self._socket.sendall(_packed(message))
+
+
+class Channel:
+    """The manager's end: never waits. What cannot be sent yet is kept and sent by :meth:`flush`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        sock.setblocking(False)
+        self._unpacker = _Unpacker()
+        self._unsent = bytearray()
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on."""
+        return self._socket.fileno()
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something waits to be sent until the other end reads."""
+        return bool(self._unsent)
+
+    def send(self, message: Any) -> None:
+        """Send a message, or as much of it as goes without waiting."""
+        self._unsent += _packed(message)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is left; a gone other end is noticed by receiving, not here."""
+        try:
+            while self._unsent:
+                del self._unsent[: self._socket.send(self._unsent)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._unsent.clear()
+
+    def receive_all(self) -> tuple[deque[Any], bool]:
+        """Return the messages that have arrived, and whether the other end is gone."""
+        is_gone = False
+        try:
+            while data := self._socket.recv(_READ_SIZE):
+                self._unpacker.feed(data)
+                if len(data) < _READ_SIZE:
+                    break
+            else:
+                is_gone = True
+        except BlockingIOError:
+            pass
+        except OSError:
+            is_gone = True
+        return self._unpacker.take(), is_gone
+
+    def close(self) -> None:
+        """Close the socket; the other end then reads its end."""
+        self._socket.close()
+
+
+class _Unpacker:
+    def __init__(self) -> None:
+        self.messages: deque[Any] = deque()
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        self._data += data
+        start, size = 0, len(self._data)
+        while size - start >= _LENGTH.size:
+            end = start + _LENGTH.size + _LENGTH.unpack_from(self._data, start)[0]
+            if end > size:
+                break
+            self.messages.append(marshal.loads(self._data[start + _LENGTH.size : end]))
+            start = end
+        del self._data[:start]
+
+    def take(self) -> deque[Any]:
+        messages, self.messages = self.messages, deque()
+        return messages
+
+
+def _packed(message: Any) -> bytes:
+    # marshal: plain values only, so neither side can be made to build or run anything.
+    data = marshal.dumps(message)
+    return _LENGTH.pack(len(data)) + data

@@ -1,0 +1,29 @@
+"""How long the tasks of each processor take, and so how many of them make a chunk."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CHUNK_SECONDS: Final = 0.05
+"""A chunk is made to take no longer: its rest is stuck with one worker meanwhile."""
+CHUNK_TASKS: Final = 64
+_WEIGHT: Final = 0.2
+
+
+class Pace:
+    """A moving average of seconds per processor; unknown until the first task has ended."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    def learn(self, processor_class: str, seconds: float) -> None:
+        """Take one more duration into account."""
+        known = self._seconds.get(processor_class)
+        self._seconds[processor_class] = (
+            seconds if known is None else known + _WEIGHT * (seconds - known)
+        )
+
+    def seconds(self, processor_class: str) -> float | None:
+        """Return how long such a task takes, None when that is unknown or too long for a chunk."""
+        known = self._seconds.get(processor_class)
+        return None if known is None or known > CHUNK_SECONDS else known

@@ -1,0 +1,116 @@
+"""The manager's row: registering it, the heartbeat, who lives, and whose tasks are orphans."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+
+import django_partisan
+from django_partisan.dialects import dialect_for
+from django_partisan.exceptions import ManagerAlreadyRunning
+from django_partisan.identity import Identity, is_gone
+from django_partisan.instances import database
+from django_partisan.models import ManagerProcess, Task
+
+
+def rows() -> QuerySet[ManagerProcess]:
+    """Return the rows of all managers, in the database of the tasks."""
+    return ManagerProcess.objects.using(database())
+
+
+def register(
+    identity: Identity, queues: list[str], *, dead_after: float, is_named: bool, former: int | None
+) -> tuple[int, list[int]]:
+    """Store a manager's row; return its id and the ids of its dead predecessors.
+
+    A predecessor is a row of the same node whose process is certainly gone, a row of the same name
+    elsewhere when the name was given (``is_named``), or ``former``, this process's own lost one.
+    From then on all of them count as dead. Raises ManagerAlreadyRunning where the database can
+    have one manager only and another one lives.
+    """
+    with transaction.atomic(using=database()):
+        others = list(rows().order_by("pk"))
+        dead = [row.pk for row in others if _is_predecessor(row, identity, is_named, former)]
+        if dialect_for(database()).has_one_manager:
+            _refuse_second(set(dead), dead_after)
+        rows().filter(pk__in=dead).update(last_seen=Now() - timedelta(days=365))
+        row = rows().create(
+            node_name=identity.node_name,
+            pid=identity.pid,
+            boot_id=identity.boot_id,
+            process_started=identity.process_started,
+            version=django_partisan.__version__,
+            queues=queues,
+        )
+    return row.pk, dead
+
+
+def beat(manager_id: int, state: str, snapshot: dict[str, Any], dead_after: float) -> bool:
+    """Say that the manager lives; False when others hold it for dead, or have removed its row."""
+    alive = rows().filter(pk=manager_id, last_seen__gt=_last_moment(dead_after))
+    return bool(alive.update(last_seen=Now(), state=state, snapshot=snapshot))
+
+
+def deregister(manager_id: int) -> None:
+    """Remove the manager's row, unless it still holds tasks: then whoever rescues them does."""
+    rows().filter(~Exists(_held_by(OuterRef("pk"))), pk=manager_id).delete()
+
+
+def forget(manager_ids: list[int]) -> None:
+    """Remove rows of dead managers that hold no task any more."""
+    rows().filter(~Exists(_held_by(OuterRef("pk"))), pk__in=manager_ids).delete()
+
+
+def forget_dead(dead_after: float) -> None:
+    """Remove every row without a recent beat whose tasks have all been rescued."""
+    rows().filter(
+        ~Exists(_held_by(OuterRef("pk"))), last_seen__lte=_last_moment(dead_after)
+    ).delete()
+
+
+def orphans_of(manager_ids: list[int]) -> Q:
+    """Return the condition on tasks that are held by one of these managers."""
+    return Q(manager_id__in=manager_ids)
+
+
+def orphans(dead_after: float) -> Q:
+    """Return the condition on tasks whose manager has no row, or none with a recent beat."""
+    live = rows().filter(last_seen__gt=_last_moment(dead_after)).values("pk")
+    return ~Q(manager_id__in=live)
+
+
+def _last_moment(dead_after: float) -> Any:
+    return Now() - timedelta(seconds=dead_after)
+
+
+def _held_by(manager_id: Any) -> QuerySet[Task]:
+    return Task.objects.using(database()).filter(
+        status=Task.STATUS_IN_PROCESS, manager_id=manager_id
+    )
+
+
+def _is_predecessor(
+    row: ManagerProcess, identity: Identity, is_named: bool, former: int | None
+) -> bool:
+    if row.pk == former:
+        return True
+    if row.node_name != identity.node_name:
+        return False
+    if is_named and row.boot_id != identity.boot_id:
+        return True
+    return is_gone(Identity(row.node_name, row.boot_id, row.pid, row.process_started))
+
+
+def _refuse_second(dead: set[int], dead_after: float) -> None:
+    live = rows().filter(last_seen__gt=_last_moment(dead_after)).exclude(pk__in=dead).first()
+    if live is not None:
+        raise ManagerAlreadyRunning(
+            f"A manager already serves this SQLite file: process {live.pid} on {live.node_name}. "
+            "SQLite can have one; stop that one first, give it more workers "
+            f"(--workers_count), or move to PostgreSQL. If it is gone for certain, wait "
+            f"{dead_after:g} s."
+        )

@@ -1,0 +1,131 @@
+"""When to look for due tasks: notifications, writes to an SQLite file, due times, polls."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import select
+import time
+from typing import Final
+
+from django_partisan.database_link import DatabaseLink
+from django_partisan.notifications import WINDOW_SECONDS
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS: Final = 0.5
+"""The longest wait on PostgreSQL when notifications do not reach the manager."""
+VERSION_CHECK_SECONDS: Final = 0.05
+"""How often an SQLite file is asked whether somebody else has written; that costs microseconds."""
+_ECHO_SECONDS: Final = 1.0
+_NEVER: Final = float("inf")
+
+
+class Wakeup:
+    """Knows when the next claim should be tried.
+
+    ``sleep_seconds`` is the longest wait in every mode: a wake-up may be missed, a poll is not.
+    """
+
+    def __init__(
+        self, link: DatabaseLink, queue_name: str, sleep_seconds: float, may_notify: bool
+    ) -> None:
+        self._link = link
+        self._queue_name = queue_name
+        self._sleep_seconds = sleep_seconds
+        self._may_notify = may_notify
+        self._is_listening = False
+        self._version: int | None = None
+        self._version_check_at = 0.0
+        self._claim_at = 0.0
+        self._repeat_at = _NEVER
+
+    @property
+    def mode(self) -> str:
+        """How the manager learns of new tasks, in words."""
+        if self._is_listening:
+            return "LISTEN"
+        return "polling" if self._version is None else "data_version"
+
+    @property
+    def has_own_session(self) -> bool:
+        """Whether notifications proved that no pooler shares the session between clients."""
+        return self._is_listening
+
+    def connect(self) -> None:
+        """Subscribe on a fresh connection, and prove that notifications arrive on it."""
+        link = self._link
+        self._claim_at = 0.0
+        self._is_listening = False
+        if link.dialect.can_notify and self._may_notify:
+            link.dialect.listen(link.connection)
+            self._is_listening = self._hears_itself()
+            if not self._is_listening:
+                logger.warning(
+                    "notifications do not arrive (a pooler in transaction mode?); polling instead"
+                )
+        self._version = link.dialect.data_version(link.connection)
+
+    def file_descriptor(self) -> int | None:
+        """Return the descriptor that becomes readable with a notification, None without one."""
+        link = self._link
+        return link.dialect.file_descriptor(link.connection) if self._is_listening else None
+
+    def check(self, now: float) -> None:
+        """Take note of notifications, or of somebody else's writes to the file."""
+        if self._is_listening:
+            notified = self._link.dialect.received_notifications(self._link.connection)
+            if self._queue_name in notified:
+                self._claim_at = now
+                self._repeat_at = now + 2 * WINDOW_SECONDS
+        elif self._version is not None and now >= self._version_check_at:
+            self._version_check_at = now + VERSION_CHECK_SECONDS
+            version = self._link.dialect.data_version(self._link.connection)
+            if version != self._version:
+                self._version = version
+                self._claim_at = now
+
+    def is_claim_due(self, now: float) -> bool:
+        """Say whether it is time to look for due tasks."""
+        return now >= min(self._claim_at, self._repeat_at)
+
+    def expect(self, moment: float) -> None:
+        """Look again at a moment at the latest: a task of one's own is due then."""
+        self._claim_at = min(self._claim_at, moment)
+
+    def claimed(self, now: float, *, found_all: bool) -> bool:
+        """Take note of a claim; return whether the queue is empty, so that a wait begins."""
+        if now >= self._repeat_at:
+            self._repeat_at = _NEVER
+        self._claim_at = now + self._jittered(self._interval()) if found_all else now
+        return found_all
+
+    def next_deadline(self) -> float:
+        """Return when :meth:`check` or a claim is due next."""
+        deadline = min(self._claim_at, self._repeat_at)
+        return deadline if self._version is None else min(deadline, self._version_check_at)
+
+    def _interval(self) -> float:
+        if self._is_listening or self._version is not None:
+            return self._sleep_seconds
+        return min(self._sleep_seconds, POLL_SECONDS)
+
+    @staticmethod
+    def _jittered(seconds: float) -> float:
+        # Shorter only, so that the setting stays the longest wait.
+        return seconds * (1 - 0.1 * random.random())
+
+    def _hears_itself(self) -> bool:
+        link, echo = self._link, f"!{os.getpid()}"
+        link.dialect.notify(link.connection, echo)
+        deadline = time.monotonic() + _ECHO_SECONDS
+        while echo not in link.dialect.received_notifications(link.connection):
+            left = deadline - time.monotonic()
+            fd = link.dialect.file_descriptor(link.connection)
+            if left <= 0 or fd is None:
+                return False
+            readable = select.poll()
+            readable.register(fd, select.POLLIN)
+            readable.poll(min(left, 0.05) * 1000)
+        return True

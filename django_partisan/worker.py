@@ -1,0 +1,264 @@
+"""The worker process: runs the attempts it is handed, one after another, and reports each."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import random
+import resource
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import setproctitle
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_partisan.channel import BlockingChannel
+from django_partisan.execution import (
+    FAILED,
+    RETRIED,
+    ClaimedTask,
+    ErrorReport,
+    Outcome,
+    execute,
+)
+from django_partisan.logs import task_extra
+
+logger = logging.getLogger(__name__)
+
+STOP: Final = None
+"""The message that ends a worker."""
+RETIRED: Final = "retired"
+"""The message by which a worker says that it ends of its own accord."""
+_IDLE_CHECK_SECONDS: Final = 1.0
+_MEMORY_CHECK_SECONDS: Final = 0.5
+
+
+class WorkerOptions(NamedTuple):
+    """What a worker is told when it starts; plain values only.
+
+    ``orphan_seconds`` is how long a task may still run once the manager is gone.
+    """
+
+    title: str
+    max_tasks: int | None
+    max_memory_mb: int | None
+    orphan_seconds: float
+
+
+class Worker:
+    """One worker process, from its first task to its last.
+
+    A task's error never ends it. It ends when told to, when its manager is gone, or when it has
+    run its share of tasks or grown too large.
+    """
+
+    def __init__(self, sock: socket.socket, tokens: int, options: WorkerOptions) -> None:
+        self._channel = BlockingChannel(sock)
+        self._tokens = tokens
+        os.set_blocking(tokens, False)
+        self._held_token: bytes | None = None
+        self._options = options
+        self._tasks_left = _jittered(options.max_tasks)
+        self._memory_checked_at = 0.0
+        self._shown = ""
+
+    def run(self) -> None:
+        """Serve chunks of tasks until there is a reason to end."""
+        _watch_manager(self._tokens, self._options.orphan_seconds)
+        self._show("idle")
+        try:
+            while (message := self._next_message()) is not STOP:
+                if not self._run_chunk(*message):
+                    self._channel.send(RETIRED)
+                    return
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            logger.warning("the manager is gone; worker %d ends", os.getpid())
+
+    def _next_message(self) -> Any:
+        waiting_since = time.monotonic()
+        message = self._channel.receive()
+        if time.monotonic() - waiting_since > _IDLE_CHECK_SECONDS:
+            _close_broken_connections()
+        return message
+
+    def _run_chunk(self, number: int, tasks: list[tuple[Any, ...]]) -> bool:
+        """Run tasks until the chunk ends or is taken back; say whether there may be more."""
+        for fields in tasks:
+            if not self._take_token(number):
+                break
+            self._run_task(ClaimedTask._make(fields))
+            if self._is_spent():
+                return False
+        self._show("idle")
+        return True
+
+    def _take_token(self, number: int) -> bool:
+        """Take the right to start the chunk's next task; False when the manager took it back.
+
+        Each task of a chunk has one byte in the pipe, the chunk's number. Reading it is atomic, so
+        worker and manager never both get it. A byte of a later chunk says that this one is dead.
+        """
+        token = self._held_token or self._read_token()
+        self._held_token = None
+        if token is None:
+            return False
+        if token[0] != number:
+            self._held_token = token
+            return False
+        return True
+
+    def _read_token(self) -> bytes | None:
+        try:
+            return os.read(self._tokens, 1) or None
+        except BlockingIOError:
+            return None
+
+    def _run_task(self, task: ClaimedTask) -> None:
+        self._show(task.processor_class)
+        outcome = execute(task)
+        _log(task, outcome)
+        _tidy_connections()
+        self._channel.send(message_of(outcome))
+
+    def _is_spent(self) -> bool:
+        if self._tasks_left is not None:
+            self._tasks_left -= 1
+            if self._tasks_left <= 0:
+                return True
+        return self._options.max_memory_mb is not None and self._is_too_large()
+
+    def _is_too_large(self) -> bool:
+        now = time.monotonic()
+        if now - self._memory_checked_at < _MEMORY_CHECK_SECONDS:
+            return False
+        self._memory_checked_at = now
+        return _memory_mb() > (self._options.max_memory_mb or 0)
+
+    def _show(self, doing: str) -> None:
+        if doing != self._shown:
+            self._shown = doing
+            setproctitle.setproctitle(f"{self._options.title} {doing}")
+
+
+def serve(sock: socket.socket, tokens: int, options: WorkerOptions) -> None:
+    """Be a worker in a freshly forked process; returns when it should exit."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A handler instead of SIG_IGN: programs that a task starts would inherit the latter.
+        signal.signal(number, _ignore)
+    random.seed()
+    gc.unfreeze()
+    Worker(sock, tokens, options).run()
+
+
+def message_of(outcome: Outcome) -> tuple[Any, ...]:
+    """Return an outcome as plain values: marshal knows no named tuples."""
+    return (*outcome[:-1], None if outcome.error is None else tuple(outcome.error))
+
+
+def outcome_of(message: tuple[Any, ...]) -> Outcome:
+    """Return the outcome that a worker's message holds."""
+    *plain, error = message
+    return Outcome._make([*plain, None if error is None else ErrorReport._make(error)])
+
+
+def _ignore(number: int, frame: Any) -> None:
+    """Do nothing: the manager decides when a worker ends."""
+
+
+def _jittered(count: int | None) -> int | None:
+    """Shorten a limit by up to a tenth, so that workers do not all end at once."""
+    return None if count is None else max(1, count - random.randint(0, count // 10))
+
+
+def _watch_manager(tokens: int, orphan_seconds: float) -> None:
+    """End the process once the manager is gone and the running task has had its time."""
+    thread = threading.Thread(
+        target=_end_without_manager, args=(tokens, orphan_seconds), daemon=True, name="lifeline"
+    )
+    thread.start()
+
+
+def _end_without_manager(tokens: int, orphan_seconds: float) -> None:
+    hang_up = select.poll()
+    # No event asked for: only the hang-up of the pipe's last writer, the manager, ends the wait.
+    hang_up.register(tokens, 0)
+    while not hang_up.poll():
+        pass
+    time.sleep(orphan_seconds)
+    logger.error("the manager has been gone for %g s; worker %d ends", orphan_seconds, os.getpid())
+    logging.shutdown()
+    os._exit(1)
+
+
+def _log(task: ClaimedTask, outcome: Outcome) -> None:
+    if outcome.kind == FAILED:
+        level, text = logging.ERROR, "task %s failed: %s: %s"
+    elif outcome.kind == RETRIED:
+        level, text = logging.WARNING, "task %s will be retried: %s: %s"
+    else:
+        level, text = logging.DEBUG, "task %s %s"
+    if not logger.isEnabledFor(level):
+        return
+    error = outcome.error
+    details = (outcome.kind,) if error is None else (error.type, error.message)
+    logger.log(level, text, task.id, *details, extra=extra_of(task))
+
+
+def extra_of(task: ClaimedTask) -> dict[str, Any]:
+    """Return the fields that every log record about a task carries."""
+    return task_extra(
+        task_id=task.id,
+        processor=task.processor_class,
+        queue=task.queue_name,
+        attempt=task.attempts,
+    )
+
+
+def _tidy_connections() -> None:
+    """Leave nothing of a task in its database connections: open transactions, errors, query logs.
+
+    A good connection stays open: opening one per task costs more than most tasks.
+    """
+    for connection in connections.all(initialized_only=True):
+        connection.queries_log.clear()
+        if connection.connection is None:
+            continue
+        if connection.in_atomic_block or not connection.autocommit:
+            connection.in_atomic_block = False
+            connection.close()
+        elif connection.errors_occurred:
+            _close_unless_usable(connection)
+
+
+def _close_broken_connections() -> None:
+    """Close connections that did not survive the idle time, as after a database restart."""
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is not None:
+            _close_unless_usable(connection)
+
+
+def _close_unless_usable(connection: BaseDatabaseWrapper) -> None:
+    if connection.is_usable():
+        connection.errors_occurred = False
+    else:
+        connection.close()
+
+
+def _memory_mb() -> float:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
+    return pages * resource.getpagesize() / (1 << 20)
+
+
+__all__ = ["RETIRED", "STOP", "Worker", "WorkerOptions", "outcome_of", "serve"]

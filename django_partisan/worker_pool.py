@@ -1,0 +1,345 @@
+"""The manager's workers: kept at their number, handed tasks, heard of when they die."""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from django_partisan import orphaned_processes
+from django_partisan.backoff import Backoff
+from django_partisan.exceptions import WorkerBootError
+from django_partisan.execution import ClaimedTask, Outcome
+from django_partisan.launcher_client import (
+    BootFailed,
+    Event,
+    Exited,
+    Gone,
+    LauncherClient,
+    Ready,
+    Started,
+    death_reason,
+)
+from django_partisan.local_queue import LocalQueue
+from django_partisan.pace import CHUNK_SECONDS, CHUNK_TASKS, Pace
+from django_partisan.worker_handle import WorkerHandle
+
+logger = logging.getLogger(__name__)
+
+_CALM_DEATHS: Final = 20
+"""So many deaths a minute are replaced at once; beyond, replacements slow down, loudly."""
+_MINUTE: Final = 60.0
+_STATUS_SECONDS: Final = 0.25
+
+
+class Ledger(Protocol):
+    """Who is told what became of tasks: the manager."""
+
+    def ended(self, handle: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
+        """Take note of a worker's report."""
+
+    def died(self, handle: WorkerHandle, unstarted: list[ClaimedTask], reason: str) -> None:
+        """Take note of a worker's death; its running task is ``handle.running``."""
+
+    def may_start(self, task: ClaimedTask) -> bool:
+        """Prove that a task which was rescued before is about to start.
+
+        False when that cannot be: then the ledger has dealt with the task.
+        """
+
+
+class WorkerPool:
+    """A fixed number of workers. It waits for nothing: its events come through ``selector``."""
+
+    def __init__(
+        self,
+        count: int,
+        options: dict[str, Any],
+        selector: selectors.BaseSelector,
+        ledger: Ledger,
+    ) -> None:
+        self._count = count
+        self._options = options
+        self._selector = selector
+        self._ledger = ledger
+        self._pace = Pace()
+        self._launcher: LauncherClient | None = None
+        self._has_booted = False
+        self._launch_at = 0.0
+        self._launch_backoff = Backoff(0.2, 30.0)
+        self._respawn_at = 0.0
+        self._respawn_backoff = Backoff(0.1, 1.0)
+        self._deaths: deque[float] = deque()
+        self._statuses: dict[int, int] = {}
+        self._reaped: dict[int, int] = {}
+        self._is_stopping = False
+        self._last_number = 0
+        self.workers: dict[int, WorkerHandle] = {}
+
+    @property
+    def in_hand(self) -> int:
+        """How many tasks the workers have in hand, the running ones included."""
+        return sum(len(worker.in_hand) for worker in self.workers.values())
+
+    @property
+    def is_booted(self) -> bool:
+        """Whether the project has been loaded once."""
+        return self._has_booted
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether a worker has nothing to do."""
+        return any(worker.accepts and not worker.in_hand for worker in self.workers.values())
+
+    def held_ids(self) -> set[int]:
+        """Return the ids of all tasks in hand."""
+        return {item.task.id for worker in self.workers.values() for item in worker.in_hand}
+
+    def maintain(self, now: float) -> None:
+        """Start what is missing: the launcher, and workers up to their number."""
+        if self._is_stopping:
+            return
+        self._reap()
+        if self._launcher is None and now >= self._launch_at:
+            self._launcher = LauncherClient(self._options)
+            self._selector.register(self._launcher, selectors.EVENT_READ, self._on_launcher)
+        if self._launcher is not None and self._launcher.is_ready and now >= self._respawn_at:
+            while len(self.workers) < self._count and self._start_worker(now):
+                pass
+
+    def next_deadline(self) -> float | None:
+        """Return when :meth:`maintain` has something to do, None when nothing is missing."""
+        if self._is_stopping:
+            return None
+        if self._launcher is None:
+            return self._launch_at
+        is_short = self._launcher.is_ready and len(self.workers) < self._count
+        return self._respawn_at if is_short else None
+
+    def hand_out(self, queue: LocalQueue, now: float) -> None:
+        """Give waiting tasks to the workers that have too little to do."""
+        if not queue.qsize():
+            return
+        for worker in sorted(self.workers.values(), key=lambda worker: len(worker.in_hand)):
+            if worker.accepts and (chunk := self._next_chunk(worker, queue)):
+                worker.hand_out(chunk, now)
+                self._watch_writes(worker)
+
+    def rebalance(self, queue: LocalQueue, now: float) -> float | None:
+        """Take unstarted tasks from behind a slow one while another worker is idle.
+
+        Returns when to look again, None when nobody is idle.
+        """
+        if not self.has_idle or queue.qsize():
+            return None
+        crowded = [worker for worker in self.workers.values() if len(worker.in_hand) > 1]
+        for worker in crowded:
+            if now - worker.changed_at >= CHUNK_SECONDS:
+                queue.put_first(worker.take_back())
+        return now + CHUNK_SECONDS if crowded else None
+
+    def take_back(self) -> list[ClaimedTask]:
+        """Take back everything that has not been started."""
+        return [task for worker in self.workers.values() for task in worker.take_back()]
+
+    def stop(self) -> None:
+        """Let every worker end after what it runs; start no new ones."""
+        self._is_stopping = True
+        for worker in self.workers.values():
+            worker.stop()
+
+    def kill(self, doom: str) -> None:
+        """End all workers now, without blame on their tasks, and take note of each death."""
+        for worker in list(self.workers.values()):
+            worker.kill(doom)
+        for worker in list(self.workers.values()):
+            self._bury(worker)
+
+    def close(self) -> None:
+        """Kill what is left, end the launcher, and wait for it."""
+        self._is_stopping = True
+        self.kill("the manager ends")
+        if self._launcher is not None:
+            self._drop_launcher()
+
+    def _next_chunk(
+        self, worker: WorkerHandle, queue: LocalQueue
+    ) -> list[tuple[ClaimedTask, float | None]]:
+        room = self._room(worker, queue)
+        backlog = worker.backlog_seconds
+        chunk: list[tuple[ClaimedTask, float | None]] = []
+        while len(chunk) < room and (task := queue.peek()) is not None:
+            seconds = None if task.rescues else self._pace.seconds(task.processor_class)
+            if seconds is None:
+                if chunk or worker.in_hand:
+                    break
+                queue.get()
+                may_start = not task.rescues or self._ledger.may_start(task)
+                return [(task, None)] if may_start else []
+            backlog += seconds
+            if chunk and backlog > CHUNK_SECONDS:
+                break
+            chunk.append((queue.get(), seconds))
+        return chunk
+
+    def _room(self, worker: WorkerHandle, queue: LocalQueue) -> int:
+        """Return how many more tasks the worker may get: few at a time, but never none in hand."""
+        has = len(worker.in_hand)
+        if has and (
+            worker.is_exclusive
+            or has > CHUNK_TASKS // 2
+            or worker.backlog_seconds > CHUNK_SECONDS / 2
+        ):
+            return 0
+        fair_share = -(-(queue.qsize() + has) // max(1, len(self.workers)))
+        return min(CHUNK_TASKS, max(1, fair_share)) - has
+
+    def _start_worker(self, now: float) -> bool:
+        assert self._launcher is not None
+        self._last_number += 1
+        worker = WorkerHandle(self._last_number, now, self._launcher)
+        if not self._launcher.request_worker(worker.number, worker.theirs, worker.tokens):
+            worker.close()
+            return False
+        worker.theirs.close()
+        self.workers[worker.number] = worker
+        self._selector.register(worker.channel, selectors.EVENT_READ, self._reader(worker))
+        return True
+
+    def _reader(self, worker: WorkerHandle) -> Callable[[], None]:
+        def read() -> None:
+            if worker.channel.has_unsent:
+                worker.channel.flush()
+                self._watch_writes(worker)
+            self._receive(worker)
+            if worker.is_gone:
+                self._bury(worker)
+
+        return read
+
+    def _receive(self, worker: WorkerHandle) -> None:
+        for task, outcome in worker.receive(time.monotonic()):
+            if outcome.started is not None:
+                self._pace.learn(task.processor_class, outcome.ended - outcome.started)
+            self._ledger.ended(worker, task, outcome)
+
+    def _watch_writes(self, worker: WorkerHandle) -> None:
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.channel.has_unsent else 0)
+        key = self._selector.get_key(worker.channel)
+        if key.events != events:
+            self._selector.modify(worker.channel, events, key.data)
+
+    def _on_launcher(self) -> None:
+        if self._launcher is not None:
+            for event in self._launcher.events():
+                self._take_event(event)
+
+    def _take_event(self, event: Event) -> None:
+        match event:
+            case Ready():
+                self._has_booted = True
+                self._launch_backoff.reset()
+            case Started():
+                self._started(event)
+            case Exited():
+                self._statuses[event.number] = event.status
+                self._exited(event)
+            case BootFailed():
+                self._boot_failed(event.text)
+            case Gone():
+                self._launcher_gone()
+
+    def _started(self, event: Started) -> None:
+        worker = self.workers.get(event.number)
+        if worker is None:
+            # Buried before it was heard of; it ends by itself, its channel is closed.
+            if event.pidfd is not None:
+                os.close(event.pidfd)
+            return
+        worker.pid, worker.pidfd = event.pid, event.pidfd
+        if worker.doom:
+            worker.send_kill()
+        logger.debug("worker %d started", event.pid)
+        if event.pidfd is not None:
+            self._selector.register(event.pidfd, selectors.EVENT_READ, lambda: self._bury(worker))
+
+    def _exited(self, event: Exited) -> None:
+        worker = self.workers.get(event.number)
+        if worker is not None:
+            self._bury(worker)
+
+    def _bury(self, worker: WorkerHandle) -> None:
+        """Take note of a dead worker's last reports, of its death, and of what it had in hand."""
+        if self.workers.get(worker.number) is not worker:
+            return
+        worker.send_kill()  # Whoever closes his channel is no use, even if he still breathes.
+        self._receive(worker)
+        del self.workers[worker.number]
+        unstarted = worker.take_back()
+        reason = f"worker {worker.pid} {death_reason(self._status_of(worker))}"
+        self._selector.unregister(worker.channel)
+        if worker.pidfd is not None:
+            self._selector.unregister(worker.pidfd)
+        self._slow_down_if_many(worker, reason)
+        self._ledger.died(worker, unstarted, reason)
+        worker.close()
+
+    def _status_of(self, worker: WorkerHandle) -> int | None:
+        deadline = time.monotonic() + _STATUS_SECONDS
+        while worker.number not in self._statuses and worker.launcher is self._launcher:
+            assert self._launcher is not None
+            if not self._launcher.wait(deadline - time.monotonic()):
+                break
+            self._on_launcher()
+        if worker.number in self._statuses:
+            return self._statuses.pop(worker.number)
+        worker.wait_until_dead(deadline - time.monotonic())
+        self._reap()
+        return self._reaped.pop(worker.pid or 0, None)
+
+    def _reap(self) -> None:
+        """Reap workers whose launcher died before them, and what tasks left running behind."""
+        launcher = None if self._launcher is None else self._launcher.pid
+        if ended := orphaned_processes.reap(launcher):
+            # Bounded: only a worker that is buried right after is ever looked up.
+            self._reaped = dict([*self._reaped.items(), *ended.items()][-100:])
+
+    def _slow_down_if_many(self, worker: WorkerHandle, reason: str) -> None:
+        now = time.monotonic()
+        if worker.is_stopping or worker.doom:
+            return
+        self._deaths.append(now)
+        while now - self._deaths[0] > _MINUTE:
+            self._deaths.popleft()
+        if len(self._deaths) <= _CALM_DEATHS:
+            self._respawn_backoff.reset()
+            return
+        self._respawn_at = now + self._respawn_backoff.next()
+        logger.error(
+            "%d workers died within a minute, the last one: %s; replacing them slowly",
+            len(self._deaths),
+            reason,
+        )
+
+    def _boot_failed(self, text: str) -> None:
+        if not self._has_booted:
+            raise WorkerBootError(f"The project could not be loaded:\n{text}")
+        logger.error("the project could not be loaded for new workers:\n%s", text)
+
+    def _launcher_gone(self) -> None:
+        if not self._has_booted:
+            raise WorkerBootError("The process that starts workers ended unexpectedly")
+        self._drop_launcher()
+        wait = self._launch_backoff.next()
+        self._launch_at = time.monotonic() + wait
+        logger.error("the process that starts workers is gone; starting a new one in %.1f s", wait)
+
+    def _drop_launcher(self) -> None:
+        assert self._launcher is not None
+        self._selector.unregister(self._launcher)
+        self._launcher.close()
+        self._launcher = None

@@ -1,0 +1,351 @@
+"""The manager: one loop that claims, hands out, records, beats, rescues, and stops in order."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import selectors
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import setproctitle
+
+from django_partisan import execution, lifecycle, orphaned_processes
+from django_partisan.config.const import DEFAULT_QUEUE_NAME, ExitCode
+from django_partisan.database_link import DatabaseLink
+from django_partisan.exchange import Exchange
+from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
+from django_partisan.heartbeat import Fence, Heartbeat
+from django_partisan.instances import database
+from django_partisan.local_queue import LocalQueue
+from django_partisan.migration_state import require_migrated
+from django_partisan.models import ManagerProcess
+from django_partisan.recorder import Recorder
+from django_partisan.retention import PRUNE_BATCH, prune
+from django_partisan.settings import get_process_settings, merge_overrides
+from django_partisan.signal_handling import noted_signals
+from django_partisan.worker_handle import WorkerHandle
+from django_partisan.worker_pool import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_WAIT: Final = 5.0
+_LAST_WORDS_SECONDS: Final = 4.0
+"""After the grace period: how long the last outcomes may take to be recorded."""
+_SAME_SIGNAL_SECONDS: Final = 1.0
+_PRUNE_SECONDS: Final = 60.0
+
+
+class WorkersManager:
+    """Serves one queue with a pool of worker processes until a signal ends it.
+
+    Every argument but the queue's name overrides the setting of the same name. Raises
+    ConfigurationError when settings or arguments are wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue_name: str = DEFAULT_QUEUE_NAME,
+        min_queue_size: int | None = None,
+        max_queue_size: int | None = None,
+        checks_before_cleanup: int | None = None,
+        workers_count: int | None = None,
+        sleep_delay_seconds: float | None = None,
+        console: dict[str, Any] | None = None,
+    ) -> None:
+        self.queue_name = queue_name
+        self.settings = merge_overrides(
+            queue_name,
+            min_queue_size=min_queue_size,
+            max_queue_size=max_queue_size,
+            checks_before_cleanup=checks_before_cleanup,
+            workers_count=workers_count,
+            sleep_delay_seconds=sleep_delay_seconds,
+        )
+        self.process_settings = get_process_settings()
+        self.selector = selectors.DefaultSelector()
+        self.link = DatabaseLink(database(), self._on_connect)
+        self.heartbeat = Heartbeat(queue_name, self.process_settings)
+        self.exchange = Exchange(
+            queue_name, self.settings, self.process_settings, self.link, self.heartbeat
+        )
+        self.pool = WorkerPool(
+            self.settings.WORKERS_COUNT, self._launcher_options(console), self.selector, self
+        )
+        self._signals = 0
+        self._signalled_at = float("-inf")
+        self._stop_by: float | None = None
+        self._exit_code: ExitCode | None = None
+        self._watched: tuple[int, int] | None = None
+        self._rebalance_at: float | None = None
+        self._prune_at = 0.0
+
+    @property
+    def queue(self) -> LocalQueue:
+        """The tasks that wait here for a worker."""
+        return self.exchange.queue
+
+    @property
+    def recorder(self) -> Recorder:
+        """The outcomes that wait to be recorded."""
+        return self.exchange.recorder
+
+    # ----- life -----
+
+    def run_partisan(self) -> ExitCode:
+        """Serve the queue until SIGTERM or SIGINT, and return the exit code.
+
+        Raises WorkerBootError, NotMigrated or ManagerAlreadyRunning when it cannot begin.
+        """
+        setproctitle.setproctitle(f"partisan/parent {self.queue_name}")
+        orphaned_processes.adopt()
+        try:
+            with noted_signals(self.selector, self.stop):
+                self.turn(time.monotonic())
+                while self._exit_code is None:
+                    self.wait()
+                    self.turn(time.monotonic())
+        finally:
+            self._close()
+        logger.info("stopped (%s); %s", self._exit_code.name.lower(), self._summary())
+        return self._exit_code
+
+    def stop(self) -> None:
+        """Ask for a graceful stop; called again more than a second later, for one at once.
+
+        Within a second it is the same wish: a process group may deliver a signal twice.
+        """
+        now = time.monotonic()
+        if now - self._signalled_at > _SAME_SIGNAL_SECONDS:
+            self._signals += 1
+            self._signalled_at = now
+
+    def turn(self, now: float) -> None:
+        """Do everything that is due, once. Never waits for anything but the database."""
+        self.pool.maintain(now)
+        self._keep_fence()
+        if self._signals and self._stop_by is None:
+            self._begin_stop(now)
+        if self.link.is_usable(now):
+            with self.link.attempt(now):
+                self._keep_standing(now)
+                self.exchange.turn(now, self.pool.in_hand, may_claim=self._may_claim())
+                self._prune_if_due(now)
+        self._hand_out(now)
+        if self._stop_by is not None:
+            self._go_on_stopping(now)
+
+    def wait(self) -> None:
+        """Wait for the next event or deadline, and take the events in."""
+        timeout = max(0.0, min(self._deadlines()) - time.monotonic())
+        self._watch_database()
+        for key, _ in self.selector.select(timeout):
+            key.data()
+
+    # ----- what the pool tells -----
+
+    def ended(self, handle: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
+        """Take note of a worker's report."""
+        self.exchange.ended(task, outcome, handle.pid)
+
+    def died(self, handle: WorkerHandle, unstarted: list[ClaimedTask], reason: str) -> None:
+        """Take note of a worker's death: only the task that it ran is charged."""
+        self.queue.put_first(unstarted)
+        for item in handle.in_hand:
+            self._charge(item.task, handle, reason)
+        if not handle.is_stopping and not handle.doom:
+            logger.warning("%s; starting another", reason)
+
+    def may_start(self, task: ClaimedTask) -> bool:
+        """Write that a formerly rescued task starts now, so that a peer can prove it too."""
+        now, started = time.monotonic(), None
+        if self.link.is_usable(now):
+            with self.link.attempt(now):
+                started = lifecycle.mark_started([task])
+        if started is None:
+            self.queue.put_first([task])
+        elif not started:
+            logger.warning("task %d is not ours any more; it is not run", task.id)
+        return bool(started)
+
+    def _charge(self, task: ClaimedTask, handle: WorkerHandle, reason: str) -> None:
+        kind = execution.RELEASED if handle.doom else execution.CRASHED
+        error = ErrorReport("WorkerDied", f"{reason} while it ran the task", "")
+        outcome = lifecycle.orphan_outcome(task, kind, error)
+        self.exchange.ended(task, outcome, handle.pid)
+
+    # ----- standing -----
+
+    def _keep_fence(self) -> None:
+        """Stop the work that peers may have begun to do instead."""
+        if self.heartbeat.manager_id is None or self.heartbeat.fence() is not Fence.SHUT:
+            return
+        logger.error(
+            "no heartbeat for %g s: stopping what runs, as others hold this manager for dead",
+            self.process_settings.DEAD_AFTER_SECONDS,
+        )
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Give up every task and the registration; outcomes at hand are still tried to record."""
+        self.heartbeat.lose()
+        self.queue.take_all()
+        self.pool.kill("the manager lost its standing")
+        self.queue.take_all()
+
+    def _keep_standing(self, now: float) -> None:
+        if self.heartbeat.manager_id is None:
+            self._register()
+        if self.heartbeat.is_beat_due(now):
+            state = ManagerProcess.State.STOPPING if self._stop_by else ManagerProcess.State.RUNNING
+            if not self.heartbeat.beat(state, self._snapshot()):
+                logger.error("this manager's registration is gone: stopping what runs")
+                self._abandon()
+                self._register()
+        if self._stop_by is None:
+            self.heartbeat.rescue_if_due(now)
+
+    def _register(self) -> None:
+        self.heartbeat.register()
+        logger.info(
+            "manager %d on %s serves queue %r with %d workers (%s, %s)",
+            self.heartbeat.manager_id,
+            self.heartbeat.identity.node_name,
+            self.queue_name,
+            self.settings.WORKERS_COUNT,
+            self.link.connection.display_name,
+            self.exchange.wakeup.mode,
+        )
+
+    def _on_connect(self) -> None:
+        require_migrated(self.link.connection)
+        self.exchange.connected(self.pool.held_ids())
+        is_own = self.exchange.wakeup.has_own_session
+        self.link.dialect.prepare_session(self.link.connection, is_own=is_own)
+
+    def _prune_if_due(self, now: float) -> None:
+        """Delete a batch of what retention settings let go of; go on soon while it is full."""
+        if now >= self._prune_at and self._may_begin_work():
+            is_full = sum(prune(self.queue_name, self.settings).values()) >= PRUNE_BATCH
+            self._prune_at = now + (1.0 if is_full else _PRUNE_SECONDS)
+
+    # ----- handing out -----
+
+    def _hand_out(self, now: float) -> None:
+        self._rebalance_at = None
+        if self._may_hand_out():
+            self.pool.hand_out(self.queue, now)
+            self._rebalance_at = self.pool.rebalance(self.queue, now)
+
+    def _may_begin_work(self) -> bool:
+        return self._stop_by is None and self.heartbeat.fence() is Fence.OPEN
+
+    def _may_hand_out(self) -> bool:
+        return self.link.is_up and self._may_begin_work()
+
+    def _may_claim(self) -> bool:
+        return self.pool.is_booted and self._may_begin_work()
+
+    # ----- stopping -----
+
+    def _begin_stop(self, now: float) -> None:
+        """Give back what has not started, let the rest run on for the grace period."""
+        grace = self.process_settings.SHUTDOWN_GRACE_SECONDS
+        logger.info("stopping: running tasks have %g s to finish", grace)
+        self._stop_by = now + grace
+        unstarted = self.queue.take_all() + self.pool.take_back()
+        self.pool.stop()
+        self._release(unstarted, now)
+
+    def _go_on_stopping(self, now: float) -> None:
+        assert self._stop_by is not None
+        is_forced = self._signals > 1
+        if (is_forced or now >= self._stop_by) and self.pool.workers:
+            logger.warning("killing %d workers; their tasks are released", len(self.pool.workers))
+            self.pool.kill("the manager stops")
+            self._release(self.queue.take_all(), now)
+        if not self.pool.workers:
+            self._say_goodbye(now, is_forced=is_forced)
+
+    def _release(self, tasks: list[ClaimedTask], now: float) -> None:
+        self.exchange.release(tasks)
+        if self.link.is_usable(now):
+            with self.link.attempt(now):
+                self.exchange.flush_released(now)
+
+    def _say_goodbye(self, now: float, *, is_forced: bool) -> None:
+        assert self._stop_by is not None
+        if self.link.is_usable(now):
+            with self.link.attempt(now):
+                self.recorder.flush(now)
+                self.heartbeat.deregister()
+        is_settled = not len(self.recorder)
+        if is_settled and (self.link.is_up or self.heartbeat.manager_id is None):
+            self._exit_code = ExitCode.FORCED if is_forced else ExitCode.CLEAN
+        elif now >= self._stop_by + _LAST_WORDS_SECONDS or is_forced:
+            logger.error("%d outcomes could not be recorded", len(self.recorder))
+            self._exit_code = ExitCode.ERROR
+
+    # ----- waiting -----
+
+    def _deadlines(self) -> Iterator[float]:
+        now = time.monotonic()
+        yield now + _LONGEST_WAIT
+        retry_at = self.link.retry_at()
+        if retry_at is not None:
+            yield retry_at
+        else:
+            yield self.heartbeat.next_deadline(rescues=self._stop_by is None)
+            yield from self.exchange.deadlines(self.pool.in_hand, may_claim=self._may_claim())
+        if self._may_hand_out() and self.queue.qsize() and self.pool.has_idle:
+            yield now
+        for deadline in (self.pool.next_deadline(), self._rebalance_at, self._stop_by):
+            if deadline is not None:
+                yield deadline if deadline > now else now + 0.01
+        if self.heartbeat.manager_id is not None:
+            yield self.heartbeat.fence_at()
+        if self._signals and self._stop_by is None:
+            yield now
+
+    def _watch_database(self) -> None:
+        """Wait on the connection too, so that a notification wakes the loop."""
+        fd = self.exchange.wakeup.file_descriptor() if self.link.is_up else None
+        # A new connection may get the old one's descriptor: the number alone proves nothing.
+        wanted = None if fd is None else (fd, self.link.connects)
+        if wanted == self._watched:
+            return
+        if self._watched is not None:
+            with contextlib.suppress(KeyError, ValueError, OSError):
+                self.selector.unregister(self._watched[0])
+        if fd is not None:
+            self.selector.register(fd, selectors.EVENT_READ, lambda: None)
+        self._watched = wanted
+
+    def _close(self) -> None:
+        self.pool.close()
+        self.link.close()
+        self.selector.close()
+
+    # ----- words -----
+
+    def _launcher_options(self, console: dict[str, Any] | None) -> dict[str, Any]:
+        return {
+            "title": f"partisan/launcher {self.queue_name}",
+            "console": console,
+            "worker": {
+                "title": f"partisan/worker {self.queue_name}",
+                "max_tasks": self.settings.TASKS_PER_WORKER_INSTANCE,
+                "max_memory_mb": self.settings.WORKER_MAX_MEMORY_MB,
+                "orphan_seconds": self.process_settings.DEAD_AFTER_SECONDS * 2 / 3,
+            },
+        }
+
+    def _snapshot(self) -> dict[str, Any]:
+        workers = [worker.snapshot() for worker in self.pool.workers.values()]
+        return {"workers": workers, "waiting": self.queue.qsize()}
+
+    def _summary(self) -> str:
+        counts = self.recorder.counts
+        return ", ".join(f"{counts[kind]} {kind}" for kind in sorted(counts)) or "no task was run"
