@@ -43,7 +43,9 @@ class Engine:
             if self._process.poll() is not None:
                 raise BenchError(f"The manager ended while waiting: {what}.\n{self._last_words()}")
             if time.monotonic() > deadline:
-                raise BenchError(f"After {seconds:g} s still waiting: {what}.\n{self._last_words()}")
+                raise BenchError(
+                    f"After {seconds:g} s still waiting: {what}.\n{self._last_words()}"
+                )
             time.sleep(pause)
 
     def stop(self) -> None:
@@ -79,6 +81,6 @@ def running_engine(*options: str) -> Iterator[Engine]:
 
 def wait_until_serving(engine: Engine) -> None:
     """Wait until the manager has registered and its workers exist."""
-    engine.wait_until(lambda: ManagerProcess.objects.exists(), "the manager's registration")
+    engine.wait_until(ManagerProcess.objects.exists, "the manager's registration")
     # The manager, the launcher, the workers.
     engine.wait_until(lambda: len(engine.processes) >= 2 + WORKERS, "the start of the workers")

@@ -37,8 +37,7 @@ def _compare(
         for block in blocks if pair % 2 else reversed(blocks):
             seconds[block].append(_timed(block, processor, in_transaction, calls))
     ratios = [
-        delay / create
-        for delay, create in zip(seconds[_delays], seconds[_creates], strict=True)
+        delay / create for delay, create in zip(seconds[_delays], seconds[_creates], strict=True)
     ]
     kind = "unique" if processor.UNIQUE_FOR_PARAMS else "not unique"
     place = "in one transaction" if in_transaction else "each its own transaction"
@@ -49,7 +48,7 @@ def _compare(
     yield Figure(
         measure=f"{name}: time / bare create()",
         value=statistics.median(ratios),
-        unit="×",
+        unit="times",
         runs=ratios,
         target=TARGET,
     )

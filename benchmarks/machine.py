@@ -1,4 +1,4 @@
-"""The machine and the versions that figures were measured with: without them a figure says little."""
+"""The machine and the versions behind the figures: without them a figure says little."""
 
 from __future__ import annotations
 

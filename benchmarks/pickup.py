@@ -6,6 +6,7 @@ import random
 import statistics
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from django.db import transaction
 
@@ -26,7 +27,7 @@ def measure(tasks: int) -> Iterator[Figure]:
         committed = dict(_commit_one() for _ in range(WARM_UP + tasks))
         done = Task.objects.filter(status=Task.STATUS_FINISHED)
         engine.wait_until(lambda: done.count() == len(committed), "the last pick-up")
-    results = dict(Task.objects.values_list("pk", "result"))
+    results: dict[int, Any] = dict(Task.objects.values_list("pk", "result"))
     waits = [(results[pk] - moment) / 1e6 for pk, moment in committed.items()][WARM_UP:]
     percentiles = statistics.quantiles(waits, n=100, method="inclusive")
     for percent in (50, 95, 99):

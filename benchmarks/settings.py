@@ -16,6 +16,6 @@ DATABASES = {"default": parse_database_url(os.environ[DATABASE_VARIABLE])}
 if "TEST" not in DATABASES["default"]:
     # Beside the named database; two benches may share a server.
     DATABASES["default"]["TEST"] = {"NAME": f"partisan_bench_{os.getpid()}"}
-SECRET_KEY = "for measures only"
+SECRET_KEY = "for measures only"  # noqa: S105  # nothing is signed with it
 USE_TZ = True
 INSTALLED_APPS = ["django_partisan", "benchmarks.bench_app"]
