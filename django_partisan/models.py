@@ -105,7 +105,7 @@ class Task(models.Model):
                 fields=["id"], condition=models.Q(status="in_process"), name="partisan_task_claimed"
             ),
             models.Index(
-                fields=["finished_at"],
+                fields=["status", "queue_name", "finished_at"],
                 condition=models.Q(status__in=["finished", "error", "cancelled"]),
                 name="partisan_task_finished",
             ),

@@ -48,6 +48,11 @@ class Wakeup:
             return "LISTEN"
         return "polling" if self._version is None else "data_version"
 
+    @property
+    def has_own_session(self) -> bool:
+        """Whether notifications proved that no pooler shares the session between clients."""
+        return self._is_listening
+
     def connect(self) -> None:
         """Subscribe on a fresh connection, and prove that notifications arrive on it."""
         link = self._link

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
+from django.db.models import BooleanField
+from django.db.models.expressions import RawSQL
 
 from django_partisan.execution import ClaimedTask
 
@@ -113,8 +115,15 @@ class Dialect(abc.ABC):
         """Let waiting tasks keep duplicates out again, where no other task does already."""
 
     @abc.abstractmethod
-    def prepare_manager_connection(self, connection: BaseDatabaseWrapper) -> None:
-        """Set up a manager's fresh connection: time limits, journal, transactions."""
+    def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
+        """Set what a manager's connection needs before it is opened, where nobody has set it."""
+
+    @abc.abstractmethod
+    def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:
+        """Set up a manager's open connection: time limits, journal, transactions.
+
+        Where the session is not the manager's own, as behind a pooler, nothing may stick to it.
+        """
 
     @abc.abstractmethod
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
@@ -135,6 +144,15 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
         """Return a number that changes when another connection has written, None without one."""
+
+
+def is_terminal() -> RawSQL:
+    """Return the condition "terminal" for a queryset of tasks, as the index of those states it.
+
+    SQLite uses a partial index only when its condition stands in the query literally, and the ORM
+    always passes values as parameters.
+    """
+    return RawSQL("status IN ('finished', 'error', 'cancelled')", (), BooleanField())
 
 
 def in_order(rows: Iterator[tuple[Any, ...]] | Sequence[tuple[Any, ...]]) -> list[ClaimedTask]:

@@ -23,6 +23,13 @@ CHANNEL = "django_partisan"
 
 # Waiting longer than this for a lock, a statement or the server is an outage, not patience.
 _SESSION_LIMITS = "SET statement_timeout = '10s'; SET lock_timeout = '2s'"
+_CONNECTION_LIMITS = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+}
 
 _CLAIMED_COLUMNS = """t.id, t.lease, t.processor_class, t.arguments::text, t.queue_name, t.priority,
     date_part('epoch', t.execute_after), t.attempts, t.retries, t.postpones, t.rescues, t.crashes"""
@@ -216,9 +223,15 @@ class PostgreSQL(Dialect):
         with connection.cursor() as cursor:
             cursor.execute(_REGAIN, [_array(ids)])
 
-    def prepare_manager_connection(self, connection: BaseDatabaseWrapper) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(_SESSION_LIMITS)
+    def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
+        options = connection.settings_dict["OPTIONS"]
+        for name, value in _CONNECTION_LIMITS.items():
+            options.setdefault(name, value)
+
+    def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:
+        if is_own:
+            with connection.cursor() as cursor:
+                cursor.execute(_SESSION_LIMITS)
 
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
         with connection.cursor() as cursor:

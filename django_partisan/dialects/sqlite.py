@@ -175,7 +175,10 @@ class SQLite(Dialect):
         with connection.cursor() as cursor:
             cursor.execute(_REGAIN, [json.dumps(list(ids))])
 
-    def prepare_manager_connection(self, connection: BaseDatabaseWrapper) -> None:
+    def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
+        """Do nothing: everything can be set on the open file."""
+
+    def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:  # noqa: ARG002
         connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout = 20000")

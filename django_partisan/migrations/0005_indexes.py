@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
             model_name="task",
             index=models.Index(
                 condition=models.Q(("status__in", ["finished", "error", "cancelled"])),
-                fields=["finished_at"],
+                fields=["status", "queue_name", "finished_at"],
                 name="partisan_task_finished",
             ),
         ),
