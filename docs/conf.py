@@ -40,7 +40,10 @@ nitpick_ignore_regex = [
     # The package's own names that only the engine deals with.
     (r"py:class", r"(.*\.)?(ClaimedTask|SomeClass|BaseTaskProcessor|QueueSettings)"),
     (r"py:mod", r"django_partisan\..*"),
-    (r"py:.*", r"[A-Za-z]*(Error|Exception|Mapping|Iterable|Iterator|Sequence|Callable|timedelta|datetime)"),
+    (
+        r"py:.*",
+        r"[A-Za-z]*(Error|Exception|Mapping|Iterable|Iterator|Sequence|Callable|timedelta|datetime)",
+    ),
 ]
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
@@ -54,15 +57,13 @@ html_copy_source = False
 
 
 def _shorten(
-    _app: Any, _what: str, _name: str, obj: Any, _options: Any, signature: str, returns: str
+    _app: Any, _what: str, _name: str, obj: Any, _options: Any, _signature: str, returns: str
 ) -> tuple[str, str] | None:
     """Show a pydantic model with the names and defaults of its fields, without their bounds."""
     if not (isinstance(obj, type) and issubclass(obj, BaseModel)):
         return None
     fields = obj.model_fields.items()
-    shown = [
-        name if field.is_required() else f"{name}={field.default!r}" for name, field in fields
-    ]
+    shown = [name if field.is_required() else f"{name}={field.default!r}" for name, field in fields]
     return f"(*, {', '.join(shown)})", returns
 
 

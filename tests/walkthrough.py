@@ -9,8 +9,8 @@ A page is read from top to bottom. What it tells the reader is in its code block
 * ``text`` whose first line names the manager's terminal: what the manager has logged since; ``^C``
   in it is Ctrl-C.
 
-In what is printed, ``...`` stands for anything. A comment ``.. checked by NAME`` calls a function of
-the test.
+In what is printed, ``...`` stands for anything. A comment ``.. checked by NAME`` calls a function
+of the test.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ sys.exit(runner.run(test).failed)
 """
 # What a test must not do, or what would not return.
 _NOT_RUN: Final = re.compile(
-    r"make |python -m (pip|venv)|\. venv|python manage\.py (shell|runserver|createsuperuser)$|pkill "
+    r"(make|pkill|\. venv|python -m pip|python -m venv)\b"
+    r"|python manage\.py (shell|runserver|createsuperuser)$"
 )
 
 
@@ -141,7 +142,7 @@ class Walkthrough:
     def _write(self, text: str) -> None:
         head, _, content = text.partition("\n")
         name, _, place = head.removeprefix("# ").partition(", ")
-        assert head.startswith("# ") and name.endswith(".py"), f"no file is named: {head}"
+        assert re.match(r"# \S+\.py(,|$)", head), f"no file is named: {head}"
         path = self.project / name
         match place:
             case "":
@@ -197,14 +198,16 @@ class Walkthrough:
             if line == "^C":
                 self.stop_manager()
                 continue
-            form = re.compile(".*".join(map(re.escape, line.split("..."))))
+            self._expect_line(re.compile(".*".join(map(re.escape, line.split("...")))))
 
-            def found(form: re.Pattern[str] = form) -> re.Match[str] | None:
-                return form.search(self._log(), self._read)
-
-            match = wait_until(found, seconds=30, message=lambda: f"{form}\n{self._log()}")
-            assert match is not None
-            self._read = match.end()
+    def _expect_line(self, form: re.Pattern[str]) -> None:
+        match = wait_until(
+            lambda: form.search(self._log(), self._read),
+            seconds=30,
+            message=lambda: f"{form.pattern}\n{self._log()}",
+        )
+        assert match is not None
+        self._read = match.end()
 
     def _log(self) -> str:
         path = self.root / "manager.log"

@@ -22,7 +22,7 @@ from django_partisan.management.commands.start_partisan import Command
 from django_partisan.management.verbs import VERBS
 from django_partisan.models import Attempt, ManagerProcess, Task
 from django_partisan.processor import BaseTaskProcessor
-from django_partisan.settings import QueueSettings
+from django_partisan.settings import PREFIX, QUEUES_SETTING, ProcessSettings, QueueSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "django_partisan"
@@ -32,16 +32,20 @@ DJANGOS_OWN = {
     *("--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback"),
     *("--no-color", "--force-color", "--skip-checks"),
 }
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 
 
 def table(page: str, title: str) -> list[list[str]]:
-    """Return the cells of a list-table of the reference, without its head and its literals' ticks."""
+    """Return the cells of a list-table of the reference, without its head and ticks."""
     text = (DOCS / "reference" / f"{page}.rst").read_text()
-    found = re.search(rf"^\.\. list-table:: {title}\n(?P<body>(?:(?: +.*)?\n)*)", text, re.MULTILINE)
+    found = re.search(
+        rf"^\.\. list-table:: {title}\n(?P<body>(?:(?: +.*)?\n)*)", text, re.MULTILINE
+    )
     assert found is not None, f"{page}.rst has no table {title!r}"
     rows = re.split(r"^   \* - ", found["body"], flags=re.MULTILINE)[2:]
-    return [[_plain(cell) for cell in re.split(r"^     - ", row, flags=re.M)] for row in rows]
+    return [
+        [_plain(cell) for cell in re.split(r"^     - ", row, flags=re.MULTILINE)] for row in rows
+    ]
 
 
 def _plain(cell: str) -> str:
@@ -148,7 +152,8 @@ def test_the_waits_before_retries_are_those_of_the_code() -> None:
 
 
 def test_the_options_of_start_partisan_are_those_of_its_parser() -> None:
-    told = {option: setting for option, setting, _ in table("command-line", "Options of start_pa.*")}
+    rows = table("command-line", "Options of start_partisan")
+    told = {option: setting for option, setting, _ in rows}
     assert set(told) == options_of(Command().create_parser("manage.py", "start_partisan"))
     for option, setting in told.items():
         name = option.removeprefix("--").upper()
@@ -172,7 +177,8 @@ def test_the_options_of_a_verb_are_those_of_its_parser(verb: str) -> None:
 
 def test_the_checks_are_those_of_the_code() -> None:
     text = (PACKAGE / "checks.py").read_text()
-    raised = re.findall(r'checks\.(Error|Warning|Info)\((?:[^#]*?)id="(django_partisan\.\w+)"', text, re.DOTALL)
+    pattern = r'checks\.(Error|Warning|Info)\([^#]*?id="(django_partisan\.\w+)"'
+    raised = re.findall(pattern, text)
     told = {(level, id_) for id_, level, _ in table("checks", "Checks")}
     assert told == {(level, id_) for level, id_ in raised}
 
@@ -224,8 +230,13 @@ def test_every_link_of_the_readme_leads_to_a_file() -> None:
 def test_every_setting_that_a_page_names_exists() -> None:
     pages = [ROOT / "README.rst", *sorted(DOCS.rglob("*.rst"))]
     text = "".join(page.read_text() for page in pages)
-    from django_partisan.settings import PREFIX, QUEUES_SETTING, ProcessSettings
-
     known = {QUEUES_SETTING, *(PREFIX + name for name in ProcessSettings.model_fields)}
     named = set(re.findall(r"``(PARTISAN_[A-Z_]+)", text))
     assert named - known - {"PARTISAN_"} == set()
+
+
+def test_the_pages_use_one_word_for_one_thing() -> None:
+    pages = [ROOT / "README.rst", ROOT / "CHANGELOG.rst", *sorted(DOCS.rglob("*.rst"))]
+    others = re.compile(r"\b(jobs?|snooz\w+|enqueuing|re-?queu(?!e)\w*)\b", re.IGNORECASE)
+    found = {page.name: others.findall(page.read_text()) for page in pages}
+    assert {name: words for name, words in found.items() if words} == {}
