@@ -66,7 +66,12 @@ class Launcher:
             if self._wake.fileno() in ready:
                 self._reap()
             if self._control.fileno() in ready and not self._serve_request():
-                return
+                break
+        self._close()
+
+    def _close(self) -> None:
+        for end in (self._control, self._wake, self._woken):
+            end.close()
 
     def _serve_request(self) -> bool:
         try:
@@ -98,11 +103,11 @@ class Launcher:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for end in (self._control, self._wake, self._woken):
-                end.close()
+            self._close()
             from django_partisan.worker import WorkerOptions, serve
 
-            serve(socket.socket(fileno=channel), tokens, WorkerOptions(**self._options["worker"]))
+            with socket.socket(fileno=channel) as sock:
+                serve(sock, tokens, WorkerOptions(**self._options["worker"]))
             code = 0
         except BaseException:
             logging.getLogger(__name__).exception("worker %d ends with an error", os.getpid())
