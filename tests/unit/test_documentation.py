@@ -23,6 +23,7 @@ from django_partisan.management.verbs import VERBS
 from django_partisan.models import Attempt, ManagerProcess, Task
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.settings import PREFIX, QUEUES_SETTING, ProcessSettings, QueueSettings
+from tests.reference import NOTHING, table
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "django_partisan"
@@ -32,24 +33,6 @@ DJANGOS_OWN = {
     *("--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback"),
     *("--no-color", "--force-color", "--skip-checks"),
 }
-NOTHING = "\N{EN DASH}"
-
-
-def table(page: str, title: str) -> list[list[str]]:
-    """Return the cells of a list-table of the reference, without its head and ticks."""
-    text = (DOCS / "reference" / f"{page}.rst").read_text()
-    found = re.search(
-        rf"^\.\. list-table:: {title}\n(?P<body>(?:(?: +.*)?\n)*)", text, re.MULTILINE
-    )
-    assert found is not None, f"{page}.rst has no table {title!r}"
-    rows = re.split(r"^   \* - ", found["body"], flags=re.MULTILINE)[2:]
-    return [
-        [_plain(cell) for cell in re.split(r"^     - ", row, flags=re.MULTILINE)] for row in rows
-    ]
-
-
-def _plain(cell: str) -> str:
-    return " ".join(cell.replace("``", "").split())
 
 
 def options_of(parser: ArgumentParser) -> set[str]:
