@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-from django.db import connection
+from django.db import OperationalError, connection
 
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
 from django_partisan.exceptions import PostponeTask
@@ -190,16 +190,29 @@ class LeaveTransactionOpen(Noted):
 
 @registry.register
 class CloseConnection(Noted):
-    """Takes the connection away under Django's feet, as a restart of the server does."""
-
-    def work(self) -> dict[str, int]:
-        connection.ensure_connection()
-        connection.connection.close()
-        return self.proof()
+    """Closes the driver's connection under Django's feet."""
 
     def run(self) -> Any:
         self.write("started")
-        return self.work()
+        if connection.vendor == "sqlite":
+            connection.close()
+        else:
+            connection.connection.close()
+        return self.proof()
+
+
+@registry.register
+class EndConnection(Noted):
+    """Has the server end the connection, as a restart of the server does."""
+
+    def run(self) -> Any:
+        self.write("started")
+        with connection.cursor() as cursor:
+            try:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+            except OperationalError:
+                pass
+        return self.proof()
 
 
 @registry.register
