@@ -19,7 +19,7 @@ inputs := pyproject.toml tools/environment.sh tools/find_python.sh
 sources := $(wildcard django_partisan tests tools example benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-newest lint format types layers docs bench wheel clean
+.PHONY: help demo demo-serve test test-oldest test-newest lint format types layers docs bench wheel clean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -27,6 +27,9 @@ help: ## list these targets
 
 demo: $(CACHE)/venv-demo/.ready ## index the standard library as tasks; DB=sqlite (default) or DB=postgres
 	@exec $(<D)/bin/python example/demo.py --database $(DB) $(ARGS)
+
+demo-serve: $(CACHE)/venv-demo/.ready ## look at what the demo indexed; DB=sqlite (default) or DB=postgres
+	@exec $(<D)/bin/python example/demo.py --database $(DB) --serve $(ARGS)
 
 test: ## run the whole suite on every database and both ends of the version range; ARGS="-k words"
 	@status=0; \
@@ -54,7 +57,8 @@ format: $(CACHE)/venv-lint/.ready ## rewrite what ruff can rewrite
 	@$(<D)/bin/ruff format $(sources) docs/conf.py
 
 types: $(CACHE)/venv-lint/.ready ## check the types, strictly
-	@$(<D)/bin/python -m mypy $(sources)
+	@$(<D)/bin/python -m mypy $(filter-out example,$(sources))
+	@cd example && $(abspath $(<D))/bin/python -m mypy . # a project of its own, with its own settings
 
 layers: $(CACHE)/venv-lint/.ready ## check that imports only point downwards
 	@$(<D)/bin/lint-imports --no-logo

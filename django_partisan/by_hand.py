@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.db.models.functions import Now
 
-from django_partisan import execution, lifecycle
+from django_partisan import execution, lifecycle, registration
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
 from django_partisan.exceptions import LeaseLost
 from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
@@ -22,7 +22,7 @@ OWNER_SECONDS: Final = 3600
 """An owner by hand has no heartbeat: it counts as alive for so long after each of its calls."""
 _ALL: Final = 1_000_000
 
-_owner: tuple[Identity, int] | None = None
+_owner: dict[Identity, int] = {}
 
 
 def claim(count: int | None, queue_name: str = DEFAULT_QUEUE_NAME) -> list[Task]:
@@ -77,7 +77,7 @@ def rescue_orphans() -> int:
     settings = get_process_settings()
     count = 0
     while moved := lifecycle.rescue(
-        lifecycle.orphans(settings.DEAD_AFTER_SECONDS),
+        registration.orphans(settings.DEAD_AFTER_SECONDS),
         limit=500,
         max_rescues=settings.MAX_RESCUES,
         reason="reset_tasks_to_initial_status() was called and nobody held the task.",
@@ -122,13 +122,12 @@ def _claimed(task: Task) -> ClaimedTask:
 
 def _owner_id() -> int:
     """Return the id of this process's row as an owner, with its time prolonged."""
-    global _owner
     identity = own_identity()
     rows = ManagerProcess.objects.using(database())
     until = Now() + timedelta(seconds=OWNER_SECONDS)
-    if _owner is not None and _owner[0] == identity:
-        if rows.filter(pk=_owner[1]).update(last_seen=until):
-            return _owner[1]
+    known = _owner.get(identity)
+    if known is not None and rows.filter(pk=known).update(last_seen=until):
+        return known
     row = rows.create(
         node_name=identity.node_name,
         pid=identity.pid,
@@ -137,5 +136,5 @@ def _owner_id() -> int:
         version="by hand",
         last_seen=until,
     )
-    _owner = (identity, row.pk)
+    _owner[identity] = row.pk
     return row.pk

@@ -32,6 +32,7 @@ class DatabaseLink:
         self._retry_at = 0.0
         self._is_connected = False
         self._has_failed = False
+        self.connects = 0
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
@@ -81,13 +82,14 @@ class DatabaseLink:
             self.connection.connection = None
 
     def _connect(self) -> None:
+        self.dialect.prepare_options(self.connection)
         self.connection.ensure_connection()
         # DEBUG would keep every statement in memory.
         self.connection.force_debug_cursor = False
         self.connection.queries_log.clear()
-        self.dialect.prepare_manager_connection(self.connection)
-        self._is_connected = True
         self._on_connect()
+        self._is_connected = True
+        self.connects += 1
 
     def _succeeded(self) -> None:
         if self._has_failed:

@@ -73,18 +73,13 @@ def execute(task: ClaimedTask) -> Outcome:
     """Run a claimed task once and say how it ended. Raises nothing, whatever the task raises."""
     started = time.monotonic()
     try:
-        processor = initialized_processor(task)
+        return _attempted(task, started)
     except BaseException as error:
         return _ended(task, started, FAILED, error=report(error))
-    try:
-        result = processor.run()
-    except BaseException as error:
-        return judge(task, processor, error, started)
-    return finished(task, started, result)
 
 
 def initialized_processor(task: ClaimedTask) -> Any:
-    """Return the task's processor bound to it; raise what its class or arguments make impossible."""
+    """Return the task's processor bound to it; raise what makes that impossible."""
     processor_class = registry.get_processor_class_by_name(task.processor_class)
     args, kwargs = decode_arguments(task.arguments)
     processor = processor_class(*args, **kwargs)
@@ -125,6 +120,15 @@ def report(error: BaseException) -> ErrorReport:
     return ErrorReport(
         clean_text(name, 255), clean_text(_text_of(error), limit), clean_text(_trace(error), limit)
     )
+
+
+def _attempted(task: ClaimedTask, started: float) -> Outcome:
+    processor = initialized_processor(task)
+    try:
+        result = processor.run()
+    except BaseException as error:
+        return judge(task, processor, error, started)
+    return finished(task, started, result)
 
 
 def _postponed(

@@ -98,9 +98,9 @@ class Heartbeat:
         self._beat_at = sent_at + self._settings.HEARTBEAT_SECONDS
         return True
 
-    def next_deadline(self) -> float:
-        """Return when the next beat or rescue is due."""
-        return min(self._beat_at, self._rescue_at)
+    def next_deadline(self, *, rescues: bool) -> float:
+        """Return when the next beat is due, or the next rescue if this manager still does that."""
+        return min(self._beat_at, self._rescue_at) if rescues else self._beat_at
 
     def take_over(self, limit: int) -> list[ClaimedTask]:
         """Return up to ``limit`` orphans of the predecessors, now one's own."""
@@ -122,7 +122,7 @@ class Heartbeat:
         return taken
 
     def rescue_if_due(self, now: float) -> None:
-        """Give orphans of dead managers back, once one's own beats prove that the database works."""
+        """Give orphans of dead managers back, once one's own beats prove the database well."""
         if now < self._rescue_at:
             return
         self._rescue_at = now + self._settings.RESCUE_INTERVAL_SECONDS
@@ -149,5 +149,3 @@ class Heartbeat:
         if moved:
             logger.warning("rescued %d tasks whose manager is gone", len(moved))
         return len(moved)
-
-

@@ -27,7 +27,7 @@ def boot_id() -> str:
     """Return what a pid means something within: the host's boot and the pid namespace."""
     boot = _read(Path("/proc/sys/kernel/random/boot_id")).strip() or socket.gethostname()
     try:
-        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return boot
 

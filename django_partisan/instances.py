@@ -38,8 +38,7 @@ def inserted_instance(alias: str, new_task: NewTask, inserted: InsertedTask) -> 
         is_unique_until_finish=new_task.is_unique_until_finish,
         **dict.fromkeys(_COUNTERS, 0),
     )
-    task._state.adding = False
-    task._state.db = alias
+    task._state.adding, task._state.db = False, alias  # noqa: SLF001
     return task
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import logging
@@ -129,12 +130,10 @@ class Launcher:
             self._report(EXITED, self._numbers.pop(pid, 0), pid, status, None)
 
     def _report(self, kind: int, number: int, pid: int, status: int, fd: int | None) -> None:
-        try:
-            socket.send_fds(
-                self._control, [REPORT.pack(kind, number, pid, status)], [] if fd is None else [fd]
-            )
-        except OSError:
-            pass  # The manager is gone; the next read of the control socket ends the loop.
+        report = REPORT.pack(kind, number, pid, status)
+        # When the manager is gone, the next read of the control socket ends the loop.
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._control, [report], [] if fd is None else [fd])
 
 
 def _load_project(options: dict[str, Any]) -> None:
@@ -145,7 +144,6 @@ def _load_project(options: dict[str, Any]) -> None:
     django.setup()
     from django.db import connections
 
-    import django_partisan.worker
     from django_partisan.logs import configure_console
 
     if options["console"] is not None:
@@ -163,10 +161,8 @@ def _load_project(options: dict[str, Any]) -> None:
 
 def _flush_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(OSError, ValueError):
             stream.flush()
-        except (OSError, ValueError):
-            pass
 
 
 def _ignore(number: int, frame: Any) -> None:

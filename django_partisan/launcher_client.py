@@ -80,7 +80,7 @@ class LauncherClient:
             )
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 (ourselves)
                 [
                     sys.executable,
                     *_interpreter_flags(),
@@ -124,7 +124,8 @@ class LauncherClient:
             if len(data) < launcher.REPORT.size:
                 yield Gone()
                 return
-            yield self._event(*launcher.REPORT.unpack(data), fds)
+            kind, number, pid, status = launcher.REPORT.unpack(data)
+            yield self._event(kind, number, pid, status, fds)
 
     def wait_until_ready(self, seconds: float = BOOT_SECONDS) -> None:
         """Wait for the project to be loaded; raise WorkerBootError when it cannot be."""

@@ -318,7 +318,7 @@ def _locked_orphans(owners: Q, limit: int) -> list[tuple[ClaimedTask, bool]]:
         .values_list(*columns, *counters, "started_at")[:limit]
     )
     return [
-        (ClaimedTask(*row[:6], float(place), *row[6:-1]), row[-1] is not None)
+        (ClaimedTask._make([*row[:6], float(place), *row[6:-1]]), row[-1] is not None)
         for place, row in enumerate(rows)
     ]
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
 
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
+from django_partisan.registry.registry import registry
 from django_partisan.settings import QueueSettings, get_queue_settings
-
-if TYPE_CHECKING:
-    from django_partisan.processor import BaseTaskProcessor
 
 
 class TasksManager(models.Manager["Task"]):
-    """The public way to tasks as rows; the engine itself uses :mod:`django_partisan.lifecycle`."""
+    """The public way to tasks as rows; the engine uses :mod:`django_partisan.lifecycle`."""
 
     def select_for_process(
         self, count: int | None = None, queue_name: str = DEFAULT_QUEUE_NAME
     ) -> list[Task]:
-        """Claim up to ``count`` due tasks of ``queue_name`` (all due ones when None) and return them.
+        """Claim up to ``count`` due tasks of ``queue_name`` (all when None) and return them.
 
         The caller becomes their owner: it is registered as a manager process, and should call
         :meth:`Task.complete` or :meth:`Task.fail` on each. Two callers never get the same task.
@@ -39,7 +37,7 @@ class TasksManager(models.Manager["Task"]):
 
 
 class Task(models.Model):
-    """One row: "do this once". Its status only ever moves through :mod:`django_partisan.lifecycle`."""
+    """One row: "do this once". Its status only moves through :mod:`django_partisan.lifecycle`."""
 
     class Status(models.TextChoices):
         """Every status a task can have; FINISHED, ERROR and CANCELLED are terminal."""
@@ -107,7 +105,7 @@ class Task(models.Model):
                 fields=["id"], condition=models.Q(status="in_process"), name="partisan_task_claimed"
             ),
             models.Index(
-                fields=["finished_at"],
+                fields=["status", "queue_name", "finished_at"],
                 condition=models.Q(status__in=["finished", "error", "cancelled"]),
                 name="partisan_task_finished",
             ),
@@ -131,7 +129,7 @@ class Task(models.Model):
 
     @property
     def settings(self) -> QueueSettings:
-        """The settings of the task's queue; raises UnknownQueue when the queue is not configured."""
+        """The settings of the task's queue; raises UnknownQueue when there are none."""
         return get_queue_settings(self.queue_name)
 
     @property
@@ -144,13 +142,10 @@ class Task(models.Model):
         """How many times the task was postponed."""
         return self.postpones
 
-    def get_initialized_processor(self) -> BaseTaskProcessor:
-        """Return the task's processor, bound to it; raise ProcessorClassNotFound when it is gone."""
-        from django_partisan.processor import BaseTaskProcessor
-
-        return BaseTaskProcessor.get_processor_class(
-            self.processor_class
-        ).get_initialized_processor(self)
+    def get_initialized_processor(self) -> Any:
+        """Return the task's processor, bound to it; raise ProcessorClassNotFound without one."""
+        processor_class = registry.get_processor_class_by_name(self.processor_class)
+        return processor_class.get_initialized_processor(self)
 
     def run(self) -> Any:
         """Run the task's processor once and return what it returned.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import abc
-import math
 import warnings
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from django_partisan import lifecycle
-from django_partisan.config.const import DEFAULT_QUEUE_NAME
+from django_partisan.config.const import DEFAULT_QUEUE_NAME, MAX_PAUSE_SECONDS
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
 from django_partisan.dialects.base import NewTask
 from django_partisan.encoding import canonical_hash, encode_arguments
@@ -23,6 +22,11 @@ if TYPE_CHECKING:
     from django_partisan.models import Task
 
 _CHOICES = {"UNIQUE_UNTIL": ("start", "finish"), "ON_DUPLICATE": ("keep", "replace", "earlier")}
+_KINDS = {
+    "QUEUE_NAME": (str,),
+    "RETRY_ON_ERROR_CONFIG": (ErrorsHandleConfig, type(None)),
+    "POSTPONE_CONFIG": (PostponeConfig, type(None)),
+}
 _MIN_PRIORITY, _MAX_PRIORITY = -(2**31), 2**31 - 1
 
 
@@ -156,24 +160,39 @@ def _when(given: datetime | timedelta | float | None) -> tuple[datetime | None, 
         case None:
             return None, 0.0
         case datetime():
-            if given.utcoffset() is None:
-                raise ValueError(
-                    f"execute_after={given!r} has no time zone; use django.utils.timezone.now() "
-                    "or timezone.make_aware()"
-                )
-            return given, 0.0
+            return _in_utc(given), 0.0
         case timedelta():
-            return None, given.total_seconds()
-        case int() | float() if not isinstance(given, bool) and math.isfinite(given):
-            return None, float(given)
+            return None, _checked_seconds(given.total_seconds())
+        case int() | float() if not isinstance(given, bool):
+            return None, _checked_seconds(given)
     raise ValueError(f"execute_after takes a datetime, a timedelta or seconds, got {given!r}")
 
 
-def _checked_priority(priority: int) -> int:
+def _in_utc(moment: datetime) -> datetime:
+    if moment.utcoffset() is None:
+        raise ValueError(
+            f"execute_after={moment!r} has no time zone; use django.utils.timezone.now() "
+            "or timezone.make_aware()"
+        )
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"execute_after={moment!r} is outside the years 1 to 9999") from None
+
+
+def _checked_seconds(seconds: float) -> float:
+    if not -MAX_PAUSE_SECONDS <= seconds <= MAX_PAUSE_SECONDS:
+        raise ValueError(
+            "execute_after takes a wait of at most ten years; give a datetime for a later moment"
+        )
+    return float(seconds)
+
+
+def _checked_priority(priority: int, name: str = "priority") -> int:
     if isinstance(priority, bool) or not isinstance(priority, int):
-        raise TypeError(f"priority takes a whole number, got {priority!r}")
+        raise TypeError(f"{name} takes a whole number, got {priority!r}")
     if not _MIN_PRIORITY <= priority <= _MAX_PRIORITY:
-        raise ValueError(f"priority must be {_MIN_PRIORITY} to {_MAX_PRIORITY}, got {priority}")
+        raise ValueError(f"{name} must be {_MIN_PRIORITY} to {_MAX_PRIORITY}, got {priority}")
     return priority
 
 
@@ -188,10 +207,16 @@ def _accept_old_queue_attribute(cls: type[BaseTaskProcessor]) -> None:
 
 
 def _check_rules(cls: type[BaseTaskProcessor]) -> None:
-    _checked_priority(cls.PRIORITY)
+    _checked_priority(cls.PRIORITY, f"{cls.__qualname__}.PRIORITY")
     for name, allowed in _CHOICES.items():
         if getattr(cls, name) not in allowed:
             raise ValueError(
                 f"{cls.__qualname__}.{name} must be {' or '.join(map(repr, allowed))}, "
+                f"got {getattr(cls, name)!r}"
+            )
+    for name, kinds in _KINDS.items():
+        if not isinstance(getattr(cls, name), kinds):
+            raise TypeError(
+                f"{cls.__qualname__}.{name} must be of type {kinds[0].__name__}, "
                 f"got {getattr(cls, name)!r}"
             )

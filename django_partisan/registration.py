@@ -36,7 +36,7 @@ def register(
         others = list(rows().order_by("pk"))
         dead = [row.pk for row in others if _is_predecessor(row, identity, is_named, former)]
         if dialect_for(database()).has_one_manager:
-            _refuse_second(identity, set(dead), dead_after)
+            _refuse_second(set(dead), dead_after)
         rows().filter(pk__in=dead).update(last_seen=Now() - timedelta(days=365))
         row = rows().create(
             node_name=identity.node_name,
@@ -50,7 +50,7 @@ def register(
 
 
 def beat(manager_id: int, state: str, snapshot: dict[str, Any], dead_after: float) -> bool:
-    """Say that the manager lives; False when its registration is gone or others hold it for dead."""
+    """Say that the manager lives; False when others hold it for dead, or have removed its row."""
     alive = rows().filter(pk=manager_id, last_seen__gt=_last_moment(dead_after))
     return bool(alive.update(last_seen=Now(), state=state, snapshot=snapshot))
 
@@ -105,7 +105,7 @@ def _is_predecessor(
     return is_gone(Identity(row.node_name, row.boot_id, row.pid, row.process_started))
 
 
-def _refuse_second(identity: Identity, dead: set[int], dead_after: float) -> None:
+def _refuse_second(dead: set[int], dead_after: float) -> None:
     live = rows().filter(last_seen__gt=_last_moment(dead_after)).exclude(pk__in=dead).first()
     if live is not None:
         raise ManagerAlreadyRunning(

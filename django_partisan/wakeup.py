@@ -1,4 +1,4 @@
-"""When to look for due tasks: notifications, changes of an SQLite file, the next due time, polls."""
+"""When to look for due tasks: notifications, writes to an SQLite file, due times, polls."""
 
 from __future__ import annotations
 
@@ -47,6 +47,11 @@ class Wakeup:
         if self._is_listening:
             return "LISTEN"
         return "polling" if self._version is None else "data_version"
+
+    @property
+    def has_own_session(self) -> bool:
+        """Whether notifications proved that no pooler shares the session between clients."""
+        return self._is_listening
 
     def connect(self) -> None:
         """Subscribe on a fresh connection, and prove that notifications arrive on it."""

@@ -127,7 +127,7 @@ class Worker:
         outcome = execute(task)
         _log(task, outcome)
         _tidy_connections()
-        self._channel.send(tuple(outcome[:-1]) + (outcome.error and tuple(outcome.error),))
+        self._channel.send(message_of(outcome))
 
     def _is_spent(self) -> bool:
         if self._tasks_left is not None:
@@ -159,10 +159,15 @@ def serve(sock: socket.socket, tokens: int, options: WorkerOptions) -> None:
     Worker(sock, tokens, options).run()
 
 
+def message_of(outcome: Outcome) -> tuple[Any, ...]:
+    """Return an outcome as plain values: marshal knows no named tuples."""
+    return (*outcome[:-1], None if outcome.error is None else tuple(outcome.error))
+
+
 def outcome_of(message: tuple[Any, ...]) -> Outcome:
     """Return the outcome that a worker's message holds."""
-    error = message[-1]
-    return Outcome(*message[:-1], error=error and ErrorReport(*error))
+    *plain, error = message
+    return Outcome._make([*plain, None if error is None else ErrorReport._make(error)])
 
 
 def _ignore(number: int, frame: Any) -> None:

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _CALM_DEATHS: Final = 20
 """So many deaths a minute are replaced at once; beyond, replacements slow down, loudly."""
+_MINUTE: Final = 60.0
 _STATUS_SECONDS: Final = 0.25
 
 
@@ -45,7 +46,10 @@ class Ledger(Protocol):
         """Take note of a worker's death; its running task is ``handle.running``."""
 
     def may_start(self, task: ClaimedTask) -> bool:
-        """Prove that a task which was rescued before is about to start; False when it is lost."""
+        """Prove that a task which was rescued before is about to start.
+
+        False when that cannot be: then the ledger has dealt with the task.
+        """
 
 
 class WorkerPool:
@@ -86,6 +90,11 @@ class WorkerPool:
         """Whether the project has been loaded once."""
         return self._has_booted
 
+    @property
+    def has_idle(self) -> bool:
+        """Whether a worker has nothing to do."""
+        return any(worker.accepts and not worker.in_hand for worker in self.workers.values())
+
     def held_ids(self) -> set[int]:
         """Return the ids of all tasks in hand."""
         return {item.task.id for worker in self.workers.values() for item in worker.in_hand}
@@ -125,8 +134,7 @@ class WorkerPool:
 
         Returns when to look again, None when nobody is idle.
         """
-        idle = any(worker.accepts and not worker.in_hand for worker in self.workers.values())
-        if not idle or queue.qsize():
+        if not self.has_idle or queue.qsize():
             return None
         crowded = [worker for worker in self.workers.values() if len(worker.in_hand) > 1]
         for worker in crowded:
@@ -170,9 +178,8 @@ class WorkerPool:
                 if chunk or worker.in_hand:
                     break
                 queue.get()
-                if not task.rescues or self._ledger.may_start(task):
-                    return [(task, None)]
-                continue
+                may_start = not task.rescues or self._ledger.may_start(task)
+                return [(task, None)] if may_start else []
             backlog += seconds
             if chunk and backlog > CHUNK_SECONDS:
                 break
@@ -306,7 +313,7 @@ class WorkerPool:
         if worker.is_stopping or worker.doom:
             return
         self._deaths.append(now)
-        while now - self._deaths[0] > 60:
+        while now - self._deaths[0] > _MINUTE:
             self._deaths.popleft()
         if len(self._deaths) <= _CALM_DEATHS:
             self._respawn_backoff.reset()

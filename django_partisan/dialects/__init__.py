@@ -30,5 +30,3 @@ def _dialect_of_vendor(vendor: str) -> Dialect:
         raise PartisanException(
             f"django-partisan cannot keep its tasks in a {vendor} database; it knows {known}."
         ) from None
-
-

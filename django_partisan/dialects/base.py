@@ -9,6 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
+from django.db.models import BooleanField
+from django.db.models.expressions import RawSQL
 
 from django_partisan.execution import ClaimedTask
 
@@ -16,7 +18,7 @@ TASK = "django_partisan_task"
 
 
 class NewTask(NamedTuple):
-    """A task that is about to be inserted; exactly one of ``due_at`` and ``delay_seconds`` counts."""
+    """A task that is about to be inserted; ``delay_seconds`` counts without a ``due_at`` only."""
 
     processor_class: str
     queue_name: str
@@ -79,7 +81,7 @@ class Dialect(abc.ABC):
     def claim(
         self, connection: BaseDatabaseWrapper, queue_name: str, limit: int, manager_id: int
     ) -> list[ClaimedTask]:
-        """Take up to ``limit`` due tasks of one queue for a manager, in the order they should run."""
+        """Take up to ``limit`` due tasks of one queue for a manager, in the order to run them."""
 
     @abc.abstractmethod
     def settle(
@@ -102,7 +104,7 @@ class Dialect(abc.ABC):
         limit: int,
         manager_id: int,
     ) -> tuple[set[int], list[ClaimedTask]]:
-        """Record finished tasks and claim the next ones, in one statement where that is possible."""
+        """Record finished tasks and claim the next ones, in one statement where possible."""
 
     @abc.abstractmethod
     def next_due_in(self, connection: BaseDatabaseWrapper, queue_name: str) -> float | None:
@@ -113,26 +115,44 @@ class Dialect(abc.ABC):
         """Let waiting tasks keep duplicates out again, where no other task does already."""
 
     @abc.abstractmethod
-    def prepare_manager_connection(self, connection: BaseDatabaseWrapper) -> None:
-        """Set up a manager's fresh connection: time limits, journal, transactions."""
+    def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
+        """Set what a manager's connection needs before it is opened, where nobody has set it."""
 
+    @abc.abstractmethod
+    def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:
+        """Set up a manager's open connection: time limits, journal, transactions.
+
+        Where the session is not the manager's own, as behind a pooler, nothing may stick to it.
+        """
+
+    @abc.abstractmethod
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
-        """Wake the managers of a queue."""
+        """Wake the managers of a queue; does nothing where :attr:`can_notify` is false."""
 
+    @abc.abstractmethod
     def listen(self, connection: BaseDatabaseWrapper) -> None:
-        """Subscribe the connection to wake-ups."""
+        """Subscribe the connection to wake-ups, where it can be."""
 
+    @abc.abstractmethod
     def received_notifications(self, connection: BaseDatabaseWrapper) -> list[str]:
         """Return the queue names that were notified since the last call, without waiting."""
-        return []
 
+    @abc.abstractmethod
     def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:
         """Return the descriptor that becomes readable with a notification, None without one."""
-        return None
 
+    @abc.abstractmethod
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
         """Return a number that changes when another connection has written, None without one."""
-        return None
+
+
+def is_terminal() -> RawSQL:
+    """Return the condition "terminal" for a queryset of tasks, as the index of those states it.
+
+    SQLite uses a partial index only when its condition stands in the query literally, and the ORM
+    always passes values as parameters.
+    """
+    return RawSQL("status IN ('finished', 'error', 'cancelled')", (), BooleanField())
 
 
 def in_order(rows: Iterator[tuple[Any, ...]] | Sequence[tuple[Any, ...]]) -> list[ClaimedTask]:

@@ -23,11 +23,19 @@ CHANNEL = "django_partisan"
 
 # Waiting longer than this for a lock, a statement or the server is an outage, not patience.
 _SESSION_LIMITS = "SET statement_timeout = '10s'; SET lock_timeout = '2s'"
+_CONNECTION_LIMITS = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+}
 
 _CLAIMED_COLUMNS = """t.id, t.lease, t.processor_class, t.arguments::text, t.queue_name, t.priority,
     date_part('epoch', t.execute_after), t.attempts, t.retries, t.postpones, t.rescues, t.crashes"""
 
-# MATERIALIZED: an inlined LIMIT may run twice and claim too many.
+# MATERIALIZED: an inlined LIMIT may run twice and claim too many. ANY(ARRAY(...)) rather than a
+# join: with statistics of the time when the table was empty, a join reads the whole table.
 _CLAIM_PARTS = f"""pick AS MATERIALIZED (
     SELECT id FROM {TASK}
      WHERE status = 'new' AND queue_name = %s AND execute_after <= statement_timestamp()
@@ -37,7 +45,7 @@ _CLAIM_PARTS = f"""pick AS MATERIALIZED (
            claimed_at = statement_timestamp(), updated_at = statement_timestamp(),
            attempts = t.attempts + 1, started_at = NULL,
            unique_key = CASE WHEN t.is_unique_until_finish THEN t.unique_key END
-      FROM pick WHERE t.id = pick.id
+     WHERE t.id = ANY (ARRAY(SELECT id FROM pick))
     RETURNING {_CLAIMED_COLUMNS}
 )"""
 
@@ -49,10 +57,12 @@ _OUTCOMES = """outcome AS (
 )"""
 
 # SKIP LOCKED, in id order: a row that a stranger has locked must not hold up the whole batch.
+# LATERAL with a lock inside is one look at an index per outcome, whatever the statistics say.
 _HELD = f"""held AS MATERIALIZED (
-    SELECT t.id AS held_id, o.* FROM {TASK} t JOIN outcome o ON t.id = o.id
-     WHERE t.lease = o.lease AND t.status = 'in_process'
-     ORDER BY t.id FOR UPDATE OF t SKIP LOCKED
+    SELECT t.id AS held_id, o.* FROM (SELECT * FROM outcome ORDER BY id) o CROSS JOIN LATERAL (
+        SELECT id FROM {TASK}
+         WHERE id = o.id AND lease = o.lease AND status = 'in_process' FOR UPDATE SKIP LOCKED
+    ) t
 )"""
 
 _FINISH_PARTS = f"""{_OUTCOMES}, {_HELD}, recorded AS (
@@ -60,7 +70,7 @@ _FINISH_PARTS = f"""{_OUTCOMES}, {_HELD}, recorded AS (
            manager_id = NULL, updated_at = statement_timestamp(),
            started_at = statement_timestamp() - h.started_ago * interval '1 second',
            finished_at = statement_timestamp() - h.ended_ago * interval '1 second'
-      FROM held h WHERE t.id = h.held_id
+      FROM held h WHERE t.id = h.held_id AND t.id = ANY (ARRAY(SELECT held_id FROM held))
     RETURNING t.id
 )"""
 
@@ -72,7 +82,7 @@ UNION ALL SELECT false, * FROM claimed"""
 _FINISH = f"WITH {_FINISH_PARTS} SELECT id FROM recorded"
 
 _DELETE = f"""WITH {_OUTCOMES}, {_HELD}
-DELETE FROM {TASK} t USING held h WHERE t.id = h.held_id RETURNING t.id"""
+DELETE FROM {TASK} t WHERE t.id = ANY (ARRAY(SELECT held_id FROM held)) RETURNING t.id"""
 
 _SETTLE = f"""WITH outcome AS (
     SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::float8[],
@@ -94,7 +104,7 @@ UPDATE {TASK} t SET status = h.status, result = h.result::jsonb, manager_id = NU
        attempts = t.attempts + h.attempts, retries = t.retries + h.retries,
        postpones = t.postpones + h.postpones, rescues = t.rescues + h.rescues,
        crashes = t.crashes + h.crashes, lease = t.lease + h.leases
-  FROM held h WHERE t.id = h.held_id
+  FROM held h WHERE t.id = h.held_id AND t.id = ANY (ARRAY(SELECT held_id FROM held))
 RETURNING t.id"""
 
 _ON_DUPLICATE = {
@@ -213,9 +223,15 @@ class PostgreSQL(Dialect):
         with connection.cursor() as cursor:
             cursor.execute(_REGAIN, [_array(ids)])
 
-    def prepare_manager_connection(self, connection: BaseDatabaseWrapper) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(_SESSION_LIMITS)
+    def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
+        options = connection.settings_dict["OPTIONS"]
+        for name, value in _CONNECTION_LIMITS.items():
+            options.setdefault(name, value)
+
+    def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:
+        if is_own:
+            with connection.cursor() as cursor:
+                cursor.execute(_SESSION_LIMITS)
 
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
         with connection.cursor() as cursor:
@@ -232,6 +248,9 @@ class PostgreSQL(Dialect):
     def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:
         raw = connection.connection
         return None if raw is None else int(raw.fileno())
+
+    def data_version(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
+        return None
 
     @staticmethod
     def _ids(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> set[int]:
@@ -275,7 +294,7 @@ def _results(settlements: Sequence[Settlement]) -> list[str | None] | None:
 
 
 def _watch_notifications(raw: Any) -> None:
-    """Collect psycopg 3's notifications from now on: one that arrives with a result is lost else."""
+    """Collect psycopg 3's notifications: else one that arrives with a result is lost."""
     if hasattr(raw, "add_notify_handler"):
         raw.partisan_notifications = []
         raw.add_notify_handler(lambda notify: raw.partisan_notifications.append(notify.payload))

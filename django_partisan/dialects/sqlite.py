@@ -175,12 +175,27 @@ class SQLite(Dialect):
         with connection.cursor() as cursor:
             cursor.execute(_REGAIN, [json.dumps(list(ids))])
 
-    def prepare_manager_connection(self, connection: BaseDatabaseWrapper) -> None:
+    def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
+        """Do nothing: everything can be set on the open file."""
+
+    def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:  # noqa: ARG002
         connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout = 20000")
             cursor.execute("PRAGMA journal_mode = WAL")
             cursor.execute("PRAGMA synchronous = NORMAL")
+
+    def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
+        """Do nothing: the file's data_version tells."""
+
+    def listen(self, connection: BaseDatabaseWrapper) -> None:
+        """Do nothing: the file's data_version tells."""
+
+    def received_notifications(self, connection: BaseDatabaseWrapper) -> list[str]:  # noqa: ARG002
+        return []
+
+    def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
+        return None
 
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
         with connection.cursor() as cursor:

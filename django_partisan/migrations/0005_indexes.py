@@ -31,24 +31,45 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(condition=models.Q(('status', 'new')), fields=['queue_name', 'priority', 'execute_after', 'id'], name='partisan_task_ready'),
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("status", "new")),
+                fields=["queue_name", "priority", "execute_after", "id"],
+                name="partisan_task_ready",
+            ),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(condition=models.Q(('status', 'in_process')), fields=['id'], name='partisan_task_claimed'),
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("status", "in_process")),
+                fields=["id"],
+                name="partisan_task_claimed",
+            ),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(condition=models.Q(('status__in', ['finished', 'error', 'cancelled'])), fields=['finished_at'], name='partisan_task_finished'),
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("status__in", ["finished", "error", "cancelled"])),
+                fields=["status", "queue_name", "finished_at"],
+                name="partisan_task_finished",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.UniqueConstraint(condition=models.Q(('unique_key__isnull', False)), fields=('unique_key',), name='partisan_task_unique_key'),
+            model_name="task",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("unique_key__isnull", False)),
+                fields=("unique_key",),
+                name="partisan_task_unique_key",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['new', 'in_process', 'error', 'finished', 'cancelled'])), name='partisan_task_status_known'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("status__in", ["new", "in_process", "error", "finished", "cancelled"])
+                ),
+                name="partisan_task_status_known",
+            ),
         ),
         migrations.RunPython(tune_storage, reset_storage),
     ]

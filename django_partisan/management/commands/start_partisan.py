@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.management import BaseCommand
 
@@ -81,7 +81,7 @@ class Command(BaseCommand):
             self._fail(str(error), _exit_code_of(error))
         sys.exit(code)
 
-    def _fail(self, message: str, code: ExitCode) -> None:
+    def _fail(self, message: str, code: ExitCode) -> NoReturn:
         self.stderr.write(self.style.ERROR(message))
         sys.exit(code)
 

@@ -1,0 +1,100 @@
+"""What a person may do with selected tasks: put them back in their queue, or delete them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin, action, actions
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+
+from django_partisan import lifecycle, retention
+from django_partisan.models import Task
+
+MAX_REQUEUED: Final = 10_000
+# Each task is a field of the confirmation page, and Django accepts 1,000 fields.
+MAX_DELETED: Final = 900
+_CHUNK: Final = 500
+
+
+@action(permissions=["requeue"], description="Put selected tasks back in their queue")
+def requeue(
+    model_admin: ModelAdmin[Task], request: HttpRequest, queryset: QuerySet[Task]
+) -> HttpResponseBase | None:
+    """Run ended tasks again, with their counters reset, and say how many could not be moved."""
+    ids = _selected(model_admin, request, queryset, MAX_REQUEUED)
+    moved: list[int] = []
+    for start in range(0, len(ids), _CHUNK):
+        moved += lifecycle.requeue(ids[start : start + _CHUNK])
+    _log_requeued(request, moved)
+    if moved:
+        told = f"Put {_tasks(len(moved))} back in {'its' if len(moved) == 1 else 'their'} queue."
+        model_admin.message_user(request, told, messages.SUCCESS)
+    if left := len(ids) - len(moved):
+        told = (
+            f"Left {_tasks(left)} alone: only finished, failed or cancelled ones can be put back."
+        )
+        model_admin.message_user(request, told, messages.WARNING)
+    # The button on a task's own page leads back there.
+    is_from_page = "_from_page" in request.POST and len(ids) == 1
+    return redirect(f"{request.path}{ids[0]}/change/") if is_from_page else None
+
+
+@action(permissions=["delete"], description="Delete selected tasks (not those in process)")
+def delete_selected(
+    model_admin: ModelAdmin[Task], request: HttpRequest, queryset: QuerySet[Task]
+) -> HttpResponseBase | None:
+    """Ask, then delete the tasks that are not in process, and say how many those are."""
+    ids = _selected(model_admin, request, queryset, MAX_DELETED)
+    if request.POST.get("post"):
+        _delete(model_admin, request, ids)
+        return None
+    deletable = queryset.filter(pk__in=ids).exclude(status=Task.STATUS_IN_PROCESS)
+    count = deletable.count()
+    _tell_left_in_process(model_admin, request, len(ids) - count)
+    response: HttpResponseBase | None = None
+    if count:
+        response = actions.delete_selected(model_admin, request, deletable)
+    return response
+
+
+def _delete(model_admin: ModelAdmin[Task], request: HttpRequest, ids: Sequence[int]) -> None:
+    tasks = {task.pk: task for task in model_admin.get_queryset(request).filter(pk__in=ids)}
+    deleted = retention.delete(tasks)
+    if deleted:
+        gone: Any = [tasks[pk] for pk in deleted]
+        model_admin.log_deletions(request, gone)
+        model_admin.message_user(request, f"Deleted {_tasks(len(deleted))}.", messages.SUCCESS)
+    _tell_left_in_process(model_admin, request, len(tasks) - len(deleted))
+
+
+def _selected(
+    model_admin: ModelAdmin[Task], request: HttpRequest, queryset: QuerySet[Task], limit: int
+) -> list[int]:
+    ids = list(queryset.order_by("-pk").values_list("pk", flat=True)[: limit + 1])
+    if len(ids) > limit:
+        told = f"Only the newest {limit:,} of the selected tasks are taken at a time."
+        model_admin.message_user(request, told, messages.WARNING)
+    return ids[:limit]
+
+
+def _tell_left_in_process(model_admin: ModelAdmin[Task], request: HttpRequest, count: int) -> None:
+    if count:
+        told = f"Left {_tasks(count)} alone: a task in process cannot be deleted."
+        model_admin.message_user(request, told, messages.WARNING)
+
+
+def _log_requeued(request: HttpRequest, ids: Sequence[int]) -> None:
+    tasks: Any = Task.objects.filter(pk__in=ids).only("pk", "processor_class", "status")
+    if tasks and request.user.pk is not None:
+        LogEntry.objects.log_actions(
+            request.user.pk, tasks, CHANGE, change_message="Put back in its queue."
+        )
+
+
+def _tasks(count: int) -> str:
+    return f"{count:,} task{'' if count == 1 else 's'}"

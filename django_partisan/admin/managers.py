@@ -1,0 +1,97 @@
+"""The admin of manager processes: who runs, where, for which queues, and who went silent."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import BooleanField, Case, QuerySet, Value, When
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from django_partisan.admin.rendering import badge, json_block, natural
+from django_partisan.models import ManagerProcess
+from django_partisan.settings import get_process_settings
+
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[ManagerProcess]
+else:
+    _ModelAdmin = admin.ModelAdmin
+
+
+def with_liveness(managers: QuerySet[ManagerProcess]) -> QuerySet[ManagerProcess]:
+    """Add ``is_live``: heard of within PARTISAN_DEAD_AFTER_SECONDS, on the database's clock."""
+    silence = timedelta(seconds=get_process_settings().DEAD_AFTER_SECONDS)
+    heard = When(last_seen__gte=Now() - silence, then=Value(True))
+    return managers.annotate(is_live=Case(heard, default=False, output_field=BooleanField()))
+
+
+def liveness(manager: ManagerProcess) -> SafeString:
+    """Return 'live' or 'dead' on its colour, for a row of :func:`with_liveness`."""
+    word = "live" if manager.is_live else "dead"  # type: ignore[attr-defined]
+    return badge(word, word)
+
+
+@admin.register(ManagerProcess)
+class ManagerProcessAdmin(_ModelAdmin):
+    """Managers register and deregister themselves; here they are only read."""
+
+    list_display = ("id", "node_name", "pid", "served", "state", "live", "started", "seen")
+    list_display_links = ("id", "node_name")
+    ordering = ("-id",)
+    fieldsets = (
+        (None, {"fields": ("node_name", "pid", "served", "state", "live", "version")}),
+        ("Times", {"fields": ("started_at", "started", "last_seen", "seen")}),
+        ("Process", {"fields": ("boot_id", "process_started", "running")}),
+    )
+
+    class Media:
+        css: ClassVar[Any] = {"all": ("django_partisan/admin.css",)}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ManagerProcess]:
+        """Ask the database, whose clock managers go by, who lives."""
+        return with_liveness(super().get_queryset(request))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Managers register themselves."""
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: ManagerProcess | None = None
+    ) -> bool:
+        """Nobody edits a manager."""
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: ManagerProcess | None = None
+    ) -> bool:
+        """Nobody deletes a manager: its row is how others know whose tasks are orphans."""
+        return False
+
+    @admin.display(description="queues")
+    def served(self, manager: ManagerProcess) -> str:
+        """The queues that the manager serves."""
+        return ", ".join(map(str, manager.queues or ()))
+
+    @admin.display(description="live or dead")
+    def live(self, manager: ManagerProcess) -> SafeString:
+        """Whether the manager was heard of lately."""
+        return liveness(manager)
+
+    @admin.display(description="started")
+    def started(self, manager: ManagerProcess) -> str | SafeString:
+        """How long ago the manager started."""
+        return natural(manager.started_at)
+
+    @admin.display(description="last seen")
+    def seen(self, manager: ManagerProcess) -> str | SafeString:
+        """How long ago the manager was heard of."""
+        return natural(manager.last_seen)
+
+    @admin.display(description="running now")
+    def running(self, manager: ManagerProcess) -> str | SafeString:
+        """What each worker runs, as the manager last told."""
+        return json_block(json.dumps(manager.snapshot))

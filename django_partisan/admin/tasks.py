@@ -1,0 +1,228 @@
+"""The admin of tasks: a list that stays cheap among millions, and a page that tells everything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast, Now
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from django_partisan import retention
+from django_partisan.admin import actions
+from django_partisan.admin.attempts import shown_attempts
+from django_partisan.admin.lists import (
+    MAX_SEARCHED,
+    CappedPaginator,
+    QueueFilter,
+    configured_queues,
+    search,
+)
+from django_partisan.admin.managers import liveness, with_liveness
+from django_partisan.admin.rendering import (
+    NOTHING,
+    badge,
+    duration,
+    exact,
+    json_block,
+    natural,
+    short_name,
+    titled,
+)
+from django_partisan.exceptions import ProcessorClassException
+from django_partisan.models import ManagerProcess, Task
+from django_partisan.registry.registry import registry
+
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[Task]
+else:
+    _ModelAdmin = admin.ModelAdmin
+
+
+@admin.register(Task)
+class TaskAdmin(_ModelAdmin):
+    """Tasks are read here, put back in their queue and deleted; nobody edits one by hand."""
+
+    list_display = (
+        "id",
+        "processor",
+        "queue",
+        "status_badge",
+        "priority",
+        "due",
+        "attempts",
+        "duration",
+        "created",
+    )
+    list_filter = ("status", QueueFilter)
+    sortable_by = ("id",)
+    ordering = ("-id",)
+    list_select_related = False
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator = CappedPaginator
+    # Offers the search box; get_search_results() does the work.
+    search_fields = ("id", "processor_class")
+    search_help_text = (
+        f"A number finds the task with that id; text is looked for in the processors and arguments "
+        f"of the newest {MAX_SEARCHED:,} tasks."
+    )
+    actions = (actions.requeue, actions.delete_selected)
+    fieldsets = (
+        (None, {"fields": ("processor_class", "code", ("status_badge", "queue", "priority"))}),
+        ("Arguments and result", {"fields": ("arguments_shown", "result_shown")}),
+        ("Timeline", {"fields": ("timeline", ("duration", "holder"))}),
+        (
+            "Counters",
+            {"fields": (("attempts", "retries", "postpones"), ("rescues", "crashes", "lease"))},
+        ),
+    )
+
+    class Media:
+        css: ClassVar[Any] = {"all": ("django_partisan/admin.css",)}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
+        """Read no JSON with the rows: it is large, and a broken one must not hide the rest."""
+        queryset = super().get_queryset(request).defer("arguments", "result", "extra")
+        return queryset.annotate(database_now=Now())
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Task], search_term: str
+    ) -> tuple[QuerySet[Task], bool]:
+        """Search within bounds; a task is never found twice."""
+        return (search(queryset, search_term) if search_term.strip() else queryset), False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody adds tasks by hand: processors do, with their arguments checked."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Task | None = None) -> bool:
+        """Nobody edits tasks by hand: every move has its verb in the lifecycle."""
+        return False
+
+    def has_requeue_permission(self, request: HttpRequest) -> bool:
+        """Say whether the user may put tasks back in their queue: Django's "change" permission."""
+        return bool(request.user.has_perm("django_partisan.change_task"))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Task | None = None) -> bool:
+        """Refuse to delete a task in process, whoever asks: its worker would report to nothing."""
+        is_allowed: bool = super().has_delete_permission(request, obj)
+        return is_allowed and (obj is None or obj.status != Task.STATUS_IN_PROCESS)
+
+    def delete_model(self, request: HttpRequest, obj: Task) -> None:
+        """Delete one task; refuse when it was claimed since the page was shown."""
+        if not retention.delete([obj.pk]):
+            raise PermissionDenied(f"Task {obj.pk} is in process now.")
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Add the task's attempts, newest first, and whether it can be put back."""
+        task = context.get("original")
+        if isinstance(task, Task):
+            context["attempts"], context["has_more_attempts"] = shown_attempts(task)
+            context["can_requeue"] = (
+                task.status in Task.TERMINAL_STATUSES and self.has_requeue_permission(request)
+            )
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
+
+    @admin.display(description="processor")
+    def processor(self, task: Task) -> SafeString:
+        """The processor without its module."""
+        return titled(short_name(task.processor_class), task.processor_class)
+
+    @admin.display(description="code")
+    def code(self, task: Task) -> str:
+        """Whether today's code knows the processor, and what it says when not."""
+        try:
+            registry.get_processor_class_by_name(task.processor_class)
+        except ProcessorClassException as error:
+            return str(error)
+        return "known"
+
+    @admin.display(description="queue")
+    def queue(self, task: Task) -> str:
+        """The queue, marked when the settings do not have it: then no manager serves it."""
+        is_known = task.queue_name in configured_queues()
+        return task.queue_name if is_known else f"{task.queue_name} (not in settings)"
+
+    @admin.display(description="status")
+    def status_badge(self, task: Task) -> SafeString:
+        """The status on its colour."""
+        return badge(task.get_status_display(), task.status)
+
+    @admin.display(description="due")
+    def due(self, task: Task) -> str | SafeString:
+        """When a waiting task is due."""
+        return natural(task.execute_after) if task.status == Task.STATUS_NEW else NOTHING
+
+    @admin.display(description="duration")
+    def duration(self, task: Task) -> str:
+        """How long the last attempt took, or takes so far."""
+        if task.started_at is None or task.status == Task.STATUS_NEW:
+            return NOTHING
+        until = task.finished_at or task.database_now  # type: ignore[attr-defined]
+        return duration(until - task.started_at)
+
+    @admin.display(description="created")
+    def created(self, task: Task) -> str | SafeString:
+        """When the task was enqueued."""
+        return natural(task.created_at)
+
+    @admin.display(description="arguments")
+    def arguments_shown(self, task: Task) -> str | SafeString:
+        """The arguments, indented."""
+        return json_block(_stored_text(task, "arguments"))
+
+    @admin.display(description="result")
+    def result_shown(self, task: Task) -> str | SafeString:
+        """What the processor returned, indented."""
+        return json_block(_stored_text(task, "result"))
+
+    @admin.display(description="moments")
+    def timeline(self, task: Task) -> SafeString:
+        """The moments that the task went through, in their order in time."""
+        moments = [(getattr(task, name), label) for name, label in _MOMENTS.items()]
+        known = sorted((moment, label) for moment, label in moments if moment is not None)
+        rows = format_html_join(
+            "",
+            "<tr><th>{}</th><td>{}</td><td>{}</td></tr>",
+            ((label, exact(moment), natural(moment)) for moment, label in known),
+        )
+        return format_html('<table class="partisan-timeline">{}</table>', rows)
+
+    @admin.display(description="held by")
+    def holder(self, task: Task) -> str | SafeString:
+        """The manager that holds the task now, and whether it lives."""
+        if task.manager_id is None:
+            return "no manager"
+        manager = with_liveness(ManagerProcess.objects.filter(pk=task.manager_id)).first()
+        if manager is None:
+            return f"manager {task.manager_id}, which is gone; its tasks will be rescued"
+        url = reverse(
+            f"{self.admin_site.name}:django_partisan_managerprocess_change", args=[manager.pk]
+        )
+        return format_html('<a href="{}">{}</a> {}', url, manager, liveness(manager))
+
+
+_MOMENTS = {
+    "created_at": "created",
+    "execute_after": "due",
+    "claimed_at": "claimed",
+    "started_at": "started",
+    "finished_at": "ended",
+    "updated_at": "last changed",
+}
+
+
+def _stored_text(task: Task, column: str) -> str | None:
+    """Return a JSON column as the database holds it, even where it cannot be decoded."""
+    rows = Task.objects.filter(pk=task.pk).annotate(text=Cast(column, TextField()))
+    text: str | None = rows.values_list("text", flat=True).first()
+    return text

@@ -1,0 +1,165 @@
+"""The manager's trade with the database: outcomes out, tasks in, at the right time, in batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from django.db import Error
+
+from django_partisan import execution, lifecycle, notifications
+from django_partisan.database_link import DatabaseLink
+from django_partisan.execution import ClaimedTask, Outcome
+from django_partisan.heartbeat import Heartbeat
+from django_partisan.lifecycle import Ending
+from django_partisan.local_queue import LocalQueue
+from django_partisan.recorder import FLUSH_OUTCOMES, Recorder
+from django_partisan.settings import ProcessSettings, QueueSettings
+from django_partisan.wakeup import Wakeup
+
+
+class Exchange:
+    """Keeps the local queue between MIN and MAX, and records what has ended.
+
+    Every method that uses the database raises its error; nothing is lost by that.
+    """
+
+    def __init__(
+        self,
+        queue_name: str,
+        settings: QueueSettings,
+        process_settings: ProcessSettings,
+        link: DatabaseLink,
+        heartbeat: Heartbeat,
+    ) -> None:
+        self._queue_name = queue_name
+        self._settings = settings
+        self._process_settings = process_settings
+        self._link = link
+        self._heartbeat = heartbeat
+        self.queue = LocalQueue()
+        self.recorder = Recorder(
+            delete_finished=settings.DELETE_TASKS_ON_COMPLETE,
+            max_rescues=process_settings.MAX_RESCUES,
+        )
+        self.wakeup = Wakeup(
+            link, queue_name, settings.SLEEP_DELAY_SECONDS, process_settings.NOTIFY
+        )
+        self._claim_cap = settings.MAX_QUEUE_SIZE
+        self._has_more = True
+
+    def connected(self, held: set[int]) -> None:
+        """Begin anew on a fresh connection; ``held`` are the ids of the workers' tasks.
+
+        Tasks of a claim whose answer was lost with the former connection are taken in.
+        """
+        self.wakeup.connect()
+        self._has_more = True
+        if self._heartbeat.manager_id is not None:
+            known = held | self.queue.ids() | self.recorder.ids()
+            self.queue.put_first(lifecycle.strays(self._heartbeat.manager_id, known))
+
+    def turn(self, now: float, in_hand: int, *, may_claim: bool) -> None:
+        """Record and claim what is due; ``in_hand`` tasks are with the workers."""
+        self.wakeup.check(now)
+        limit = self._claim_limit(now, in_hand) if may_claim else 0
+        is_idle = self.queue.qsize() == 0 and in_hand == 0
+        is_due = self.recorder.is_due(now, self._batch(), is_idle=is_idle)
+        if is_due or (limit and len(self.recorder)):
+            limit = self._record_and_claim(now, limit)
+        if limit:
+            self._took(lifecycle.claim(self._queue_name, limit, self._manager_id), limit, now)
+        self._release_old(now)
+
+    def ended(self, task: ClaimedTask, outcome: Outcome, pid: int | None = None) -> None:
+        """Take an outcome in, to be recorded soon."""
+        now = time.monotonic()
+        node = self._heartbeat.identity.node_name
+        self.recorder.add(Ending(task=task, outcome=outcome, worker_pid=pid, node_name=node), now)
+        if outcome.delay_seconds is not None:
+            self.wakeup.expect(now + outcome.delay_seconds)
+        elif outcome.due_at is not None:
+            self.wakeup.expect(now + outcome.due_at - time.time())
+        elif outcome.kind == execution.CRASHED:
+            self.wakeup.expect(now)
+
+    def release(self, tasks: Iterable[ClaimedTask]) -> None:
+        """Take in that tasks which have not started go back to the queue, uncharged."""
+        for task in tasks:
+            self.ended(task, lifecycle.orphan_outcome(task, execution.RELEASED, None))
+
+    def flush_released(self, now: float) -> None:
+        """Record what was released, and wake the queue's other managers."""
+        self.recorder.flush(now)
+        notifications.announce(self._link.alias, self._queue_name)
+
+    def deadlines(self, in_hand: int, *, may_claim: bool) -> Iterator[float]:
+        """Yield the moments at which :meth:`turn` has something to do."""
+        now = time.monotonic()
+        flush_at = self.recorder.next_deadline()
+        if flush_at is not None:
+            yield flush_at if self.queue.qsize() or in_hand else now
+        if may_claim and self._room(in_hand):
+            yield now if self._has_more else self.wakeup.next_deadline()
+
+    def _record_and_claim(self, now: float, limit: int) -> int:
+        """Record what is pending, with a claim where that can be; return what is left to claim."""
+        try:
+            if limit and self.recorder.is_plain:
+                name, manager_id = self._queue_name, self._manager_id
+                claimed = self.recorder.flush_and_claim(now, name, limit, manager_id)
+                self._took(claimed, limit, now)
+                return 0
+            self.recorder.flush(now)
+        except Error:
+            if not self._link.connection.is_usable():
+                raise
+            self.recorder.flush_singly(now)
+        return limit
+
+    def _took(self, claimed: list[ClaimedTask], limit: int, now: float) -> None:
+        if self.queue.qsize() == 0 and len(claimed) == limit:
+            self._claim_cap = min(self._settings.MAX_QUEUE_SIZE, 2 * self._claim_cap)
+        self.queue.put(claimed, now)
+        self._has_more = len(claimed) == limit
+        if self.wakeup.claimed(now, found_all=not self._has_more):
+            due_in = self._link.dialect.next_due_in(self._link.connection, self._queue_name)
+            if due_in is not None:
+                self.wakeup.expect(now + due_in)
+
+    def _claim_limit(self, now: float, in_hand: int) -> int:
+        """Return how many tasks to claim now: none above MIN, else up to MAX."""
+        room = self._room(in_hand)
+        if not room or not (self._has_more or self.wakeup.is_claim_due(now)):
+            return 0
+        if not self._heartbeat.predecessors:
+            return room
+        # Unfinished tasks of a crashed predecessor go before all others; but first of all what
+        # this process itself still knows of them.
+        if not len(self.recorder):
+            self.queue.put_first(self._heartbeat.take_over(room))
+        return 0
+
+    def _room(self, in_hand: int) -> int:
+        """Return how many tasks the local queue may be filled with now."""
+        held = self.queue.qsize() + max(0, in_hand - self._settings.WORKERS_COUNT)
+        cap = min(self._claim_cap, self._settings.MAX_QUEUE_SIZE)
+        return max(0, cap - held) if held <= self._settings.MIN_QUEUE_SIZE else 0
+
+    def _batch(self) -> int:
+        """Return how many outcomes make a statement of their own worth it."""
+        refill = self._settings.MAX_QUEUE_SIZE - self._settings.MIN_QUEUE_SIZE
+        return max(FLUSH_OUTCOMES, refill) if self._has_more else FLUSH_OUTCOMES
+
+    def _release_old(self, now: float) -> None:
+        """Give back what has waited here too long: an idle peer could run it now."""
+        old = self.queue.take_older_than(now - self._process_settings.LOCAL_TTL_SECONDS)
+        if old:
+            self._claim_cap = max(1, self._settings.WORKERS_COUNT)
+            self.release(old)
+            self.flush_released(now)
+
+    @property
+    def _manager_id(self) -> int:
+        assert self._heartbeat.manager_id is not None
+        return self._heartbeat.manager_id

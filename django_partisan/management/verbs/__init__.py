@@ -1,0 +1,12 @@
+"""The verbs of `manage.py partisan`, by name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django_partisan.management.verbs.base import Verb
+from django_partisan.management.verbs.prune import Prune
+
+__all__ = ["VERBS", "Verb"]
+
+VERBS: Final[dict[str, Verb]] = {"prune": Prune()}

@@ -1,0 +1,1 @@
+"""The parts of the demonstration: database, preparation, manager, progress, summary, page."""

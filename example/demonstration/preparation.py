@@ -1,0 +1,45 @@
+"""What has to be there before the work begins: tables, a user, and tasks."""
+
+import platform
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.db import transaction
+from stdlib_index.enqueueing import enqueue
+from stdlib_index.models import Module, Package
+from stdlib_index.queries import queue_counts
+from stdlib_index.report import report_path
+
+from django_partisan.models import Attempt, Task
+
+USER = PASSWORD = "admin"  # noqa: S105, everybody may know it: the demonstration is on this machine only
+
+
+def prepare() -> None:
+    """Create the tables and the demonstration's superuser where they are missing."""
+    call_command("migrate", verbosity=0)
+    users = get_user_model().objects
+    if not users.filter(username=USER).exists():
+        users.create_superuser(USER, password=PASSWORD)
+
+
+def enqueue_work(limit: int | None) -> None:
+    """Enqueue what an earlier run left out; start over when it left out nothing; say which."""
+    before = queue_counts()
+    enqueued = enqueue(limit)
+    if enqueued + before.waiting + before.running == 0 and before.done:
+        print("Everything was indexed before, so this run clears the index and starts over.")
+        start_over()
+        before, enqueued = queue_counts(), enqueue(limit)
+    if before.total:
+        left = before.waiting + before.running
+        print(f"Continuing an earlier run: {before.done:,} tasks done, {left:,} left.")
+    print(f"Python {platform.python_version()}: {enqueued:,} files enqueued.", flush=True)
+
+
+@transaction.atomic
+def start_over() -> None:
+    """Forget all tasks and all that they found."""
+    for model in (Attempt, Task, Module, Package):
+        model.objects.all().delete()
+    report_path().unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""An index of the Python standard library, built by tasks."""

@@ -1,0 +1,1 @@
+"""Tests of the example; ``python example/manage.py test`` runs them."""

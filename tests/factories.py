@@ -1,0 +1,132 @@
+"""Makes tasks, outcomes and rivals for tests, in as few words as they deserve."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.db import connections
+from django.utils import timezone
+
+from django_partisan import execution, lifecycle
+from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
+from django_partisan.lifecycle import Ending
+from django_partisan.models import Attempt, Task
+from tests.integration.tasks import Plain
+
+T = TypeVar("T")
+
+OWNER, RIVAL = 11, 22
+MAX_RESCUES = 3
+BOOM = ErrorReport("tests.Boom", "it went boom", "Traceback: boom")
+
+
+def enqueue(count: int = 1, **options: Any) -> list[Task]:
+    """Enqueue ``count`` tasks with different arguments."""
+    return [Plain(number).delay(**options) for number in range(count)]
+
+
+def claim(limit: int = 100, *, queue: str = "default", owner: int = OWNER) -> list[ClaimedTask]:
+    """Claim for an owner that need not be registered."""
+    return lifecycle.claim(queue, limit, owner)
+
+
+def claim_new(count: int = 1, *, owner: int = OWNER) -> list[ClaimedTask]:
+    """Enqueue tasks and claim them at once."""
+    enqueue(count)
+    return claim(count, owner=owner)
+
+
+def ending(task: ClaimedTask, kind: str = execution.FINISHED, **details: Any) -> Ending:
+    """Return the end of an attempt that ran from two seconds to one second ago."""
+    now = time.monotonic()
+    details.setdefault("started", now - 2)
+    if kind in {execution.RETRIED, execution.FAILED, execution.CRASHED, execution.ORPHANED}:
+        details.setdefault("error", BOOM)
+    if kind in {execution.RETRIED, execution.POSTPONED} and "due_at" not in details:
+        details.setdefault("delay_seconds", 0.0)
+    outcome = Outcome(task.id, task.lease, kind, ended=now - 1, **details)
+    return Ending(task=task, outcome=outcome, worker_pid=4321, node_name="here")
+
+
+def record(*endings: Ending, delete_finished: bool = False) -> set[int]:
+    """Record with the default cap on rescues."""
+    return lifecycle.record(endings, delete_finished=delete_finished, max_rescues=MAX_RESCUES)
+
+
+def finish(task: ClaimedTask) -> set[int]:
+    """Record that a task returned None."""
+    return record(ending(task))
+
+
+def row_of(task: ClaimedTask | Task | int) -> Task:
+    """Read a task's row anew."""
+    return Task.objects.get(pk=task if isinstance(task, int) else task.id)
+
+
+def attempts_of(task: ClaimedTask | Task) -> list[Attempt]:
+    """Read the attempts that a task's history tells."""
+    return list(Attempt.objects.filter(task_id=task.id))
+
+
+def statuses() -> list[str]:
+    """Return the status of every task, by id."""
+    return list(Task.objects.order_by("pk").values_list("status", flat=True))
+
+
+def ids_of(tasks: Sequence[ClaimedTask] | Sequence[Task]) -> list[int]:
+    """Return the ids, in the order of the tasks."""
+    return [task.id for task in tasks]
+
+
+def seconds_from_now(moment: datetime | None) -> float:
+    """Return how far ahead a moment is."""
+    assert moment is not None
+    return (moment - timezone.now()).total_seconds()
+
+
+def insert_in_bulk(count: int, **columns: Any) -> list[Task]:
+    """Insert many rows without going through ``delay()``."""
+    values = {"processor_class": Plain(0).processor_name, "execute_after": timezone.now()}
+    rows = [
+        Task(arguments={"args": [number], "kwargs": {}}, **{**values, **columns})
+        for number in range(count)
+    ]
+    return Task.objects.bulk_create(rows, batch_size=1000)
+
+
+def claimed_task(processor: Any, **columns: Any) -> ClaimedTask:
+    """Return a claimed task as a worker gets it, without a row behind it."""
+    values: dict[str, Any] = {
+        "id": 7,
+        "lease": 3,
+        "processor_class": processor.processor_name,
+        "arguments": json.dumps({"args": processor.args, "kwargs": processor.kwargs}),
+        "queue_name": "default",
+        "priority": 10,
+        "due": 0.0,
+        "attempts": 1,
+        **dict.fromkeys(("retries", "postpones", "rescues", "crashes"), 0),
+    }
+    return ClaimedTask(**{**values, **columns})
+
+
+def at_once(*actions: Callable[[], T]) -> list[T]:
+    """Run all actions at the same moment, each on a connection of its own; return what they gave."""
+    gate = threading.Barrier(len(actions))
+
+    def run(action: Callable[[], T]) -> T:
+        try:
+            gate.wait(10)
+            return action()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(actions)) as pool:
+        futures = [pool.submit(run, action) for action in actions]
+        return [future.result() for future in futures]

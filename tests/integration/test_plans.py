@@ -1,0 +1,124 @@
+"""Every statement of the manager's loop has an index made for it, and the planner takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+
+from django_partisan import execution, lifecycle
+from django_partisan.dialects import dialect_for
+from django_partisan.execution import ClaimedTask
+from tests.factories import OWNER, claim, claim_new, ending, record
+from tests.integration.plans import (
+    analyze,
+    fill,
+    indexes_in,
+    plan_of,
+    rows_read,
+    sequential_scans,
+    sqlite_plan_of,
+)
+from tests.integration.tasks import Plain
+
+pytestmark = pytest.mark.django_db
+
+READY, CLAIMED = "partisan_task_ready", "partisan_task_claimed"
+PRIMARY = "django_partisan_task_pkey"
+WAITING, BATCH = 20_000, 100
+on_postgresql = pytest.mark.postgresql
+on_sqlite = pytest.mark.sqlite
+
+
+@pytest.fixture(params=["fresh statistics", "no statistics", "statistics of an empty table"])
+def learn(request: pytest.FixtureRequest, db: None) -> Callable[[], None]:
+    """Return what a test calls once its rows are there, for the planner to know them or not."""
+    if "empty" in request.param:
+        analyze()
+    return analyze if "fresh" in request.param else lambda: None
+
+
+def _next_due() -> float | None:
+    return dialect_for().next_due_in(connection, "default")
+
+
+def _record(kind: str, tasks: list[ClaimedTask]) -> Callable[[], object]:
+    return lambda: record(*(ending(task, kind) for task in tasks))
+
+
+@on_postgresql
+def test_a_claim_reads_little_more_than_its_batch(learn: Callable[[], None]) -> None:
+    fill(WAITING, priorities=5)
+    fill(5_000, status="finished")
+    fill(5_000, queue="other", priority=0)
+    learn()
+    plan = plan_of(lambda: claim(BATCH))
+    assert READY in indexes_in(plan)
+    assert sequential_scans(plan) == []
+    # Once to pick each row, once to update it.
+    assert BATCH <= rows_read(plan) <= 3 * BATCH
+
+
+@on_postgresql
+def test_recording_and_claiming_reads_little_more_than_its_batches(
+    learn: Callable[[], None],
+) -> None:
+    tasks = claim_new(BATCH)
+    fill(WAITING)
+    learn()
+    endings = [ending(task) for task in tasks]
+    plan = plan_of(lambda: lifecycle.record_and_claim(endings, "default", BATCH, OWNER))
+    assert sequential_scans(plan) == []
+    assert indexes_in(plan) <= {READY, PRIMARY, CLAIMED}
+    assert rows_read(plan) <= 6 * BATCH
+
+
+@on_postgresql
+@pytest.mark.parametrize("kind", [execution.FINISHED, execution.RETRIED, execution.FAILED])
+def test_recording_finds_its_rows_by_id(kind: str, learn: Callable[[], None]) -> None:
+    tasks = claim_new(BATCH)
+    fill(WAITING)
+    fill(2_000, status="in_process")
+    learn()
+    plan = plan_of(_record(kind, tasks))
+    assert sequential_scans(plan) == []
+    assert indexes_in(plan) <= {PRIMARY, CLAIMED}
+    assert rows_read(plan) <= 3 * BATCH
+
+
+@on_postgresql
+def test_the_next_due_time_is_found_without_reading_the_waiting_rows(
+    learn: Callable[[], None],
+) -> None:
+    fill(WAITING, priorities=4)
+    fill(WAITING, priorities=4, due_in=3600)
+    learn()
+    plan = plan_of(_next_due)
+    assert indexes_in(plan) == {READY}
+    assert sequential_scans(plan) == []
+    assert rows_read(plan) <= 50
+
+
+@on_sqlite
+def test_sqlite_claims_by_the_ready_index() -> None:
+    plan = sqlite_plan_of(lambda: claim(BATCH))
+    assert READY in plan
+    assert "SCAN django_partisan_task" not in plan
+    assert "USE TEMP B-TREE" not in plan
+
+
+@on_sqlite
+@pytest.mark.parametrize("kind", [execution.FINISHED, execution.FAILED])
+def test_sqlite_records_by_the_primary_key(kind: str) -> None:
+    plan = sqlite_plan_of(_record(kind, claim_new(2)))
+    assert "SEARCH django_partisan_task USING INTEGER PRIMARY KEY" in plan
+    assert "SCAN django_partisan_task" not in plan
+
+
+@on_sqlite
+def test_sqlite_finds_the_next_due_time_by_the_ready_index() -> None:
+    Plain().delay(execute_after=60)
+    plan = sqlite_plan_of(_next_due)
+    assert READY in plan
+    assert "SCAN django_partisan_task" not in plan

@@ -1,0 +1,27 @@
+import pytest
+
+from django_partisan.pace import CHUNK_SECONDS, Pace
+
+
+def test_a_processor_is_unknown_until_its_first_task_has_ended() -> None:
+    assert Pace().seconds("shop.Mail") is None
+
+
+def test_the_average_follows_the_durations_but_not_at_once() -> None:
+    pace = Pace()
+    pace.learn("shop.Mail", 0.001)
+    pace.learn("shop.Mail", 0.011)
+    assert pace.seconds("shop.Mail") == pytest.approx(0.003)
+
+
+def test_what_is_too_slow_for_a_chunk_is_handed_out_alone() -> None:
+    pace = Pace()
+    pace.learn("shop.Report", CHUNK_SECONDS * 2)
+    assert pace.seconds("shop.Report") is None
+
+
+def test_processors_do_not_disturb_each_other() -> None:
+    pace = Pace()
+    pace.learn("shop.Report", 5.0)
+    pace.learn("shop.Mail", 0.001)
+    assert pace.seconds("shop.Mail") == 0.001

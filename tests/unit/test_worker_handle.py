@@ -1,0 +1,125 @@
+"""The agreement between manager and worker over who has an unstarted task."""
+
+import os
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from django_partisan.execution import ClaimedTask
+from django_partisan.launcher_client import LauncherClient
+from django_partisan.worker import RETIRED, Worker, WorkerOptions, message_of
+from django_partisan.worker_handle import WorkerHandle
+from tests.unit.tasks import claimed_task, finished_outcome
+
+OPTIONS = WorkerOptions(title="test", max_tasks=None, max_memory_mb=None, orphan_seconds=1.0)
+TASKS = [claimed_task(number) for number in range(1, 6)]
+
+
+@pytest.fixture
+def handle() -> Iterator[WorkerHandle]:
+    handle = WorkerHandle(1, 0.0, cast("LauncherClient", None))
+    yield handle
+    handle.close()
+
+
+@pytest.fixture
+def worker(handle: WorkerHandle) -> Worker:
+    """The other end, driven by the test instead of running tasks."""
+    return Worker(handle.theirs, os.dup(handle.tokens), OPTIONS)
+
+
+def chunk(*tasks: ClaimedTask) -> list[tuple[ClaimedTask, float | None]]:
+    return [(task, 0.001) for task in tasks]
+
+
+def report(worker: Worker, task: ClaimedTask) -> None:
+    worker._channel.send(message_of(finished_outcome(task)))
+
+
+def test_what_was_not_started_comes_back_in_order(handle: WorkerHandle, worker: Worker) -> None:
+    handle.hand_out(chunk(*TASKS), now=0)
+    assert worker._take_token(0)
+    assert handle.take_back() == TASKS[1:]
+    assert handle.running == TASKS[0]
+
+
+def test_the_worker_does_not_start_what_was_taken_back(
+    handle: WorkerHandle, worker: Worker
+) -> None:
+    handle.hand_out(chunk(*TASKS), now=0)
+    assert worker._take_token(0)
+    handle.take_back()
+    assert not worker._take_token(0)
+
+
+def test_a_token_of_the_next_chunk_does_not_revive_a_chunk_that_was_taken_back(
+    handle: WorkerHandle, worker: Worker
+) -> None:
+    handle.hand_out(chunk(*TASKS[:3]), now=0)
+    assert worker._take_token(0)
+    handle.take_back()
+    handle.hand_out(chunk(TASKS[3], TASKS[4]), now=0)
+    assert not worker._take_token(0), "the second task of the first chunk is not the worker's"
+    assert worker._take_token(1)
+    assert worker._take_token(1)
+    assert not worker._take_token(1)
+
+
+def test_a_whole_chunk_that_was_never_begun_comes_back_from_behind_the_running_one(
+    handle: WorkerHandle, worker: Worker
+) -> None:
+    handle.hand_out(chunk(TASKS[0], TASKS[1]), now=0)
+    handle.hand_out(chunk(TASKS[2]), now=0)
+    assert worker._take_token(0)
+    assert handle.take_back() == [TASKS[1], TASKS[2]]
+
+
+def test_nothing_comes_back_twice(handle: WorkerHandle) -> None:
+    handle.hand_out(chunk(*TASKS), now=0)
+    assert handle.take_back() == TASKS
+    assert handle.take_back() == []
+    assert not handle.in_hand
+
+
+def test_reports_empty_the_hand_and_the_backlog(handle: WorkerHandle, worker: Worker) -> None:
+    handle.hand_out(chunk(TASKS[0], TASKS[1]), now=0)
+    for task in TASKS[:2]:
+        report(worker, task)
+    reported = [task for task, _ in handle.receive(now=1)]
+    assert reported == TASKS[:2]
+    assert not handle.in_hand
+    assert handle.backlog_seconds == 0
+    assert handle.changed_at == 1
+
+
+def test_a_task_of_unknown_length_keeps_others_away_until_it_has_ended(
+    handle: WorkerHandle, worker: Worker
+) -> None:
+    handle.hand_out([(TASKS[0], None)], now=0)
+    assert handle.is_exclusive
+    report(worker, TASKS[0])
+    handle.receive(now=1)
+    assert not handle.is_exclusive
+
+
+def test_chunk_numbers_start_over_without_confusion(handle: WorkerHandle, worker: Worker) -> None:
+    for number in range(300):
+        handle.hand_out(chunk(TASKS[0]), now=0)
+        assert worker._take_token(number % 256)
+        report(worker, TASKS[0])
+        assert len(handle.receive(now=0)) == 1
+
+
+def test_a_retiring_worker_gets_nothing_more(handle: WorkerHandle, worker: Worker) -> None:
+    assert handle.accepts
+    worker._channel.send(RETIRED)
+    handle.receive(now=0)
+    assert not handle.accepts
+
+
+def test_the_snapshot_says_what_the_worker_runs(handle: WorkerHandle) -> None:
+    assert handle.snapshot() == {"worker": 1, "pid": None}
+    handle.hand_out(chunk(TASKS[0]), now=0)
+    assert handle.snapshot()["task"] == TASKS[0].id
+    assert handle.snapshot()["processor"] == "shop.Mail"
