@@ -6,13 +6,14 @@ from argparse import RawDescriptionHelpFormatter
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, connections
 
 from django_partisan.config.const import ExitCode
 from django_partisan.exceptions import ConfigurationError, NotMigrated, PartisanException
-from django_partisan.management.tables import require_tables
+from django_partisan.instances import database
 from django_partisan.management.verbs import VERBS
 from django_partisan.management.verbs.base import Console
+from django_partisan.migration_state import require_migrated
 
 
 class Command(BaseCommand):
@@ -36,7 +37,7 @@ class Command(BaseCommand):
         """Run the verb; raises CommandError with an exit code of :class:`ExitCode`."""
         console = Console(self.stdout, self.stderr)
         try:
-            require_tables()
+            require_migrated(connections[database()])
             code = VERBS[verb].run(console, options)
         except (ConfigurationError, NotMigrated) as error:
             _fail(error, ExitCode.CONFIGURATION)

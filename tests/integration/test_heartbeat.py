@@ -1,0 +1,227 @@
+"""A manager's standing: registration, beats, the fence, predecessors and orphans."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db.models.functions import Now
+
+from django_partisan import heartbeat as module
+from django_partisan import registration
+from django_partisan.exceptions import ManagerAlreadyRunning
+from django_partisan.heartbeat import Fence, Heartbeat
+from django_partisan.identity import Identity, boot_id, own_identity
+from django_partisan.models import ManagerProcess
+from django_partisan.settings import get_process_settings
+from tests.factories import claim, enqueue, ids_of, row_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+STATE = ManagerProcess.State.RUNNING
+
+
+class Clock:
+    """A monotonic clock that a test moves on."""
+
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def manager(**settings: Any) -> Heartbeat:
+    return Heartbeat("default", get_process_settings().model_copy(update=settings))
+
+
+def registered(**settings: Any) -> Heartbeat:
+    made = manager(**settings)
+    made.register()
+    return made
+
+
+def row(**columns: Any) -> ManagerProcess:
+    """Store a manager's row as another process would have."""
+    mine = own_identity()
+    values = {
+        "node_name": mine.node_name,
+        "pid": dead_pid(),
+        "boot_id": mine.boot_id,
+        "process_started": "1",
+        "version": "test",
+    }
+    return ManagerProcess.objects.create(**{**values, **columns})
+
+
+def dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def grow_old(pk: int | None, seconds: float = 3600) -> None:
+    old = Now() - timedelta(seconds=seconds)
+    ManagerProcess.objects.filter(pk=pk).update(last_seen=old)
+
+
+def test_nobody_acts_before_he_is_registered() -> None:
+    assert manager().fence() is Fence.SHUT
+
+
+def test_the_fence_closes_in_two_steps_without_a_beat_and_opens_with_one(clock: Clock) -> None:
+    made = registered(DEAD_AFTER_SECONDS=30.0)
+    assert made.fence() is Fence.OPEN
+    clock.now += 20
+    assert made.fence() is Fence.HOLD
+    assert made.beat(STATE, {})
+    assert made.fence() is Fence.OPEN
+    clock.now += 30
+    assert made.fence() is Fence.SHUT
+
+
+def test_a_beat_shows_state_and_snapshot_by_the_databases_clock() -> None:
+    made = registered()
+    grow_old(made.manager_id, 10)
+    before = ManagerProcess.objects.get(pk=made.manager_id).last_seen
+    assert made.beat(ManagerProcess.State.STOPPING, {"waiting": 3})
+    after = ManagerProcess.objects.get(pk=made.manager_id)
+    assert after.last_seen > before
+    assert (after.state, after.snapshot) == ("stopping", {"waiting": 3})
+
+
+def test_a_beat_fails_once_others_have_removed_the_row_or_hold_it_for_dead() -> None:
+    made = registered()
+    grow_old(made.manager_id)
+    assert not made.beat(STATE, {})
+    ManagerProcess.objects.all().delete()
+    assert not made.beat(STATE, {})
+
+
+def test_a_new_registration_is_the_successor_of_the_lost_one() -> None:
+    made = registered()
+    former = made.manager_id
+    assert former is not None
+    task = taken_by(former)
+    made.lose()
+    assert made.fence() is Fence.SHUT
+    made.register()
+    assert made.predecessors == [former]
+    assert ids_of(made.take_over(10)) == [task]
+    assert row_of(task).manager_id == made.manager_id
+
+
+def test_a_row_of_this_host_whose_process_is_gone_is_a_predecessor() -> None:
+    gone = row()
+    assert registered().predecessors == [gone.pk]
+
+
+def test_a_pid_that_means_another_process_by_now_is_a_predecessor_too() -> None:
+    reused = row(pid=os.getpid(), process_started="somewhen else")
+    assert registered().predecessors == [reused.pk]
+
+
+@pytest.mark.postgresql
+def test_a_living_process_of_this_host_is_no_predecessor() -> None:
+    mine = own_identity()
+    row(pid=mine.pid, process_started=mine.process_started)
+    assert registered().predecessors == []
+
+
+@pytest.mark.postgresql
+def test_the_same_name_elsewhere_counts_only_when_it_was_given_on_purpose() -> None:
+    other = row(node_name="shop-1", boot_id="another boot")
+    assert registered(NODE_NAME=None).predecessors == []
+    assert registered(NODE_NAME="shop-1").predecessors == [other.pk]
+
+
+@pytest.mark.sqlite
+def test_a_second_manager_of_an_sqlite_file_is_refused_with_the_remedy() -> None:
+    mine = own_identity()
+    row(pid=mine.pid, process_started=mine.process_started)
+    with pytest.raises(ManagerAlreadyRunning, match=rf"process {mine.pid}.*--workers_count"):
+        registered()
+    assert ManagerProcess.objects.count() == 1
+
+
+def test_orphans_wait_until_the_rescuers_own_beats_have_proven_the_database(clock: Clock) -> None:
+    dead = row(boot_id="another boot", node_name="elsewhere")
+    task = taken_by(dead.pk)
+    grow_old(dead.pk)
+    made = registered(DEAD_AFTER_SECONDS=30.0)
+    clock.now += 10
+    assert made.beat(STATE, {})
+    made.rescue_if_due(clock.now)
+    assert row_of(task).status == "in_process"
+    for _ in range(3):
+        clock.now += 10
+        assert made.beat(STATE, {})
+    made.rescue_if_due(clock.now)
+    assert row_of(task).status == "new"
+    assert not ManagerProcess.objects.filter(pk=dead.pk).exists()
+
+
+def test_after_a_gap_in_ones_own_beats_nobody_is_judged_for_a_while(clock: Clock) -> None:
+    made = registered(DEAD_AFTER_SECONDS=30.0)
+    clock.now += 25
+    assert made.beat(STATE, {})
+    clock.now += 10
+    task = taken_by(row(boot_id="another boot").pk)
+    ManagerProcess.objects.exclude(pk=made.manager_id).update(
+        last_seen=Now() - timedelta(seconds=60)
+    )
+    made.rescue_if_due(clock.now)
+    assert row_of(task).status == "in_process"
+
+
+def test_what_a_living_peer_holds_is_left_alone(clock: Clock) -> None:
+    made = registered(DEAD_AFTER_SECONDS=30.0)
+    task = taken_by(row(boot_id="another boot", node_name="elsewhere").pk)
+    clock.now += 12
+    made.beat(STATE, {})
+    clock.now += 12
+    made.beat(STATE, {})
+    clock.now += 12
+    made.rescue_if_due(clock.now)
+    assert row_of(task).status == "in_process"
+
+
+def test_a_row_stays_while_it_holds_tasks_so_that_their_rescue_is_not_forgotten() -> None:
+    made = registered()
+    assert made.manager_id is not None
+    taken_by(made.manager_id)
+    made.deregister()
+    assert ManagerProcess.objects.filter(pk=made.manager_id).exists()
+
+
+def test_orphans_of_a_queue_that_is_not_served_go_back_to_it() -> None:
+    dead = row()
+    task = taken_by(dead.pk)
+    made = Heartbeat("another", get_process_settings())
+    made.register()
+    assert made.take_over(10) == []
+    assert row_of(task).status == "new"
+    assert not ManagerProcess.objects.filter(pk=dead.pk).exists()
+
+
+def test_a_boot_without_this_process_proves_nothing_about_pids() -> None:
+    registration_row = row(boot_id=boot_id() + "x", process_started="")
+    identity = Identity(registration_row.node_name, "elsewhere", 1, "")
+    assert registration._is_predecessor(registration_row, identity, False, None) is False
+
+
+def taken_by(manager_id: int) -> int:
+    enqueue(1)
+    return claim(1, owner=manager_id)[0].id
