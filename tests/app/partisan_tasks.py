@@ -70,6 +70,16 @@ class Sleep(Noted):
 
 
 @registry.register
+class SleepQuietly(BaseTaskProcessor):
+    """Leaves no notes, so it needs no database of its own."""
+
+    UNIQUE_FOR_PARAMS = False
+
+    def run(self) -> None:
+        time.sleep(self.args[0])
+
+
+@registry.register
 class WaitForFile(Noted):
     """Runs until a file exists; without one it ends at once."""
 
