@@ -1,7 +1,7 @@
 """Settings of the test project.
 
-PARTISAN_TEST_DATABASE_URL names its database; the default is a new SQLite file. In the processes that
-a test starts, PARTISAN_TEST_SETTINGS holds settings of that test, as one JSON object.
+PARTISAN_TEST_DATABASE_URL names its database; the default is a new SQLite file. In the processes
+that a test starts, PARTISAN_TEST_SETTINGS holds settings of that test, as one JSON object.
 """
 
 import json

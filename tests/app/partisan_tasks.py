@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -217,11 +218,8 @@ class EndConnection(Noted):
 
     def run(self) -> Any:
         self.write("started")
-        with connection.cursor() as cursor:
-            try:
-                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
-            except OperationalError:
-                pass
+        with connection.cursor() as cursor, contextlib.suppress(OperationalError):
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         return self.proof()
 
 

@@ -38,9 +38,7 @@ def book(transactional_db: None, managers: list[Manager]) -> Iterator[Book]:
 
 
 @pytest.fixture
-def start_manager(
-    tmp_path: Path, book: Book, managers: list[Manager]
-) -> StartManager:
+def start_manager(tmp_path: Path, book: Book, managers: list[Manager]) -> StartManager:
     """Return the function that starts a manager and waits until it serves."""
 
     def start(*, is_waiting: bool = True, **options: Any) -> Manager:

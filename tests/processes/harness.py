@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -155,10 +156,8 @@ class Manager:
     def destroy(self) -> None:
         """End whatever is left, without questions."""
         for process in self.processes():
-            try:
+            with contextlib.suppress(psutil.Error):
                 process.kill()
-            except psutil.Error:
-                pass
         self.process.wait(10)
 
     def _is_serving(self) -> bool:
@@ -241,7 +240,5 @@ def is_running(pid: int) -> bool:
 
 def kill(pid: int) -> None:
     """Send SIGKILL to a process that may have ended meanwhile."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

@@ -10,6 +10,7 @@ from django.db import transaction
 from django_partisan.models import Attempt, ManagerProcess, Task
 from django_partisan.processor import BaseTaskProcessor
 from tests.app.models import Ledger
+from tests.helpers import wait_until
 
 
 class Book:
@@ -22,14 +23,17 @@ class Book:
         self.is_deleting = False
         """Whether finished tasks are deleted."""
 
-    def enqueue(
-        self, *processors: BaseTaskProcessor, priority: int | None = None
-    ) -> list[int]:
+    def enqueue(self, *processors: BaseTaskProcessor, priority: int | None = None) -> list[int]:
         """Enqueue tasks in one transaction and return their ids."""
         with transaction.atomic():
             ids = [processor.delay(priority=priority).pk for processor in processors]
         self.ids += ids
         return ids
+
+    def run(self, *processors: BaseTaskProcessor) -> None:
+        """Enqueue tasks and return when all of them have finished."""
+        ids = self.enqueue(*processors)
+        wait_until(lambda: all_are(ids, "finished"), message=lambda: f"finished: {statuses(ids)}")
 
     def check(self) -> None:
         """Fail with everything that breaks the rule. No manager may be running any more."""
@@ -45,6 +49,11 @@ def started(ids: Collection[int]) -> Counter[int]:
 def done(ids: Collection[int]) -> Counter[int]:
     """Return how many executions of each of these tasks came to their end."""
     return _noted("done", ids)
+
+
+def has_begun_again(task_id: int) -> bool:
+    """Say whether a second execution of a task has begun."""
+    return started([task_id])[task_id] == 2
 
 
 def statuses(ids: Collection[int]) -> Counter[str]:

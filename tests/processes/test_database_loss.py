@@ -6,15 +6,16 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from tests.app.partisan_tasks import Sleep
 from tests.helpers import command_environment, wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Stopwatch
+from tests.processes.harness import Manager, Stopwatch
 from tests.processes.ledger import Book, all_are, done
 from tests.settings import DATABASE_VARIABLE
 from tools.embedded_postgres import EmbeddedPostgres
@@ -88,18 +89,18 @@ def test_a_manager_waits_for_a_database_that_is_down_and_survives_its_restarts(
 
     pids = {process.pid for process in manager.processes()}
     for is_immediate in (True, False):
-        own.enqueue(100)
-        wait_until(lambda: own.counts().get("in_process"), message=lambda: manager.log)
+        own.enqueue(200)
+        wait_until(_has_finished_more(manager), message=lambda: manager.log)
         own.server.restart(immediate=is_immediate)
         watch = Stopwatch()
         wait_until(lambda: "new" not in own.counts() and "in_process" not in own.counts())
         watch.tell("restart of the server to the last outcome")
-    assert own.counts() == {"finished": 220, "managers": 1}
+    assert own.counts() == {"finished": 420, "managers": 1}
     assert {process.pid for process in manager.processes()} == pids, "no process has ended"
     assert manager.log.count(DOWN) == manager.log.count(BACK) <= 3
     assert "Traceback" not in manager.log
     assert manager.stop() == 0
-    assert own.counts() == {"finished": 220, "managers": 0}
+    assert own.counts() == {"finished": 420, "managers": 0}
 
 
 def test_a_manager_whose_database_stays_away_ends_by_a_signal_all_the_same(
@@ -121,17 +122,23 @@ def test_connections_ended_all_at_once_and_again_cost_nothing(
 ) -> None:
     manager = start_manager()
     for _ in range(6):
-        book.enqueue(*[Sleep(0.01)] * 30)
-        seen = len(done(book.ids))
-        wait_until(lambda seen=seen: len(done(book.ids)) > seen)
-        _end_the_managers_connection(manager.pid)
+        ids = book.enqueue(*[Sleep(0.01)] * 30)
+        wait_until(_has_begun(ids))
+        _end_the_managers_connection()
     wait_until(lambda: all_are(book.ids, "finished"), message=lambda: manager.log)
     assert "Traceback" not in manager.log
 
 
-def _end_the_managers_connection(pid: int) -> None:
-    from django.db import connection
+def _has_finished_more(manager: Manager) -> Callable[[], bool]:
+    before = manager.log.count(" finished [")
+    return lambda: manager.log.count(" finished [") > before + 20
 
+
+def _has_begun(ids: list[int]) -> Callable[[], bool]:
+    return lambda: bool(done(ids))
+
+
+def _end_the_managers_connection() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

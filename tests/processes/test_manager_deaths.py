@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from django_partisan.models import Attempt, ManagerProcess, Task
 from tests.app.models import Ledger
 from tests.app.partisan_tasks import Note, Sleep, WaitForFile
 from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Manager, Stopwatch, is_running
+from tests.processes.harness import Stopwatch, is_running
 from tests.processes.ledger import Book, all_are, done, started, statuses
 
 
@@ -24,7 +27,7 @@ def test_workers_of_a_killed_manager_end_after_their_task(
     running = book.enqueue(*[WaitForFile(str(gate))] * 2)
     wait_until(lambda: len(started(running)) == 2)
     book.waiting.update(book.enqueue(*[Note()] * 5))
-    _kill(manager)
+    manager.kill()
     busy = set(Ledger.objects.values_list("pid", flat=True))
     wait_until(lambda: {process.pid for process in manager.processes()} == busy)
     watch = Stopwatch()
@@ -42,8 +45,9 @@ def test_a_worker_does_not_outlive_its_manager_for_ever(
 ) -> None:
     manager = start_manager()
     (endless,) = book.enqueue(WaitForFile(str(tmp_path / "gate")))
-    worker = wait_until(lambda: Ledger.objects.filter(task_id=endless).first()).pid
-    _kill(manager)
+    wait_until(lambda: started([endless]))
+    worker = Ledger.objects.get(task_id=endless).pid
+    manager.kill()
     wait_until(lambda: not is_running(worker), message=lambda: manager.log)
     (tmp_path / "gate").touch()
     start_manager()
@@ -56,11 +60,9 @@ def test_a_restart_on_the_same_node_runs_the_orphans_before_all_other_tasks(
     manager = start_manager()
     book.enqueue(*[Sleep(0.02)] * 150)
     wait_until(lambda: len(done(book.ids)) >= 20)
-    _kill(manager)
+    manager.kill()
     wait_until(lambda: not manager.processes())
-    orphans = set(
-        Task.objects.filter(status=Task.STATUS_IN_PROCESS).values_list("pk", flat=True)
-    )
+    orphans = set(Task.objects.filter(status=Task.STATUS_IN_PROCESS).values_list("pk", flat=True))
     assert orphans
     urgent = book.enqueue(*[Note()] * 10, priority=-100)
     before = set(Ledger.objects.values_list("pk", flat=True))
@@ -80,18 +82,19 @@ def test_a_restart_on_the_same_node_runs_the_orphans_before_all_other_tasks(
     assert set(order[len(orphans) : len(orphans) + len(urgent)]) == set(urgent)
     rescued = Task.objects.exclude(rescues=0)
     assert set(rescued.values_list("pk", flat=True)) == orphans
-    assert not ManagerProcess.objects.exclude(last_seen__gt=_last_year()).exists()
+    assert not ManagerProcess.objects.exclude(
+        last_seen__gt=timezone.now() - timedelta(days=180)
+    ).exists()
 
 
 def test_a_manager_killed_again_and_again_loses_nothing(
     start_manager: StartManager, book: Book
 ) -> None:
-    for _ in range(4):
+    for _ in range(3):
         manager = start_manager()
         book.enqueue(*[Sleep(0.01)] * 80)
-        seen = len(done(book.ids))
-        wait_until(lambda seen=seen: len(done(book.ids)) > seen + 10)
-        _kill(manager)
+        wait_until(_are_more_done(book, 10))
+        manager.kill()
     start_manager()
     wait_until(lambda: all_are(book.ids, "finished"), seconds=40)
 
@@ -106,14 +109,12 @@ def test_a_peer_rescues_what_a_killed_manager_held(
     wait_until(lambda: len(started(ids)) == 2 and statuses(ids) == {"in_process": 6})
     peer = start_manager(settings={"PARTISAN_NODE_NAME": "south"})
     watch = Stopwatch()
-    _kill(manager)
+    manager.kill()
     gate.touch()
     wait_until(lambda: all_are(ids, "finished"), message=lambda: peer.log)
     watch.tell("kill of a manager to the end of its tasks elsewhere, dead after 3 s")
     assert set(Task.objects.values_list("rescues", flat=True)) == {1}
-    assert set(Attempt.objects.values_list("outcome", "error_type")) == {
-        ("rescued", "ManagerDied")
-    }
+    assert set(Attempt.objects.values_list("outcome", "error_type")) == {("rescued", "ManagerDied")}
     wait_until(lambda: not ManagerProcess.objects.filter(node_name="north").exists())
 
 
@@ -167,19 +168,11 @@ def test_a_manager_paused_alone_goes_on_where_it_was(
     assert paused.log.count("serves queue") == 2
 
 
-def _kill(manager: Manager) -> None:
-    manager.kill()
+def _are_more_done(book: Book, count: int) -> Callable[[], bool]:
+    """Return a condition: so many executions more than now have come to their end."""
+    goal = len(done(book.ids)) + count
+    return lambda: len(done(book.ids)) >= goal
 
 
-def _age_of(moment: object) -> float:
-    from django.utils import timezone
-
-    return (timezone.now() - moment).total_seconds()  # type: ignore[operator]
-
-
-def _last_year() -> object:
-    from datetime import timedelta
-
-    from django.utils import timezone
-
-    return timezone.now() - timedelta(days=180)
+def _age_of(moment: datetime) -> float:
+    return (timezone.now() - moment).total_seconds()

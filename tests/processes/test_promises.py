@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from django_partisan.config.const import ExitCode
 from django_partisan.models import Attempt, Task
@@ -131,8 +132,6 @@ def _tasks_by_worker() -> dict[int, int]:
 
 
 def _connections_of_others() -> int:
-    from django.db import connection
-
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity"

@@ -12,7 +12,7 @@ from django_partisan.models import ManagerProcess, Task
 from tests.app.partisan_tasks import Note, WaitForFile
 from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Stopwatch
+from tests.processes.harness import Manager, Stopwatch
 from tests.processes.ledger import Book, all_are, done, started, statuses
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -73,7 +73,7 @@ def test_a_second_signal_stops_at_once(
     wait_until(lambda: "stopping" in manager.log)
     watch = Stopwatch()
     # Another one within a second counts as the same wish.
-    wait_until(lambda: "killing" in manager.log or manager.send(number), interval=0.2)
+    wait_until(lambda: _insists(manager, number), interval=0.2)
     assert manager.wait_for_exit() == ExitCode.FORCED
     assert watch.tell("first to second signal and exit") < 8
     assert set(Task.objects.values_list("status", "attempts")) == {("new", 0)}
@@ -134,9 +134,7 @@ def test_a_peer_starts_at_once_what_a_stopping_manager_releases(
     wait_until(lambda: len(started(running)) == 2)
     waiting = book.enqueue(*[Note()] * 100)
     wait_until(lambda: statuses(waiting) == {"in_process": 100})
-    start_manager(
-        settings={"PARTISAN_NODE_NAME": "south"}, queue={"SLEEP_DELAY_SECONDS": 60}
-    )
+    start_manager(settings={"PARTISAN_NODE_NAME": "south"}, queue={"SLEEP_DELAY_SECONDS": 60})
     watch = Stopwatch()
     manager.send(signal.SIGTERM)
     wait_until(lambda: done(waiting))
@@ -145,3 +143,11 @@ def test_a_peer_starts_at_once_what_a_stopping_manager_releases(
     gate.touch()
     assert manager.wait_for_exit() == ExitCode.CLEAN
     assert set(Task.objects.values_list("attempts", "rescues")) == {(1, 0)}
+
+
+def _insists(manager: Manager, number: int) -> bool:
+    """Send the signal once more unless it has been taken for a second wish."""
+    if "killing" in manager.log:
+        return True
+    manager.send(number)
+    return False

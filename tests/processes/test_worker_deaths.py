@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from django_partisan.models import Attempt, Task
@@ -14,14 +16,14 @@ from tests.app.partisan_tasks import Note, WaitForFile
 from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
 from tests.processes.harness import Manager, Stopwatch, kill
-from tests.processes.ledger import Book, all_are, done, started, statuses
+from tests.processes.ledger import Book, all_are, done, has_begun_again, started, statuses
 
 
 def test_a_killed_worker_costs_only_the_task_it_ran(
     start_manager: StartManager, book: Book, tmp_path: Path
 ) -> None:
     manager = start_manager()
-    wait_until(lambda ids=book.enqueue(*[WaitForFile()] * 30): all_are(ids, "finished"))
+    book.run(*[WaitForFile()] * 30)
     gates = [tmp_path / "gate-1", tmp_path / "gate-2"]
     victim, bystander, *chunk = book.enqueue(
         *[WaitForFile(str(gate)) for gate in gates], *[WaitForFile()] * 40
@@ -35,7 +37,7 @@ def test_a_killed_worker_costs_only_the_task_it_ran(
 
     watch, worker = Stopwatch(), Ledger.objects.get(task_id=victim).pid
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: started([victim])[victim] == 2, seconds=10)
+    wait_until(lambda: has_begun_again(victim))
     watch.tell("kill of a busy worker to the second start of its task")
     wait_until(lambda: len(manager.workers()) == 2)
     watch.tell("kill of a busy worker to its replacement")
@@ -65,7 +67,7 @@ def test_a_hundred_killed_idle_workers_stall_nothing(
         for pid in killed:
             kill(pid)
         book.enqueue(*[Note()] * 3)
-        wait_until(lambda: _is_full(manager, 4, killed), message=lambda: manager.log)
+        wait_until(_is_full(manager, 4, without=killed), message=lambda: manager.log)
     wait_until(lambda: all_are(book.ids, "finished"))
     assert not Task.objects.exclude(rescues=0).exists()
     assert "replacing them slowly" in manager.log
@@ -91,13 +93,10 @@ def test_a_killed_launcher_is_replaced_and_stalls_nothing(
     wait_until(lambda: started([busy]))
     worker = Ledger.objects.get().pid
     for _ in range(4):
-        launcher = wait_until(manager.launchers)[0].pid
-        kill(launcher)
-        wait_until(lambda ids=book.enqueue(*[Note()] * 5): all_are(ids, "finished"))
-        wait_until(
-            lambda launcher=launcher: {p.pid for p in manager.launchers()} - {launcher},
-            message=lambda: manager.log,
-        )
+        launcher = wait_until(manager.launchers)[0]
+        kill(launcher.pid)
+        book.run(*[Note()] * 5)
+        wait_until(_is_replaced(manager, launcher), message=lambda: manager.log)
         wait_until(lambda: len(manager.workers()) == 2)
     gate.touch()
     wait_until(lambda: all_are(book.ids, "finished"))
@@ -115,7 +114,7 @@ def test_a_worker_killed_after_its_launcher_is_replaced_too(
     kill(manager.launchers()[0].pid)
     wait_until(lambda: "starting a new one" in manager.log)
     kill(Ledger.objects.get().pid)
-    wait_until(lambda: started([busy])[busy] == 2, message=lambda: manager.log)
+    wait_until(lambda: has_begun_again(busy), message=lambda: manager.log)
     gate.touch()
     wait_until(lambda: all_are(book.ids, "finished"))
     wait_until(lambda: len(manager.workers()) == 2)
@@ -138,12 +137,22 @@ def test_all_workers_killed_at_once_while_busy_come_back(
     assert set(Task.objects.values_list("crashes", "attempts")) == {(1, 2)}
 
 
-def _is_full(manager: Manager, count: int, killed: set[int]) -> bool:
-    pids = {worker.pid for worker in manager.workers()}
-    return len(pids) == count and not pids & killed
+def _is_full(manager: Manager, count: int, *, without: set[int]) -> Callable[[], bool]:
+    """Return a condition: it has all its workers again, and none of these."""
+
+    def is_full() -> bool:
+        pids = {worker.pid for worker in manager.workers()}
+        return len(pids) == count and not pids & without
+
+    return is_full
 
 
-def _is_quiet(ids: list[int]) -> object:
+def _is_replaced(manager: Manager, launcher: psutil.Process) -> Callable[[], bool]:
+    """Return a condition: there is a launcher, and another one."""
+    return lambda: bool(set(manager.launchers()) - {launcher})
+
+
+def _is_quiet(ids: list[int]) -> Callable[[], bool]:
     """Return a condition: nothing of these has ended between two looks."""
     seen: list[int] = []
 
