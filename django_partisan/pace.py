@@ -6,7 +6,7 @@ from typing import Final
 
 CHUNK_SECONDS: Final = 0.05
 """A chunk is made to take no longer: its rest is stuck with one worker meanwhile."""
-CHUNK_TASKS: Final = 64
+CHUNK_TASKS: Final = 256
 _WEIGHT: Final = 0.2
 
 

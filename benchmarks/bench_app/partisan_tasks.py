@@ -1,0 +1,48 @@
+"""Tasks that do as good as nothing, so that a measure shows the engine's own cost."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+from functools import cache
+from pathlib import Path
+
+from benchmarks.tally import TALLY_VARIABLE
+from django_partisan.processor import BaseTaskProcessor
+from django_partisan.registry import register
+
+
+@cache
+def _tally() -> mmap.mmap:
+    with Path(os.environ[TALLY_VARIABLE]).open("r+b") as file:
+        return mmap.mmap(file.fileno(), 0)
+
+
+@register
+class Noop(BaseTaskProcessor):
+    """Counts in shared memory that it ran: one byte for each task."""
+
+    UNIQUE_FOR_PARAMS = False
+
+    def run(self) -> None:
+        """Add one to the byte whose place is the task's argument."""
+        _tally()[self.args[0]] += 1
+
+
+@register
+class UniqueNoop(Noop):
+    """The same with uniqueness, which is what a processor class gets when it says nothing."""
+
+    UNIQUE_FOR_PARAMS = True
+
+
+@register
+class Stamp(BaseTaskProcessor):
+    """Tells when it began to run."""
+
+    UNIQUE_FOR_PARAMS = False
+
+    def run(self) -> int:
+        """Return the time in nanoseconds since 1970."""
+        return time.time_ns()

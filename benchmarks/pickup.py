@@ -1,0 +1,46 @@
+"""Pick-up: how soon after its commit an idle manager has a task running."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import transaction
+
+from benchmarks.bench_app.partisan_tasks import Stamp
+from benchmarks.drain import clear
+from benchmarks.engine import running_engine, wait_until_serving
+from benchmarks.figures import Figure
+from django_partisan.models import Task
+
+WARM_UP = 5
+
+
+def measure(tasks: int) -> Iterator[Figure]:
+    """Commit ``tasks`` tasks one by one to an idle manager with default settings."""
+    clear()
+    with running_engine() as engine:
+        wait_until_serving(engine)
+        committed = dict(_commit_one() for _ in range(WARM_UP + tasks))
+        done = Task.objects.filter(status=Task.STATUS_FINISHED)
+        engine.wait_until(lambda: done.count() == len(committed), "the last pick-up")
+    results: dict[int, Any] = dict(Task.objects.values_list("pk", "result"))
+    waits = [(results[pk] - moment) / 1e6 for pk, moment in committed.items()][WARM_UP:]
+    percentiles = statistics.quantiles(waits, n=100, method="inclusive")
+    for percent in (50, 95, 99):
+        name = f"pick-up, commit to run(), p{percent}"
+        yield Figure(measure=name, value=percentiles[percent - 1], unit="ms", runs=waits)
+
+
+def _commit_one() -> tuple[int, int]:
+    """Return a new task's id and the moment of its commit, and let the manager be idle again."""
+    moments: list[int] = []
+    with transaction.atomic():
+        # Registered first, so it runs right after COMMIT, before the managers are notified.
+        transaction.on_commit(lambda: moments.append(time.time_ns()))
+        task = Stamp().delay()
+    time.sleep(random.uniform(0.045, 0.065))
+    return task.pk, moments[0]

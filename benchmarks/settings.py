@@ -1,0 +1,21 @@
+"""Settings of the project that is measured; the environment names its database and driver."""
+
+import os
+import sys
+
+from tools.database_urls import parse_database_url
+
+DATABASE_VARIABLE = "PARTISAN_BENCH_DATABASE_URL"
+DRIVER_VARIABLE = "PARTISAN_BENCH_DRIVER"
+
+if os.environ.get(DRIVER_VARIABLE) == "psycopg2":
+    # Django takes psycopg 3 where both are installed; an import of None fails.
+    sys.modules["psycopg"] = None  # type: ignore[assignment]
+
+DATABASES = {"default": parse_database_url(os.environ[DATABASE_VARIABLE])}
+if "TEST" not in DATABASES["default"]:
+    # Beside the named database; two benches may share a server.
+    DATABASES["default"]["TEST"] = {"NAME": f"partisan_bench_{os.getpid()}"}
+SECRET_KEY = "for measures only"  # noqa: S105  # nothing is signed with it
+USE_TZ = True
+INSTALLED_APPS = ["django_partisan", "benchmarks.bench_app"]
