@@ -233,11 +233,13 @@ class PostgreSQL(Dialect):
         _watch_notifications(connection.connection)
 
     def received_notifications(self, connection: BaseDatabaseWrapper) -> list[str]:
-        return _drain_notifications(connection.connection)
+        # Past Django's cursor: a driver's own error would not be taken for one of the database.
+        with connection.wrap_database_errors:
+            return _drain_notifications(connection.connection)
 
     def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:
         raw = connection.connection
-        return None if raw is None else int(raw.fileno())
+        return None if raw is None or raw.closed else int(raw.fileno())
 
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
         return None
