@@ -39,7 +39,10 @@ def main(control_fd: int, configuration: str) -> None:
         text = traceback.format_exc().encode()[-60_000:]
         control.sendall(REPORT.pack(BOOT_FAILED, 0, os.getpid(), len(text)) + text)
         return
-    control.sendall(REPORT.pack(READY, 0, os.getpid(), 0))
+    try:
+        control.sendall(REPORT.pack(READY, 0, os.getpid(), 0))
+    except OSError:
+        return  # The manager ended while the project was loading.
     Launcher(control, options).run()
 
 

@@ -122,6 +122,7 @@ class Worker:
 
     def _run_task(self, task: ClaimedTask) -> None:
         self._show(task.processor_class)
+        _close_ended_connections()
         outcome = execute(task)
         _log(task, outcome)
         _tidy_connections()
@@ -234,6 +235,23 @@ def _tidy_connections() -> None:
             connection.close()
         elif connection.errors_occurred:
             _close_unless_usable(connection)
+
+
+def _close_ended_connections() -> None:
+    """Close connections that the server or a task has ended; costs no round trip when none is."""
+    for connection in connections.all(initialized_only=True):
+        raw = connection.connection
+        if raw is not None and (getattr(raw, "closed", False) or _is_readable(raw)):
+            _close_unless_usable(connection)
+
+
+def _is_readable(raw: Any) -> bool:
+    # A connection at rest has nothing to say but its end.
+    if not hasattr(raw, "fileno"):
+        return False
+    readable = select.poll()
+    readable.register(raw.fileno(), select.POLLIN)
+    return bool(readable.poll(0))
 
 
 def _close_broken_connections() -> None:

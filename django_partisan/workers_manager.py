@@ -101,14 +101,15 @@ class WorkersManager:
         """
         setproctitle.setproctitle(f"partisan/parent {self.queue_name}")
         orphaned_processes.adopt()
-        try:
-            with noted_signals(self.selector, self.stop):
+        # A signal that arrives while everything is closed must not end the process in the middle.
+        with self.selector, noted_signals(self.selector, self.stop):
+            try:
                 self.turn(time.monotonic())
                 while self._exit_code is None:
                     self.wait()
                     self.turn(time.monotonic())
-        finally:
-            self._close()
+            finally:
+                self._close()
         logger.info("stopped (%s); %s", self._exit_code.name.lower(), self._summary())
         return self._exit_code
 
@@ -326,7 +327,6 @@ class WorkersManager:
     def _close(self) -> None:
         self.pool.close()
         self.link.close()
-        self.selector.close()
 
     # ----- words -----
 

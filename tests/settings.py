@@ -1,8 +1,10 @@
 """Settings of the test project.
 
-PARTISAN_TEST_DATABASE_URL names its database; the default is a new SQLite file.
+PARTISAN_TEST_DATABASE_URL names its database; the default is a new SQLite file. In the processes
+that a test starts, PARTISAN_TEST_SETTINGS holds settings of that test, as one JSON object.
 """
 
+import json
 import os
 import sys
 import tempfile
@@ -67,3 +69,5 @@ TEMPLATES = [
         },
     },
 ]
+
+globals().update(json.loads(os.environ.get("PARTISAN_TEST_SETTINGS", "{}")))

@@ -1,1 +1,233 @@
-"""The processors that the tests run."""
+"""The processors that the tests run: each execution leaves rows in the ledger."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+from django.db import OperationalError, connection
+
+from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
+from django_partisan.exceptions import PostponeTask
+from django_partisan.processor import BaseTaskProcessor
+from django_partisan.registry import registry
+from tests.app.models import Ledger
+
+_ballast: list[bytearray] = []
+
+
+class Noted(BaseTaskProcessor):
+    """Writes "started" and "done" into the ledger around what a subclass does.
+
+    Its result holds the lease it ran under, so that a test can tell which execution was recorded.
+    """
+
+    UNIQUE_FOR_PARAMS = False
+
+    def run(self) -> Any:
+        self.write("started")
+        result = self.work(*self.args, **self.kwargs)
+        self.write("done")
+        return self.proof() if result is None else result
+
+    def work(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    def write(self, note: str) -> None:
+        Ledger.objects.create(task_id=self.task.id, note=note, **self.proof())
+
+    def proof(self) -> dict[str, int]:
+        return {"lease": self.task.lease, "attempt": self.task.attempts, "pid": os.getpid()}
+
+    @property
+    def task(self) -> Any:
+        assert self._claimed is not None
+        return self._claimed
+
+
+@registry.register
+class Note(Noted):
+    """Does nothing but leave its notes."""
+
+    def work(self, *args: Any) -> None:
+        pass
+
+
+@registry.register
+class NoteElsewhere(Note):
+    QUEUE_NAME = "elsewhere"
+
+
+@registry.register
+class Sleep(Noted):
+    def work(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+@registry.register
+class SleepQuietly(BaseTaskProcessor):
+    """Leaves no notes, so it needs no database of its own."""
+
+    UNIQUE_FOR_PARAMS = False
+
+    def run(self) -> None:
+        time.sleep(self.args[0])
+
+
+@registry.register
+class WaitForFile(Noted):
+    """Runs until a file exists; without one it ends at once."""
+
+    def work(self, path: str = "") -> None:
+        while path and not Path(path).exists():
+            time.sleep(0.01)
+
+
+@registry.register
+class Exit(Noted):
+    def work(self, code: int) -> None:
+        os._exit(code)
+
+
+@registry.register
+class Signal(Noted):
+    def work(self, number: int) -> None:
+        _leave_no_core()
+        os.kill(os.getpid(), number)
+        signal.pause()
+
+
+@registry.register
+class Segfault(Noted):
+    def work(self) -> None:
+        _leave_no_core()
+        ctypes.string_at(0)
+
+
+@registry.register
+class Recurse(Noted):
+    def work(self, depth: int = 0) -> None:
+        self.work(depth + 1)
+
+
+@registry.register
+class OutOfMemory(Noted):
+    """Asks for more than the address space that it leaves itself."""
+
+    def work(self) -> None:
+        limits = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, limits[1]))
+        try:
+            bytearray(2 << 30)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+@registry.register
+class Swell(Noted):
+    """Keeps so many megabytes until its process ends."""
+
+    def work(self, megabytes: int) -> None:
+        _ballast.append(bytearray(os.urandom(1 << 20) * megabytes))
+
+
+@registry.register
+class SucceedAtThird(Noted):
+    RETRY_ON_ERROR_CONFIG: ClassVar[ErrorsHandleConfig | None] = ErrorsHandleConfig(
+        retry_on_errors=(ValueError,), retries_count=5, retry_pause=0.1
+    )
+
+    def work(self) -> None:
+        if self.task.retries < 2:
+            raise ValueError(f"no success at retry {self.task.retries}")
+
+
+@registry.register
+class PostponeTwice(Noted):
+    POSTPONE_CONFIG: ClassVar[PostponeConfig | None] = PostponeConfig(max_postpones=2)
+
+    def work(self) -> None:
+        if self.task.postpones < 2:
+            raise PostponeTask(0.1)
+
+
+@registry.register
+class Fail(Noted):
+    """Raises an error with such a text."""
+
+    def work(self, text: str = "", megabytes: int = 0) -> None:
+        raise RuntimeError(text + "x" * (megabytes << 20))
+
+
+@registry.register
+class FailWithUnstorableText(Noted):
+    def work(self) -> None:
+        raise RuntimeError("a zero \0 and a half \ud800 of a pair")
+
+
+@registry.register
+class ReturnUnstorableText(Noted):
+    def work(self) -> str:
+        return "a zero \0 and a half \ud800 of a pair"
+
+
+@registry.register
+class ReturnObject(Noted):
+    def work(self) -> object:
+        return object()
+
+
+@registry.register
+class ReturnMuch(Noted):
+    def work(self, megabytes: int) -> str:
+        return "x" * (megabytes << 20)
+
+
+@registry.register
+class LeaveTransactionOpen(Noted):
+    """Begins a transaction, writes in it, and leaves both behind."""
+
+    def work(self) -> None:
+        self.write("kept")
+        connection.set_autocommit(False)
+        self.write("left open")
+
+
+@registry.register
+class CloseConnection(Noted):
+    """Closes the driver's connection under Django's feet."""
+
+    def run(self) -> Any:
+        self.write("started")
+        if connection.vendor == "sqlite":
+            connection.close()
+        else:
+            connection.connection.close()
+        return self.proof()
+
+
+@registry.register
+class EndConnection(Noted):
+    """Has the server end the connection, as a restart of the server does."""
+
+    def run(self) -> Any:
+        self.write("started")
+        with connection.cursor() as cursor, contextlib.suppress(OperationalError):
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return self.proof()
+
+
+@registry.register
+class LeaveSystemExit(Noted):
+    def work(self) -> None:
+        raise SystemExit(3)
+
+
+def _leave_no_core() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,49 @@
+"""Fixtures of the process tests; each test ends with the ledger rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes.harness import Manager
+from tests.processes.ledger import Book
+
+StartManager = Callable[..., Manager]
+
+
+@pytest.fixture
+def managers() -> list[Manager]:
+    """Return the list of the managers that the test has started."""
+    return []
+
+
+@pytest.fixture
+def book(transactional_db: None, managers: list[Manager]) -> Iterator[Book]:
+    """Yield the book of tasks; in the end the managers are stopped and the rule is checked."""
+    book = Book()
+    try:
+        yield book
+        for manager in managers:
+            manager.stop()
+        for manager in managers:
+            manager.assert_nothing_left()
+        book.check()
+    finally:
+        for manager in managers:
+            manager.destroy()
+            print(f"--- log of manager {manager.pid}\n{manager.log}")
+
+
+@pytest.fixture
+def start_manager(tmp_path: Path, book: Book, managers: list[Manager]) -> StartManager:
+    """Return the function that starts a manager and waits until it serves."""
+
+    def start(*, is_waiting: bool = True, **options: Any) -> Manager:
+        manager = Manager(tmp_path, **options).start()
+        managers.append(manager)
+        return manager.wait_until_serving() if is_waiting else manager
+
+    return start

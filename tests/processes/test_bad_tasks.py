@@ -1,0 +1,174 @@
+"""Tasks that kill their worker or cannot be run or stored: rows 13 and 19 of the faults."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from django_partisan import lifecycle
+from django_partisan.models import Attempt, Task
+from tests.app.models import Ledger
+from tests.app.partisan_tasks import (
+    CloseConnection,
+    EndConnection,
+    Exit,
+    Fail,
+    FailWithUnstorableText,
+    LeaveSystemExit,
+    LeaveTransactionOpen,
+    Note,
+    Noted,
+    OutOfMemory,
+    Recurse,
+    ReturnMuch,
+    ReturnObject,
+    ReturnUnstorableText,
+    Segfault,
+    Signal,
+)
+from tests.helpers import wait_until
+from tests.processes.conftest import StartManager
+from tests.processes.ledger import Book, all_are, started
+
+POISON = [
+    (Exit(7), "exited with code 7"),
+    (Exit(0), "exited with code 0"),
+    (Segfault(), "was killed by SIGSEGV"),
+    (Signal(signal.SIGKILL), "was killed by SIGKILL"),
+    (Signal(signal.SIGABRT), "was killed by SIGABRT"),
+]
+
+
+def test_poison_ends_in_error_with_the_reason_while_others_progress(
+    start_manager: StartManager, book: Book
+) -> None:
+    poison = book.enqueue(*[processor for processor, _ in POISON])
+    others = book.enqueue(*[Note()] * 50)
+    manager = start_manager()
+    wait_until(lambda: all_are(others, "finished"), message=lambda: manager.log)
+    wait_until(lambda: all_are(poison, "error"), seconds=60, message=lambda: manager.log)
+    assert set(started(poison).values()) == {4}, "the first start and three more"
+    tasks = Task.objects.filter(pk__in=poison).order_by("pk")
+    for task, (_, reason) in zip(tasks, POISON, strict=True):
+        attempts = list(task.attempt_set.values_list("outcome", "number", "error_type"))
+        rescues = [("rescued", number, "WorkerDied") for number in (1, 2, 3)]
+        assert attempts == [*rescues, ("failed", 4, "WorkerDied")]
+        message = task.attempt_set.latest("pk").message
+        assert message.startswith("Given up after 3 rescues: worker ")
+        assert reason in message
+    assert set(Task.objects.filter(pk__in=others).values_list("rescues", "attempts")) == {(0, 1)}
+    wait_until(lambda: len(manager.workers()) == 2)
+
+
+@pytest.mark.parametrize(
+    ("processor", "error_type"),
+    [
+        (Recurse(), "RecursionError"),
+        (OutOfMemory(), "MemoryError"),
+        (LeaveSystemExit(), "SystemExit"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_error_that_ends_other_programs_ends_the_task_alone(
+    start_manager: StartManager, book: Book, processor: Noted, error_type: str
+) -> None:
+    manager = start_manager(queue={"WORKERS_COUNT": 1})
+    (bad,) = book.enqueue(processor)
+    (good,) = book.enqueue(Note())
+    wait_until(lambda: all_are([bad], "error") and all_are([good], "finished"))
+    assert Attempt.objects.get().error_type == error_type
+    assert set(Ledger.objects.values_list("pid", flat=True)) == {manager.workers()[0].pid}
+
+
+def test_what_cannot_be_stored_ends_its_own_task_alone_and_is_capped(
+    start_manager: StartManager, book: Book
+) -> None:
+    failing = book.enqueue(
+        Fail("five megabytes", 5), FailWithUnstorableText(), Fail("\N{SNOWMAN}" * 80_000)
+    )
+    returning = book.enqueue(ReturnObject(), ReturnMuch(5), ReturnUnstorableText(), *[Note()] * 20)
+    manager = start_manager()
+    wait_until(lambda: all_are(failing, "error"), message=lambda: manager.log)
+    wait_until(
+        lambda: not Task.objects.filter(status__in=("new", "in_process")).exists(),
+        message=lambda: manager.log,
+    )
+    for attempt in Attempt.objects.all():
+        assert len(attempt.message.encode()) <= 65536
+        assert len(attempt.traceback.encode()) <= 65536
+    for task in Task.objects.filter(pk__in=returning):
+        assert task.status in ("finished", "error")
+        assert len(str(task.result)) <= 262144
+    assert all_are(returning[3:], "finished")
+    assert len(manager.workers()) == 2
+
+
+def test_a_task_that_cannot_be_run_at_all_says_so_and_can_be_requeued(
+    start_manager: StartManager, book: Book
+) -> None:
+    manager = start_manager()
+    gone = _store("tests.app.partisan_tasks.Gone", {"args": [], "kwargs": {}})
+    odd = [_store("tests.app.partisan_tasks.Note", arguments) for arguments in ODD_ARGUMENTS]
+    book.ids += [gone, *odd]
+    good = book.enqueue(*[Note()] * 5)
+    wait_until(lambda: all_are([gone], "error") and all_are(good, "finished"))
+    wait_until(lambda: all_are(odd, "error"), message=lambda: manager.log)
+    attempt = Attempt.objects.get(task_id=gone)
+    assert attempt.error_type.endswith("ProcessorClassNotFound")
+    assert "tests.app.partisan_tasks.Gone cannot be found" in attempt.message
+    assert "ALIASES" in attempt.message
+
+    # The class is back under its old name.
+    Task.objects.filter(pk=gone).update(processor_class="tests.app.partisan_tasks.Note")
+    assert lifecycle.requeue([gone]) == [gone]
+    wait_until(lambda: all_are([gone], "finished"))
+    assert Task.objects.get(pk=gone).attempts == 1
+
+
+def test_what_a_task_leaves_in_its_connection_does_not_reach_the_next(
+    start_manager: StartManager, book: Book
+) -> None:
+    manager = start_manager(queue={"WORKERS_COUNT": 1})
+    ids = book.enqueue(
+        LeaveTransactionOpen(), Note(), CloseConnection(), Note(), CloseConnection(), Note()
+    )
+    wait_until(lambda: all_are(ids, "finished"), message=lambda: manager.log)
+    notes = Ledger.objects.filter(task_id=ids[0]).values_list("note", flat=True)
+    assert list(notes) == ["started", "kept"], "what was not committed is rolled back"
+    assert len(set(Ledger.objects.values_list("pid", flat=True))) == 1
+
+
+@pytest.mark.postgresql
+def test_a_connection_that_the_server_has_ended_does_not_reach_the_next_task(
+    start_manager: StartManager, book: Book
+) -> None:
+    manager = start_manager(queue={"WORKERS_COUNT": 1})
+    first = book.enqueue(Note(), EndConnection(), Note(), EndConnection(), Note())
+    wait_until(lambda: all_are(first, "finished"), message=lambda: manager.log)
+    _end_connections_of_others()
+    book.run(Note())
+
+
+ODD_ARGUMENTS: list[Any] = [
+    {"args": [1], "kwargs": {"unknown": 1}},
+    {"args": "text", "kwargs": {}},
+    {"args": [], "kwargs": [1, 2]},
+    [1, 2, 3],
+    "text",
+    7,
+]
+
+
+def _store(processor_class: str, arguments: Any) -> int:
+    return Task.objects.create(processor_class=processor_class, arguments=arguments).pk
+
+
+def _end_connections_of_others() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )

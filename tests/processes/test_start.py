@@ -1,0 +1,107 @@
+"""What the command says, and with which exit code it ends, when it cannot begin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from django_partisan.config.const import ExitCode
+from tests.processes.conftest import StartManager
+from tests.processes.harness import run_command
+from tests.processes.ledger import Book
+from tests.settings import DATABASE_VARIABLE, INSTALLED_APPS
+from tools.database_urls import database_url
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.parametrize(
+    ("queue", "arguments", "words"),
+    [
+        ({"WORKER_COUNT": 2}, (), ["'default'", "WORKER_COUNT", "WORKERS_COUNT"]),
+        (
+            {"MIN_QUEUE_SIZE": 20, "MAX_QUEUE_SIZE": 10},
+            (),
+            ["'default'", "MIN_QUEUE_SIZE", "MAX_QUEUE_SIZE"],
+        ),
+        ({"MAX_QUEUE_SIZE": "10"}, (), ["'default'", "MAX_QUEUE_SIZE", "'10'"]),
+        ({"SLEEP_DELAY_SECONDS": 0}, (), ["'default'", "SLEEP_DELAY_SECONDS"]),
+        ({}, ("--workers_count", "0"), ["--workers_count"]),
+        ({}, ("--queue_name", "defautl"), ["'defautl'", "did you mean 'default'"]),
+    ],
+)
+def test_wrong_settings_are_named_and_nothing_starts(
+    tmp_path: Path, queue: dict[str, Any], arguments: tuple[str, ...], words: list[str]
+) -> None:
+    settings = {"PARTISAN_CONFIG": {"default": queue}}
+    code, output = run_command(tmp_path, settings=settings, arguments=arguments)
+    assert code == ExitCode.CONFIGURATION, output
+    assert all(word in output for word in words), output
+    assert "Traceback" not in output
+
+
+def test_all_wrong_settings_are_named_at_once(tmp_path: Path) -> None:
+    settings = {
+        "PARTISAN_CONFIG": {"default": {"WORKER_COUNT": 2}, "mail": {"MAX_QUEUE_SIZE": -1}},
+        "PARTISAN_HEARTBEAT_SECONDS": "often",
+    }
+    code, output = run_command(tmp_path, settings=settings)
+    assert code == ExitCode.CONFIGURATION
+    for word in ("'default'", "WORKER_COUNT", "'mail'", "MAX_QUEUE_SIZE", "HEARTBEAT_SECONDS"):
+        assert word in output
+    assert "Traceback" not in output
+
+
+def test_tables_that_are_not_migrated_are_one_sentence(tmp_path: Path) -> None:
+    with _empty_database(tmp_path) as url:
+        code, output = run_command(tmp_path, environment={DATABASE_VARIABLE: url})
+    assert code == ExitCode.CONFIGURATION, output
+    assert "run `manage.py migrate`" in output
+    assert "Traceback" not in output
+
+
+def test_a_project_that_workers_cannot_load_has_its_own_exit_code(tmp_path: Path) -> None:
+    settings = {"INSTALLED_APPS": [*INSTALLED_APPS, "tests.broken_app"]}
+    code, output = run_command(tmp_path, settings=settings)
+    assert code == ExitCode.WORKER_BOOT, output
+    assert "The project could not be loaded" in output
+    assert "RuntimeError: the project is broken for workers" in output
+
+
+@pytest.mark.sqlite
+def test_a_second_manager_on_one_sqlite_file_is_refused(
+    tmp_path: Path, start_manager: StartManager, book: Book
+) -> None:
+    first = start_manager()
+    code, output = run_command(tmp_path)
+    assert code == ExitCode.ALREADY_RUNNING
+    assert f"process {first.pid}" in output
+    assert "Traceback" not in output
+    assert first.process.poll() is None
+
+
+class _empty_database:  # noqa: N801 - used like a function
+    """A database without any table, for as long as the block runs."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "empty.sqlite3"
+        self._name = f"{connection.settings_dict['NAME']}_empty"
+
+    def __enter__(self) -> str:
+        if connection.vendor == "sqlite":
+            return f"sqlite:///{self._path}"
+        self._execute(f'DROP DATABASE IF EXISTS "{self._name}"')
+        self._execute(f'CREATE DATABASE "{self._name}"')
+        return database_url(connection.settings_dict, self._name)
+
+    def __exit__(self, *_: object) -> None:
+        if connection.vendor != "sqlite":
+            self._execute(f'DROP DATABASE "{self._name}" WITH (FORCE)')
+
+    @staticmethod
+    def _execute(statement: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
