@@ -6,6 +6,9 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -32,15 +35,38 @@ exclude_patterns = ["_build"]
 nitpicky = True
 # Names that Django, pydantic and Python document elsewhere: no network is needed to build this.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(django|pydantic|psycopg|psycopg2|collections|datetime|typing|enum)\..*"),
+    (r"py:.*", r"(django|pydantic|psycopg|psycopg2|collections|datetime|typing|enum|logging)\..*"),
     (r"py:.*", r"(int|str|float|bool|bytes|None|object|dict|list|tuple|set|type)"),
-    (r"py:.*", r"[A-Za-z]*(Error|Exception|Mapping|Iterable|Iterator|Sequence|Callable|timedelta)"),
+    # The package's own names that only the engine deals with.
+    (r"py:class", r"(.*\.)?(ClaimedTask|SomeClass|BaseTaskProcessor|QueueSettings)"),
+    (r"py:mod", r"django_partisan\..*"),
+    (
+        r"py:.*",
+        r"[A-Za-z]*(Error|Exception|Mapping|Iterable|Iterator|Sequence|Callable|timedelta|datetime)",
+    ),
 ]
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-default_role = "any"
+# A single backtick in a docstring marks code.
+default_role = "code"
 extlinks = {"issue": ("https://github.com/ilyachch/django-partisan/issues/%s", "issue %s")}
 
 html_theme = "furo"
 html_title = f"django-partisan {release}"
 html_copy_source = False
+
+
+def _shorten(
+    _app: Any, _what: str, _name: str, obj: Any, _options: Any, _signature: str, returns: str
+) -> tuple[str, str] | None:
+    """Show a pydantic model with the names and defaults of its fields, without their bounds."""
+    if not (isinstance(obj, type) and issubclass(obj, BaseModel)):
+        return None
+    fields = obj.model_fields.items()
+    shown = [name if field.is_required() else f"{name}={field.default!r}" for name, field in fields]
+    return f"(*, {', '.join(shown)})", returns
+
+
+def setup(app: Any) -> None:
+    """Hook into autodoc."""
+    app.connect("autodoc-process-signature", _shorten)

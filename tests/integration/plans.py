@@ -33,6 +33,12 @@ def fill(
         cursor.execute(_FILL, [status, queue, priority, priorities, due_in, count])
 
 
+def drain() -> None:
+    """Delete all rows, which leaves their pages behind."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {TABLE}")
+
+
 def analyze() -> None:
     """Let the planner know what the table holds."""
     with connection.cursor() as cursor:

@@ -106,6 +106,12 @@ def test_a_claim_frees_the_key_of_a_task_that_is_unique_until_it_starts() -> Non
     assert row_of(until_finish).unique_key == row_of(until_finish).unique_hash is not None
 
 
+def test_a_claim_forgets_that_an_earlier_attempt_had_started() -> None:
+    insert_in_bulk(1, started_at=timezone.now() - timedelta(hours=1))
+    [task] = claim()
+    assert row_of(task).started_at is None
+
+
 def test_a_lease_grows_with_every_claim() -> None:
     [task] = claim_new()
     Task.objects.filter(pk=task.id).update(status="new")

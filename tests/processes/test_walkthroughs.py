@@ -1,0 +1,68 @@
+"""What the README and the tutorial tell their readers to do works, and shows what they say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import wait_until
+from tests.walkthrough import Walkthrough
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.sqlite
+
+_REQUEUE = """
+import django; django.setup()
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+settings.ALLOWED_HOSTS = ["testserver"]
+client = Client()
+client.force_login(User.objects.create_superuser("editor"))
+page = client.get("/admin/django_partisan/task/4/change/").content.decode()
+assert "Put back in its queue" in page
+assert "the wire does not answer" in page
+listing = client.get("/admin/").content.decode()
+assert "Partisan" in listing
+assert "Tasks" in listing
+done = client.post(
+    "/admin/django_partisan/task/", {"action": "requeue", "_selected_action": ["4"]}
+)
+assert done.status_code == 302
+"""
+_STATUS = """
+import django; django.setup()
+from django_partisan.models import Task
+print(Task.objects.get(pk=6).status)
+"""
+
+
+def requeue_in_the_admin(reader: Walkthrough) -> None:
+    reader.run_python(_REQUEUE)
+
+
+def kill_the_manager(reader: Walkthrough) -> None:
+    # By its pid: a test must not kill by name.
+    wait_until(lambda: "in_process" in reader.run_python(_STATUS), seconds=4, interval=0)
+    assert reader.manager is not None
+    reader.manager.kill()
+    reader.manager.wait()
+    reader.manager = None
+    assert "in_process" in reader.run_python(_STATUS)
+
+
+def test_the_start_in_the_readme_works_in_an_empty_project(tmp_path: Path) -> None:
+    Walkthrough(tmp_path).follow(ROOT / "README.rst")
+
+
+def test_the_tutorial_works_from_the_first_command_to_the_last(tmp_path: Path) -> None:
+    checks = {check.__name__: check for check in (requeue_in_the_admin, kill_the_manager)}
+    Walkthrough(tmp_path, checks).follow(ROOT / "docs/tutorial/index.rst")
+
+
+def test_the_page_of_a_task_has_the_button_that_the_tutorial_names() -> None:
+    template = ROOT / "django_partisan/templates/admin/django_partisan/task/change_form.html"
+    button = re.compile(r"\*Put back in its queue\*")
+    assert button.search((ROOT / "docs/tutorial/index.rst").read_text())
+    assert "Put back in its queue" in template.read_text()
