@@ -32,6 +32,7 @@ from tests.app.partisan_tasks import (
 from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
 from tests.processes.ledger import Book, all_are, started
+from tests.settings import INSTALLED_APPS
 
 POISON = [
     (Exit(7), "exited with code 7"),
@@ -110,7 +111,7 @@ def test_a_task_that_cannot_be_run_at_all_says_so_and_can_be_requeued(
     start_manager: StartManager, book: Book
 ) -> None:
     manager = start_manager()
-    gone = _store("tests.app.partisan_tasks.Gone", {"args": [], "kwargs": {}})
+    gone = _store("tests.late_app.partisan_tasks.Late", {"args": [], "kwargs": {}})
     odd = [_store("tests.app.partisan_tasks.Note", arguments) for arguments in ODD_ARGUMENTS]
     book.ids += [gone, *odd]
     good = book.enqueue(*[Note()] * 5)
@@ -118,13 +119,14 @@ def test_a_task_that_cannot_be_run_at_all_says_so_and_can_be_requeued(
     wait_until(lambda: all_are(odd, "error"), message=lambda: manager.log)
     attempt = Attempt.objects.get(task_id=gone)
     assert attempt.error_type.endswith("ProcessorClassNotFound")
-    assert "tests.app.partisan_tasks.Gone cannot be found" in attempt.message
+    assert "tests.late_app.partisan_tasks.Late cannot be found" in attempt.message
     assert "ALIASES" in attempt.message
 
-    # The class is back under its old name.
-    Task.objects.filter(pk=gone).update(processor_class="tests.app.partisan_tasks.Note")
+    assert manager.stop() == 0
+    start_manager(settings={"INSTALLED_APPS": [*INSTALLED_APPS, "tests.late_app"]})
     assert lifecycle.requeue([gone]) == [gone]
     wait_until(lambda: all_are([gone], "finished"))
+    assert started([gone]) == {gone: 1}
     assert Task.objects.get(pk=gone).attempts == 1
 
 

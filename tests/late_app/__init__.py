@@ -1,0 +1,1 @@
+"""An app whose processor is missing until a test installs the app."""
