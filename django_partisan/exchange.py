@@ -46,6 +46,7 @@ class Exchange:
             link, queue_name, settings.SLEEP_DELAY_SECONDS, process_settings.NOTIFY
         )
         self._claim_cap = settings.MAX_QUEUE_SIZE
+        self._release_old_at = 0.0
         self._has_more = True
 
     def connected(self, held: set[int]) -> None:
@@ -153,6 +154,9 @@ class Exchange:
 
     def _release_old(self, now: float) -> None:
         """Give back what has waited here too long: an idle peer could run it now."""
+        if now < self._release_old_at:
+            return
+        self._release_old_at = now + 1.0
         old = self.queue.take_older_than(now - self._process_settings.LOCAL_TTL_SECONDS)
         if old:
             self._claim_cap = max(1, self._settings.WORKERS_COUNT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import random
@@ -154,7 +153,6 @@ def serve(sock: socket.socket, tokens: int, options: WorkerOptions) -> None:
         # A handler instead of SIG_IGN: programs that a task starts would inherit the latter.
         signal.signal(number, _ignore)
     random.seed()
-    gc.unfreeze()
     Worker(sock, tokens, options).run()
 
 

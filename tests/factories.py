@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeVar
 
-from django.db import connections
+from django.db import connection, connections
 from django.utils import timezone
 
 from django_partisan import execution, lifecycle
@@ -117,11 +117,12 @@ def claimed_task(processor: Any, **columns: Any) -> ClaimedTask:
 
 
 def at_once(*actions: Callable[[], T]) -> list[T]:
-    """Run all actions at the same moment, each on a connection of its own; return what they gave."""
+    """Run all actions at the same moment, each on its own connection; return what they gave."""
     gate = threading.Barrier(len(actions))
 
     def run(action: Callable[[], T]) -> T:
         try:
+            _never_wait_for_ever()
             gate.wait(10)
             return action()
         finally:
@@ -130,3 +131,10 @@ def at_once(*actions: Callable[[], T]) -> list[T]:
     with ThreadPoolExecutor(len(actions)) as pool:
         futures = [pool.submit(run, action) for action in actions]
         return [future.result() for future in futures]
+
+
+def _never_wait_for_ever() -> None:
+    # A rival that is blocked has to fail: its thread could not be ended otherwise.
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'; SET statement_timeout = '20s'")

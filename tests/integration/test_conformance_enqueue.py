@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -16,8 +18,15 @@ from tests.integration.tasks import InOtherQueue, Plain, Replacing, Unique
 pytestmark = pytest.mark.django_db
 
 
-class _Undo(Exception):
+class _UndoError(Exception):
     """Rolls a transaction back."""
+
+
+@contextmanager
+def _undone() -> Iterator[None]:
+    with suppress(_UndoError), transaction.atomic():
+        yield
+        raise _UndoError
 
 
 def _columns(task: Task) -> dict[str, Any]:
@@ -39,7 +48,7 @@ def test_a_new_task_waits_and_is_due_now() -> None:
     assert row.extra == {}
     assert row.execute_after == row.created_at
     assert seconds_from_now(row.created_at) == pytest.approx(0, abs=2)
-    assert row.unique_hash is row.unique_key is row.manager_id is row.result is None
+    assert {row.unique_hash, row.unique_key, row.manager_id, row.result} == {None}
 
 
 def test_a_new_task_starts_with_all_counters_at_zero() -> None:
@@ -75,17 +84,7 @@ def test_every_whole_number_is_a_priority(priority: int) -> None:
 
 
 def test_arguments_come_back_as_they_went_in() -> None:
-    arguments = [
-        "ключ",
-        "💥",
-        "'; DROP TABLE x; --",
-        "%s %% %(x)s",
-        1.5,
-        -0.0,
-        2**80,
-        None,
-        {"": []},
-    ]
+    arguments = ["ключ", "💥", "'; DROP TABLE x; --", "%s %% %(x)s", 1.5, 2**80, None, {"": []}]
     row = row_of(Plain(*arguments, __class__="odd", self_="no").delay())
     assert row.arguments["args"] == arguments
     assert row.arguments["kwargs"] == {"__class__": "odd", "self_": "no"}
@@ -119,9 +118,8 @@ def test_a_task_is_visible_to_others_only_when_its_transaction_commits() -> None
 
 @pytest.mark.django_db(transaction=True)
 def test_a_task_whose_transaction_rolls_back_never_existed() -> None:
-    with pytest.raises(_Undo), transaction.atomic():
+    with _undone():
         Unique().delay()
-        raise _Undo
     assert not Task.objects.exists()
     assert Unique().delay().pk
 
@@ -130,18 +128,15 @@ def test_a_task_whose_transaction_rolls_back_never_existed() -> None:
 def test_a_task_of_a_nested_block_that_rolls_back_is_gone_and_the_outer_one_stays() -> None:
     with transaction.atomic():
         outer = Unique("outer").delay()
-        with pytest.raises(_Undo), transaction.atomic():
+        with _undone():
             Unique("inner").delay()
             Unique("outer").delay()
-            raise _Undo
         also = Unique("inner").delay()
     assert ids_of(list(Task.objects.order_by("pk"))) == [outer.id, also.id]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_nested_block_that_commits_is_undone_with_the_outer_one() -> None:
-    with pytest.raises(_Undo), transaction.atomic():
-        with transaction.atomic():
-            Plain().delay()
-        raise _Undo
+    with _undone(), transaction.atomic():
+        Plain().delay()
     assert not Task.objects.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_a_rescue_gives_an_orphan_that_never_started_back_uncharged() -> None:
     assert rescue() == [task.id]
     assert row_of(task).status == "new"
     assert counters(task) == {"lease": 2, "attempts": 0, "rescues": 1, "crashes": 0}
-    assert row_of(task).manager_id is row_of(task).claimed_at is None
+    assert (row_of(task).manager_id, row_of(task).claimed_at) == (None, None)
 
 
 def test_a_rescue_charges_an_orphan_that_had_started() -> None:
@@ -281,4 +282,4 @@ def test_of_two_rivals_one_requeues_each_task() -> None:
     tasks = claim_new(20)
     record(*(ending(task, execution.FAILED) for task in tasks))
     requeue = partial(lifecycle.requeue, ids_of(tasks))
-    assert sorted(sum(at_once(requeue, requeue), [])) == ids_of(tasks)
+    assert sorted(itertools.chain(*at_once(requeue, requeue))) == ids_of(tasks)

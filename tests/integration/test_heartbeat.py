@@ -53,6 +53,11 @@ def registered(**settings: Any) -> Heartbeat:
     return made
 
 
+def id_of(made: Heartbeat) -> int:
+    assert made.manager_id is not None
+    return made.manager_id
+
+
 def row(**columns: Any) -> ManagerProcess:
     """Store a manager's row as another process would have."""
     mine = own_identity()
@@ -72,7 +77,7 @@ def dead_pid() -> int:
     return process.pid
 
 
-def grow_old(pk: int | None, seconds: float = 3600) -> None:
+def grow_old(pk: int, seconds: float = 3600) -> None:
     old = Now() - timedelta(seconds=seconds)
     ManagerProcess.objects.filter(pk=pk).update(last_seen=old)
 
@@ -94,17 +99,17 @@ def test_the_fence_closes_in_two_steps_without_a_beat_and_opens_with_one(clock: 
 
 def test_a_beat_shows_state_and_snapshot_by_the_databases_clock() -> None:
     made = registered()
-    grow_old(made.manager_id, 10)
-    before = ManagerProcess.objects.get(pk=made.manager_id).last_seen
+    grow_old(id_of(made), 10)
+    before = ManagerProcess.objects.get(pk=id_of(made)).last_seen
     assert made.beat(ManagerProcess.State.STOPPING, {"waiting": 3})
-    after = ManagerProcess.objects.get(pk=made.manager_id)
+    after = ManagerProcess.objects.get(pk=id_of(made))
     assert after.last_seen > before
     assert (after.state, after.snapshot) == ("stopping", {"waiting": 3})
 
 
 def test_a_beat_fails_once_others_have_removed_the_row_or_hold_it_for_dead() -> None:
     made = registered()
-    grow_old(made.manager_id)
+    grow_old(id_of(made))
     assert not made.beat(STATE, {})
     ManagerProcess.objects.all().delete()
     assert not made.beat(STATE, {})
@@ -179,9 +184,7 @@ def test_after_a_gap_in_ones_own_beats_nobody_is_judged_for_a_while(clock: Clock
     assert made.beat(STATE, {})
     clock.now += 10
     task = taken_by(row(boot_id="another boot").pk)
-    ManagerProcess.objects.exclude(pk=made.manager_id).update(
-        last_seen=Now() - timedelta(seconds=60)
-    )
+    ManagerProcess.objects.exclude(pk=id_of(made)).update(last_seen=Now() - timedelta(seconds=60))
     made.rescue_if_due(clock.now)
     assert row_of(task).status == "in_process"
 
@@ -200,10 +203,9 @@ def test_what_a_living_peer_holds_is_left_alone(clock: Clock) -> None:
 
 def test_a_row_stays_while_it_holds_tasks_so_that_their_rescue_is_not_forgotten() -> None:
     made = registered()
-    assert made.manager_id is not None
-    taken_by(made.manager_id)
+    taken_by(id_of(made))
     made.deregister()
-    assert ManagerProcess.objects.filter(pk=made.manager_id).exists()
+    assert ManagerProcess.objects.filter(pk=id_of(made)).exists()
 
 
 def test_orphans_of_a_queue_that_is_not_served_go_back_to_it() -> None:

@@ -22,7 +22,7 @@ from tests.integration.tasks import InOtherQueue, Plain
 pytestmark = pytest.mark.django_db
 
 
-class ServerBusy(Exception):
+class ServerBusyError(Exception):
     """An error that a second try may not meet."""
 
 
@@ -31,7 +31,7 @@ class Flaky(BaseTaskProcessor):
     """Raises, postpones or returns, as its arguments say for each of its tries."""
 
     RETRY_ON_ERROR_CONFIG = ErrorsHandleConfig(
-        retry_on_errors=[ServerBusy],
+        retry_on_errors=(ServerBusyError,),
         retries_count=3,
         retry_pause=3,
         retry_pause_strategy=const.DELAY_STRATEGY_INCREMENTAL,
@@ -43,7 +43,7 @@ class Flaky(BaseTaskProcessor):
         done = self.task_obj.tries_count + self.task_obj.postpones_count
         match self.args[done]:
             case "busy":
-                raise ServerBusy
+                raise ServerBusyError
             case "later":
                 raise PostponeTask
             case "broken":
@@ -125,9 +125,9 @@ def test_a_retried_task_waits_again_and_runs_to_its_end() -> None:
 
 
 def test_the_pause_before_a_retry_grows_with_each_try() -> None:
-    Flaky("busy", "busy", "busy", "busy").delay()
+    task = Flaky("busy", "busy", "busy", "busy").delay()
     for pause in (3, 6, 9):
-        task = run_once()
+        run_once()
         assert seconds_from_now(row_of(task).execute_after) == pytest.approx(pause, abs=2)
     run_once()
     assert statuses() == ["error"]
@@ -162,9 +162,9 @@ def test_the_default_delay_of_a_postpone_is_that_of_the_tasks_own_queue() -> Non
 
 
 def test_a_task_postponed_too_often_ends_in_error() -> None:
-    Flaky("later", "later", "later").delay()
+    task = Flaky("later", "later", "later").delay()
     for _ in range(3):
-        task = run_once()
+        run_once()
     assert statuses() == ["error"]
     assert attempts_of(task)[0].error_type == "django_partisan.exceptions.MaxPostponesReached"
     assert row_of(task).postpones_count == 2

@@ -57,7 +57,7 @@ def test_every_status_is_kept_but_in_process_waits_again(old_database: None) -> 
 def test_the_new_columns_start_empty(old_database: None) -> None:
     [task] = migrated(old_row())
     assert task.lease == task.attempts == task.rescues == task.crashes == 0
-    assert task.manager_id is task.claimed_at is task.result is task.unique_key is None
+    assert {task.manager_id, task.claimed_at, task.result, task.unique_key} == {None}
 
 
 def test_counters_of_retries_and_postpones_are_carried_over(old_database: None) -> None:

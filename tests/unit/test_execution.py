@@ -20,7 +20,7 @@ from django_partisan.processor import BaseTaskProcessor
 from tests.factories import claimed_task
 
 
-class Unprintable(Exception):
+class UnprintableError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text here")
 
@@ -30,7 +30,7 @@ class Trap:
         raise SystemExit
 
 
-class LookupFailed(KeyError):
+class FinalLookupError(KeyError):
     """Its parent is retried on, itself never."""
 
 
@@ -45,8 +45,8 @@ class Doing(BaseTaskProcessor):
 @registry.register
 class Retrying(Doing):
     RETRY_ON_ERROR_CONFIG = ErrorsHandleConfig(
-        retry_on_errors=[LookupError, RecursionError],
-        never_retry=[LookupFailed],
+        retry_on_errors=(LookupError, RecursionError),
+        never_retry=(FinalLookupError,),
         retries_count=2,
         retry_pause=4,
         retry_pause_strategy="I",
@@ -85,9 +85,9 @@ ERRORS: dict[str, BaseException] = {
     "exit cleanly": SystemExit(),
     "interrupt": KeyboardInterrupt(),
     "close": GeneratorExit("closed"),
-    "unprintable": Unprintable(),
+    "unprintable": UnprintableError(),
     "key": KeyError("k"),
-    "lookup": LookupFailed("k"),
+    "lookup": FinalLookupError("k"),
     "value": ValueError("bad \0 \ud800 value"),
     "long": ValueError("x" * 5_000_000),
     "group": ExceptionGroup("several", [ValueError("one"), KeyError("two")]),
@@ -180,9 +180,9 @@ def test_whatever_is_raised_becomes_a_failure(name: str, kind: str) -> None:
 
 def test_an_error_whose_text_raises_is_still_reported() -> None:
     _, error = run("raise", "unprintable")
-    assert error.type == "tests.unit.test_execution.Unprintable"
-    assert error.message == "<Unprintable, whose text raised RuntimeError>"
-    assert "Unprintable" in error.traceback
+    assert error.type == "tests.unit.test_execution.UnprintableError"
+    assert error.message == "<UnprintableError, whose text raised RuntimeError>"
+    assert "UnprintableError" in error.traceback
 
 
 def test_endless_recursion_is_a_failure_like_any_other() -> None:
@@ -294,7 +294,7 @@ def test_a_processors_own_limit_of_postpones_wins() -> None:
 def test_a_postpone_is_never_taken_for_an_error_to_retry_on() -> None:
     class RetryingAll(Doing):
         RETRY_ON_ERROR_CONFIG = ErrorsHandleConfig(
-            retry_on_errors=[Exception], retries_count=None, retry_pause=1
+            retry_on_errors=(Exception,), retries_count=None, retry_pause=1
         )
 
     registry.register(RetryingAll)

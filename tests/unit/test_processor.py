@@ -38,6 +38,7 @@ class InUnknownQueue(Mailing):
     QUEUE_NAME = "defualt"
 
 
+NAIVE = datetime(2024, 1, 1)  # what people pass by mistake
 LAST_MOMENT = datetime.max.replace(tzinfo=timezone(timedelta(hours=-11)))
 
 
@@ -59,7 +60,7 @@ NOT_JSON: list[Any] = [
     {1, 2},
     b"bytes",
     Decimal("1.5"),
-    datetime(2024, 1, 1),
+    NAIVE,
     Ledger(pk=3),
     gettext_lazy("lazy"),
     {1: "key"},
@@ -105,9 +106,7 @@ def test_arguments_that_are_too_large_are_refused_with_the_setting_to_raise() ->
         Mailing("x" * 300_000).delay()
 
 
-@pytest.mark.parametrize(
-    "moment", [datetime(2024, 1, 1), "tomorrow", True, [], object()], ids=_name
-)
+@pytest.mark.parametrize("moment", [NAIVE, "tomorrow", True, [], object()], ids=_name)
 def test_a_time_to_execute_that_means_no_moment_is_refused(moment: Any) -> None:
     with pytest.raises(ValueError, match="execute_after"):
         Mailing().delay(execute_after=moment)
@@ -137,7 +136,7 @@ def test_a_priority_outside_32_bits_is_refused(priority: int) -> None:
 
 def test_priority_and_time_are_keyword_only() -> None:
     with pytest.raises(TypeError):
-        Mailing().delay(1)  # type: ignore[misc]
+        Mailing().delay(1)  # type: ignore[call-arg]
 
 
 def test_a_class_that_is_not_registered_is_refused_with_the_remedy() -> None:

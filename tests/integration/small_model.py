@@ -1,0 +1,157 @@
+"""A model of the tasks, small enough to be obviously right, to compare a database with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from django_partisan.execution import ClaimedTask
+
+TERMINAL = ("finished", "error", "cancelled")
+MAX_CRASHES = 2
+
+
+@dataclass(kw_only=True)
+class ModelTask:
+    """What one row should hold."""
+
+    id: int
+    key: str | None = None
+    until_finish: bool = False
+    is_future: bool = False
+    status: str = "new"
+    owner: int | None = None
+    holds_key: bool = False
+    has_started: bool = False
+    lease: int = 0
+    attempts: int = 0
+    retries: int = 0
+    postpones: int = 0
+    rescues: int = 0
+    crashes: int = 0
+    told: list[str] = field(default_factory=list)
+
+    def is_held_under(self, lease: int) -> bool:
+        return self.status == "in_process" and self.lease == lease
+
+    def leave(self, status: str) -> None:
+        self.status, self.owner, self.has_started = status, None, False
+        if status != "new":
+            self.holds_key = False
+
+    def be_orphaned(self, is_charged: bool) -> None:
+        self.lease += 1
+        if is_charged and self.crashes >= MAX_CRASHES:
+            self.crashes += 1
+            self.told.append("failed")
+            return self.leave("error")
+        self.rescues += 1
+        self.crashes += is_charged
+        self.attempts -= not is_charged
+        self.told.append("rescued")
+        return self.leave("new")
+
+
+class Model:
+    """All tasks, and every verb as one would explain it to a person."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, ModelTask] = {}
+
+    def holder_of(self, key: str | None, until_finish: bool) -> ModelTask | None:
+        same = (
+            task
+            for task in self.tasks.values()
+            if task.holds_key and (task.key, task.until_finish) == (key, until_finish)
+        )
+        return next(same, None)
+
+    def enqueue(self, task: ModelTask) -> None:
+        task.holds_key = task.key is not None
+        self.tasks[task.id] = task
+
+    def due(self) -> set[int]:
+        return {t.id for t in self.tasks.values() if t.status == "new" and not t.is_future}
+
+    def claim(self, ids: Iterable[int], owner: int) -> None:
+        for task in map(self.tasks.__getitem__, ids):
+            task.status, task.owner, task.has_started = "in_process", owner, False
+            task.lease += 1
+            task.attempts += 1
+            task.holds_key = task.holds_key and task.until_finish
+
+    def start(self, claimed: ClaimedTask) -> bool:
+        task = self.tasks[claimed.id]
+        held = task.is_held_under(claimed.lease)
+        task.has_started = task.has_started or held
+        return held
+
+    def record(self, outcomes: Iterable[tuple[ClaimedTask, str, bool]]) -> set[int]:
+        recorded = []
+        for claimed, kind, is_future in outcomes:
+            task = self.tasks[claimed.id]
+            if task.is_held_under(claimed.lease):
+                recorded.append(task)
+                self._end(task, kind)
+                if kind in {"retried", "postponed"}:
+                    task.is_future = is_future
+        self._regain(recorded)
+        return {task.id for task in recorded}
+
+    def rescue(self, owner: int) -> list[int]:
+        orphans = [task for task in self.tasks.values() if task.owner == owner]
+        for task in orphans:
+            task.be_orphaned(task.has_started)
+        self._regain(orphans)
+        return sorted(task.id for task in orphans)
+
+    def take_over(self, owner: int, successor: int) -> set[int]:
+        adopted = set()
+        for task in [task for task in self.tasks.values() if task.owner == owner]:
+            if task.has_started and task.crashes >= MAX_CRASHES:
+                task.be_orphaned(is_charged=True)
+                continue
+            adopted.add(task.id)
+            task.owner, task.lease, task.rescues = successor, task.lease + 1, task.rescues + 1
+            task.crashes += task.has_started
+            task.attempts += task.has_started
+            task.has_started = False
+        return adopted
+
+    def requeue(self, ids: Iterable[int]) -> list[int]:
+        moved = [self.tasks[pk] for pk in sorted(ids) if self.tasks[pk].status in TERMINAL]
+        for task in moved:
+            task.leave("new")
+            task.is_future = False
+            task.attempts = task.retries = task.postpones = task.rescues = task.crashes = 0
+        self._regain(moved)
+        return [task.id for task in moved]
+
+    def _end(self, task: ModelTask, kind: str) -> None:
+        match kind:
+            case "finished":
+                task.leave("finished")
+            case "failed":
+                task.leave("error")
+                task.told.append("failed")
+            case "retried":
+                task.leave("new")
+                task.retries += 1
+                task.told.append("retried")
+            case "postponed":
+                task.leave("new")
+                task.postpones += 1
+                task.attempts -= 1
+            case "released":
+                task.leave("new")
+                task.attempts -= 1
+            case "crashed":
+                task.be_orphaned(is_charged=True)
+            case "orphaned":
+                task.be_orphaned(is_charged=False)
+
+    def _regain(self, tasks: Iterable[ModelTask]) -> None:
+        for task in sorted(tasks, key=lambda task: task.id):
+            is_free = self.holder_of(task.key, task.until_finish) is None
+            if task.status == "new" and task.key and is_free:
+                task.holds_key = True
