@@ -29,6 +29,20 @@ class NewTask(NamedTuple):
     unique_hash: str | None
     is_unique_until_finish: bool
 
+    def parameters(self, due_at: Any) -> list[Any]:
+        """Return the parameters of every dialect's INSERT, with the due time in its own form."""
+        return [
+            self.queue_name,
+            self.processor_class,
+            self.priority,
+            due_at,
+            self.delay_seconds,
+            self.arguments,
+            self.unique_hash,
+            self.unique_hash,
+            self.is_unique_until_finish,
+        ]
+
 
 class InsertedTask(NamedTuple):
     """What the database decided about a task that was inserted."""

@@ -160,20 +160,7 @@ class PostgreSQL(Dialect):
         self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
     ) -> InsertedTask | None:
         with connection.cursor() as cursor:
-            cursor.execute(
-                _INSERTS[on_duplicate],
-                [
-                    task.queue_name,
-                    task.processor_class,
-                    task.priority,
-                    task.due_at,
-                    task.delay_seconds,
-                    task.arguments,
-                    task.unique_hash,
-                    task.unique_hash,
-                    task.is_unique_until_finish,
-                ],
-            )
+            cursor.execute(_INSERTS[on_duplicate], task.parameters(task.due_at))
             row = cursor.fetchone()
         return InsertedTask._make(row) if row else None
 

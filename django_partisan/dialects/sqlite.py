@@ -116,20 +116,8 @@ class SQLite(Dialect):
         self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
     ) -> InsertedTask | None:
         with connection.cursor() as cursor:
-            cursor.execute(
-                _INSERTS[on_duplicate],
-                [
-                    task.queue_name,
-                    task.processor_class,
-                    task.priority,
-                    None if task.due_at is None else _text_of(task.due_at),
-                    task.delay_seconds,
-                    task.arguments,
-                    task.unique_hash,
-                    task.unique_hash,
-                    task.is_unique_until_finish,
-                ],
-            )
+            due_at = None if task.due_at is None else _text_of(task.due_at)
+            cursor.execute(_INSERTS[on_duplicate], task.parameters(due_at))
             row = cursor.fetchone()
         return InsertedTask(row[0], _moment(row[1]), _moment(row[2])) if row else None
 
