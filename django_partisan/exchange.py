@@ -48,6 +48,7 @@ class Exchange:
         self._claim_cap = settings.MAX_QUEUE_SIZE
         self._release_old_at = 0.0
         self._has_more = True
+        self.must_look_ahead = False
 
     def connected(self, held: set[int]) -> None:
         """Begin anew on a fresh connection; ``held`` are the ids of the workers' tasks.
@@ -71,6 +72,17 @@ class Exchange:
         if limit:
             self._took(lifecycle.claim(self._queue_name, limit, self._manager_id), limit, now)
         self._release_old(now)
+
+    def look_ahead(self, now: float) -> None:
+        """Learn when the next task is due, once a claim has left nothing that is due already.
+
+        :attr:`must_look_ahead` says so. What was claimed should be handed out before: it need not
+        wait for the answer.
+        """
+        self.must_look_ahead = False
+        due_in = self._link.dialect.next_due_in(self._link.connection, self._queue_name)
+        if due_in is not None:
+            self.wakeup.expect(now + due_in)
 
     def ended(self, task: ClaimedTask, outcome: Outcome, pid: int | None = None) -> None:
         """Take an outcome in, to be recorded soon."""
@@ -123,10 +135,7 @@ class Exchange:
             self._claim_cap = min(self._settings.MAX_QUEUE_SIZE, 2 * self._claim_cap)
         self.queue.put(claimed, now)
         self._has_more = len(claimed) == limit
-        if self.wakeup.claimed(now, found_all=not self._has_more):
-            due_in = self._link.dialect.next_due_in(self._link.connection, self._queue_name)
-            if due_in is not None:
-                self.wakeup.expect(now + due_in)
+        self.must_look_ahead = self.wakeup.claimed(now, found_all=not self._has_more)
 
     def _claim_limit(self, now: float, in_hand: int) -> int:
         """Return how many tasks to claim now: none above MIN, else up to MAX."""

@@ -135,6 +135,7 @@ class WorkersManager:
                 self.exchange.turn(now, self.pool.in_hand, may_claim=self._may_claim())
                 self._prune_if_due(now)
         self._hand_out(now)
+        self._look_ahead(now)
         if self._stop_by is not None:
             self._go_on_stopping(now)
 
@@ -239,6 +240,11 @@ class WorkersManager:
         if self._may_hand_out():
             self.pool.hand_out(self.queue, now)
             self._rebalance_at = self.pool.rebalance(self.queue, now)
+
+    def _look_ahead(self, now: float) -> None:
+        if self.exchange.must_look_ahead and self.link.is_usable(now):
+            with self.link.attempt(now):
+                self.exchange.look_ahead(now)
 
     def _may_begin_work(self) -> bool:
         return self._stop_by is None and self.heartbeat.fence() is Fence.OPEN
