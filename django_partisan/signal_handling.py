@@ -12,10 +12,14 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def noted_signals(selector: selectors.BaseSelector, note: Callable[[], None]) -> Iterator[None]:
+def noted_signals(
+    selector: selectors.BaseSelector, note: Callable[[], None], *, is_last: bool
+) -> Iterator[None]:
     """Call ``note`` for each SIGTERM and SIGINT inside, and make ``selector`` return.
 
-    Does nothing outside the main thread, where Python delivers no signals.
+    When this is the process's last work (``is_last``), such signals are ignored from then on: one
+    that comes late must not change the exit code. Else the former handlers return. Does nothing
+    outside the main thread, where Python delivers no signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -34,7 +38,7 @@ def noted_signals(selector: selectors.BaseSelector, note: Callable[[], None]) ->
         yield
     finally:
         for number, handler in former.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if is_last else handler)
         signal.set_wakeup_fd(former_fd)
         selector.unregister(wake)
         wake.close()

@@ -94,15 +94,16 @@ class WorkersManager:
 
     # ----- life -----
 
-    def run_partisan(self) -> ExitCode:
+    def run_partisan(self, *, is_last: bool = False) -> ExitCode:
         """Serve the queue until SIGTERM or SIGINT, and return the exit code.
 
+        ``is_last`` says that the process exits afterwards: then late signals are ignored.
         Raises WorkerBootError, NotMigrated or ManagerAlreadyRunning when it cannot begin.
         """
         setproctitle.setproctitle(f"partisan/parent {self.queue_name}")
         orphaned_processes.adopt()
         # A signal that arrives while everything is closed must not end the process in the middle.
-        with self.selector, noted_signals(self.selector, self.stop):
+        with self.selector, noted_signals(self.selector, self.stop, is_last=is_last):
             try:
                 self.turn(time.monotonic())
                 while self._exit_code is None:
