@@ -76,7 +76,7 @@ class Command(BaseCommand):
                 workers_count=options["workers_count"],
                 sleep_delay_seconds=options["sleep_delay_seconds"],
                 console=console if is_ours else None,
-            ).run_partisan(is_last=self._called_from_command_line)
+            ).run_partisan(is_last=getattr(self, "_called_from_command_line", False))
         except tuple(_EXIT_CODES) as error:
             self._fail(str(error), _exit_code_of(error))
         sys.exit(code)
