@@ -19,7 +19,7 @@ inputs := pyproject.toml tools/environment.sh tools/find_python.sh
 sources := $(wildcard django_partisan tests tools example benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serve test test-oldest test-newest lint format types layers docs bench wheel clean
+.PHONY: help demo demo-serve test test-oldest test-newest lint format types layers docs bench bench-peers wheel clean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -70,6 +70,9 @@ docs: $(CACHE)/venv-docs/.ready ## build the documentation; warnings are errors
 bench: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure on an embedded PostgreSQL; DRIVER=psycopg2 or DRIVER=psycopg
 	@exec $(<D)/bin/python -m benchmarks.bench $(ARGS)
 
+bench-peers: $(CACHE)/venv-bench-peers/.ready ## measure beside other task queues, 25 minutes; ARGS="--peers NAME,NAME --quick"
+	@exec $(<D)/bin/python -m benchmarks.peers.bench $(ARGS)
+
 wheel: $(CACHE)/venv-wheel/.ready ## build the wheel and the source archive into dist/
 	@$(<D)/bin/python -m build --outdir dist .
 
@@ -98,6 +101,9 @@ $(CACHE)/venv-bench-psycopg2/.ready: $(inputs)
 
 $(CACHE)/venv-bench-psycopg/.ready: $(inputs)
 	@$(environment) "$(OLDEST)" -e '.[bench,psycopg3]'
+
+$(CACHE)/venv-bench-peers/.ready: $(inputs)
+	@$(environment) "$(OLDEST)" -e '.[bench,bench-peers]'
 
 $(CACHE)/venv-wheel/.ready: $(inputs)
 	@$(environment) "$(OLDEST)" build

@@ -2,14 +2,18 @@
 # Makes a virtual environment: environment.sh DIRECTORY "PYTHON VERSIONS" PIP-ARGUMENT...
 #
 # Writes DIRECTORY/.ready last, so that an interrupted installation starts over and a finished one is never repeated.
-# .ready holds what the environment was made from: a change of pyproject.toml that touches no dependency costs nothing.
+# .ready holds what the environment was made from: a change of pyproject.toml that touches no dependency costs nothing,
+# and an environment without this project in it none at all.
 set -eu
 
 directory=$1
 versions=$2
 shift 2
 
-made_from="$versions $* $(sed -n '/^\[build-system\]/,/^\[project.urls\]/p' pyproject.toml | cksum)"
+made_from="$versions $*"
+case " $* " in
+    *" -e "*) made_from="$made_from $(sed -n '/^\[build-system\]/,/^\[project.urls\]/p' pyproject.toml | cksum)" ;;
+esac
 if [ "$(cat "$directory/.ready" 2>/dev/null)" = "$made_from" ]; then
     touch "$directory/.ready"
     exit 0

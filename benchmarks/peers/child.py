@@ -1,0 +1,104 @@
+"""The part of a measure that runs in the environment of the queue; it needs nothing but Python.
+
+The harness runs it as a process: ``child.py DRIVER ACTION ARGUMENT...``. Its last line is a JSON
+value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import random
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+from benchmarks.peers.journal import own_journal
+
+WARM_UP = 5
+PICKUP_SECONDS = 20
+
+
+def main() -> None:
+    """Do what the command line says."""
+    driver_name, action, *arguments = sys.argv[1:]
+    if action == "versions":
+        found: Any = {name: version(name) for name in arguments}
+    else:
+        # What a queue prints while it is used shall not mix with the answer.
+        with contextlib.redirect_stdout(sys.stderr):
+            driver = importlib.import_module(f"benchmarks.peers.drivers.{driver_name}")
+            found = ACTIONS[action](driver, *map(float, arguments))
+    print(json.dumps(found), flush=True)
+
+
+def fill(driver: Any, tasks: float) -> float:
+    """Make what must exist, enqueue the first ``tasks`` tasks; return the seconds that took."""
+    driver.prepare()
+    if not tasks:
+        return 0
+    begin = time.monotonic()
+    driver.enqueue_many(range(int(tasks)))
+    return time.monotonic() - begin
+
+
+def singles(driver: Any, tasks: float) -> float:
+    """Enqueue the first ``tasks`` tasks one by one; return the seconds that took."""
+    driver.enqueue_one(0)  # opens the connection
+    begin = time.monotonic()
+    for number in range(1, int(tasks)):
+        driver.enqueue_one(number)
+    return (time.monotonic() - begin) * tasks / (tasks - 1)
+
+
+def watch(driver: Any, tasks: float, seconds: float) -> dict[str, int]:
+    """Wait until every task has run and is recorded; return the moments that count."""
+    count, journal = int(tasks), own_journal()
+    with contextlib.suppress(Exception):
+        driver.is_recorded(count)  # opens the connection
+    print("ready", file=sys.__stdout__, flush=True)  # workers may start: nothing slows them now
+    deadline = time.monotonic() + seconds
+    _wait(lambda: journal.has_run(count), deadline, 0.002)
+    _wait(lambda: driver.is_recorded(count), deadline, 0.001)
+    recorded = time.monotonic_ns()
+    moments = journal.moments()[:count]
+    return {"first": min(moments), "last": max(moments), "recorded": recorded}
+
+
+def pickups(driver: Any, first: float, tasks: float, pause: float) -> list[float]:
+    """Enqueue one task after the other for idle workers; return how many ms each waited."""
+    waits = []
+    for number in range(int(first), int(first + tasks) + WARM_UP):
+        begin = time.monotonic_ns()
+        driver.enqueue_one(number)
+        _wait_for(number)
+        waits.append((own_journal().moment(number) - begin) / 1e6)
+        # At any moment of the pause that an idle worker makes.
+        time.sleep(0.03 + random.uniform(0, pause))
+    return waits[WARM_UP:]
+
+
+def _wait_for(number: int) -> None:
+    deadline = time.monotonic() + PICKUP_SECONDS
+    _wait(lambda: own_journal().moment(number) > 0, deadline, 0.002)
+
+
+def _wait(condition: Callable[[], bool], deadline: float, pause: float) -> None:
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("The tasks did not come to their end in time.")
+        time.sleep(pause)
+
+
+ACTIONS: dict[str, Callable[..., Any]] = {
+    "fill": fill,
+    "singles": singles,
+    "watch": watch,
+    "pickups": pickups,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Writes the tables of the documentation and of the README from the committed results.
+
+``python -m benchmarks.peers.table`` writes them again after the results have changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.figures import readable
+from benchmarks.peers.results import OURS, RESULTS, Row, load, rows
+
+README: Final = RESULTS.parents[1] / "README.rst"
+NOTHING: Final = "-"
+HEADER: Final = (
+    "queue",
+    "settings",
+    "store",
+    "tasks run in",
+    "drain, tasks/s",
+    "min … max",
+    "ours ÷ it",
+    "last start, tasks/s",
+    "pick-up p50 / p99, ms",
+    "enqueue single / bulk, per s",
+)
+SHORT_HEADER: Final = ("queue", "default, tasks/s", "best settings, tasks/s", "pick-up p50, ms")
+_README_PART: Final = re.compile(r"(?<=\.\. peers begin\n).*?(?=\.\. peers end\n)", re.DOTALL)
+
+
+def main() -> None:
+    """Write everything that is made from the committed results."""
+    report = load()
+    write_tables(report, RESULTS)
+    README.write_text(with_table(README.read_text(), report))
+
+
+def write_tables(report: Mapping[str, Any], directory: Path) -> str:
+    """Write ``peers.md`` and ``peers.rst``; return the former."""
+    markdown = as_markdown(report)
+    (directory / "peers.md").write_text(markdown)
+    (directory / "peers.rst").write_text(as_rst(report))
+    return markdown
+
+
+def as_markdown(report: Mapping[str, Any]) -> str:
+    """Return the full tables in Markdown."""
+    parts = []
+    for title, cells in _tables(report):
+        ruled = [HEADER, ("---",) * len(HEADER), *cells]
+        lines = "\n".join(f"| {' | '.join(line)} |" for line in ruled)
+        parts.append(f"### {title}\n\n{lines}\n")
+    notes = "\n".join(f"* {note}" for note in notes_of(report))
+    return "\n".join([*parts, notes, ""])
+
+
+def as_rst(report: Mapping[str, Any]) -> str:
+    """Return the full tables in reStructuredText."""
+    parts = [
+        f".. rubric:: {title}\n\n{_list_table(HEADER, cells)}" for title, cells in _tables(report)
+    ]
+    notes = "\n".join(f"* {note}" for note in notes_of(report))
+    return "\n".join([*parts, notes, ""])
+
+
+def with_table(readme: str, report: Mapping[str, Any]) -> str:
+    """Return a README with the short table between its two comments."""
+    table = f"\n{_list_table(SHORT_HEADER, short_cells(report))}\n{short_note(report)}\n\n"
+    return _README_PART.sub(lambda _: table, readme, count=1)
+
+
+def short_cells(report: Mapping[str, Any]) -> list[Sequence[str]]:
+    """Return one line for each queue: its best drain at default and at best settings."""
+    measured = list(rows(report))
+    return [
+        (
+            queue,
+            _best(row for row in measured if row.queue == queue and row.is_default),
+            _best(row for row in measured if row.queue == queue and not row.is_default),
+            _number(_shortest_wait(row for row in measured if row.queue == queue)),
+        )
+        for queue in dict.fromkeys(row.queue for row in measured)
+    ]
+
+
+def short_note(report: Mapping[str, Any]) -> str:
+    """Say what the short table was measured with."""
+    machine = report["machine"]
+    return (
+        f"One run of ``make bench-peers`` on {machine['CPU']}, {machine['system']}, PostgreSQL\n"
+        f"{machine['PostgreSQL'].split(',')[0]} with durable commits, Python {machine['Python']}; "
+        "two workers or what comes closest."
+    )
+
+
+def notes_of(report: Mapping[str, Any]) -> list[str]:
+    """Return what has to be known beside the figures."""
+    machine = ", ".join(f"{name} {value}" for name, value in report["machine"].items())
+    versions = "; ".join(
+        f"{queue}: {', '.join(f'{name} {number}' for name, number in found.items())}"
+        for queue, found in report["versions"].items()
+    )
+    scaled = [
+        f"{row.queue} ({row.variant}) {row.tasks:,}"
+        for row in rows(report)
+        if row.tasks < _most(report)
+    ]
+    found = [
+        f"{report['rounds']} alternating drains of {_most(report):,} waiting tasks, medians",
+        f"load of the machine when it began: {report['load']:.2f}",
+        machine,
+        versions,
+    ]
+    found += [f"drained fewer tasks, being slow: {', '.join(scaled)}"] if scaled else []
+    found += ["a quick run: its figures mean nothing"] if report["quick"] else []
+    return found
+
+
+def _tables(report: Mapping[str, Any]) -> list[tuple[str, list[Sequence[str]]]]:
+    measured = list(rows(report))
+    return [
+        (title, _cells([row for row in measured if row.is_default is is_default]))
+        for title, is_default in (("Default settings", True), ("Best documented settings", False))
+    ]
+
+
+def _cells(shown: Sequence[Row]) -> list[Sequence[str]]:
+    ours = next((row.rate for row in shown if row.queue == OURS), None)
+    return [_line(row, ours) for row in sorted(shown, key=lambda row: -(row.rate or 0))]
+
+
+def _line(row: Row, ours: float | None) -> Sequence[str]:
+    first = (row.queue, row.settings, row.store, row.isolation)
+    if row.rate is None:
+        return (*first, f"not measured: {row.problem}", *[NOTHING] * (len(HEADER) - 5))
+    return (
+        *first,
+        readable(row.rate),
+        f"{readable(min(row.recorded))} … {readable(max(row.recorded))}",
+        f"{ours / row.rate:.2f}" if ours else NOTHING,
+        _number(row.run),
+        " / ".join(map(readable, row.waits)) if row.waits else row.problem or NOTHING,
+        f"{_number(row.enqueued)} / {_number(row.bulk)}",
+    )
+
+
+def _list_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    shown = [".. list-table::", "   :header-rows: 1", ""]
+    for line in (header, *lines):
+        first, *others = line
+        shown += [f"   * - {first}", *(f"     - {cell}" for cell in others)]
+    return "\n".join([*shown, ""])
+
+
+def _best(shown: Iterable[Row]) -> str:
+    """Return the fastest, with its store where the queue has several."""
+    found = sorted(shown, key=lambda row: -(row.rate or 0))
+    if not found or found[0].rate is None:
+        return "not measured"
+    return f"{readable(found[0].rate)} ({found[0].store})"
+
+
+def _shortest_wait(shown: Iterable[Row]) -> float | None:
+    return min((row.waits[0] for row in shown if row.waits and row.is_default), default=None)
+
+
+def _number(value: float | None) -> str:
+    return NOTHING if value is None else readable(value)
+
+
+def _most(report: Mapping[str, Any]) -> int:
+    return max((row.tasks for row in rows(report)), default=0)
+
+
+if __name__ == "__main__":
+    main()
