@@ -8,7 +8,6 @@ former with durable commits.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import time
@@ -20,12 +19,15 @@ from statistics import median
 from types import FrameType
 from typing import Any, Final
 
+import psycopg2
+
 from benchmarks.figures import BenchError
 from benchmarks.machine import describe_machine
 from benchmarks.peers.catalogue import PEERS
 from benchmarks.peers.chart import draw_chart
 from benchmarks.peers.environments import Environment
 from benchmarks.peers.peer import Peer
+from benchmarks.peers.quiet import wait_until_quiet
 from benchmarks.peers.results import RESULTS, Result, save
 from benchmarks.peers.runs import drain, singles
 from benchmarks.peers.stores import Stores, redis_server
@@ -51,6 +53,8 @@ def main() -> int:
     save(report, options.output / "peers.json")
     print(write_tables(report, options.output))
     draw_chart(report, options.output / "peers.png")
+    if options.output == RESULTS:
+        print("The README shows these figures after: python -m benchmarks.peers.table")
     return int(not any(result["drains"] for result in report["results"]))
 
 
@@ -62,6 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tasks", type=int, default=10_000, help="of a drain (%(default)s)")
     parser.add_argument("--calls", type=int, default=500, help="single enqueues (%(default)s)")
     parser.add_argument("--pickups", type=int, default=60, help="(%(default)s)")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=5,
+        metavar="SECONDS",
+        help="wait so long before a drain while others keep the machine busy (%(default)s)",
+    )
     parser.add_argument("--quick", action="store_true", help="few tasks: does everything run?")
     parser.add_argument(
         "--output", type=Path, default=RESULTS, metavar="DIRECTORY", help="default: %(default)s"
@@ -72,18 +83,17 @@ def _parser() -> argparse.ArgumentParser:
 def _measured(peers: Sequence[Peer], stores: Stores, options: argparse.Namespace) -> dict[str, Any]:
     if options.quick:
         options.tasks, options.rounds, options.calls, options.pickups = 500, 1, 20, 3
-    began, load = time.monotonic(), os.getloadavg()[0]
+    began, patience = time.monotonic(), options.patience
     results = [Result(peer=peer, variant=each) for peer in peers for each in peer.variants]
     versions = _install(results)
     for number in range(options.rounds):
         # There and back: whatever changes with time then hits all alike.
         for result in results if number % 2 == 0 else reversed(results):
-            _attempt([result], partial(_take_drain, result, stores, options.tasks))
+            _attempt([result], partial(_take_drain, result, stores, options.tasks, patience))
     for result in results:
         _attempt([result], partial(_take_singles, result, stores, options))
     return {
         "machine": {**describe_machine(), **stores.describe()},
-        "load": load,
         "quick": options.quick,
         "rounds": options.rounds,
         "seconds": time.monotonic() - began,
@@ -106,10 +116,11 @@ def _install_one(peer: Peer, versions: dict[str, dict[str, str]]) -> None:
     versions[peer.name] = place.versions()
 
 
-def _take_drain(result: Result, stores: Stores, tasks: int) -> None:
+def _take_drain(result: Result, stores: Stores, tasks: int, patience: float) -> None:
     count = max(LEAST_TASKS, int(tasks * result.variant.share))
+    busy = wait_until_quiet(patience)
     found = drain(Environment(result.peer), result.variant, stores, count)
-    result.drains.append(asdict(found))
+    result.drains.append({**asdict(found), "busy": busy})
     _tell(result, f"{found.recorded:,.0f} tasks/s ({count} tasks)")
 
 
@@ -126,9 +137,9 @@ def _attempt(results: Sequence[Result], take: Callable[[], None]) -> None:
         return
     try:
         take()
-    except BenchError as error:
+    except (BenchError, OSError, ValueError, psycopg2.Error) as error:
         for result in results:
-            result.problem = str(error)
+            result.problem = str(error).strip()
             _tell(result, f"NOT MEASURED: {error}")
 
 

@@ -80,7 +80,7 @@ def _procrastinate() -> Peer:
             says=says,
             copies=2,
             options={"async": is_async},
-            share=0.5,
+            share=0.3,
         )
 
     return Peer(
@@ -107,6 +107,7 @@ def _celery() -> Peer:
             worker=(*command, *options),
             says=says,
             options={"conf": conf},
+            share=0.5,
         )
 
     return Peer(
@@ -204,7 +205,7 @@ def _django_tasks_db() -> Peer:
             variant(
                 "best",
                 "connections kept, polls every 0.1 s",
-                0.4,
+                0.2,
                 "--interval=0.1",
                 CONN_MAX_AGE=600,
             ),
@@ -239,10 +240,10 @@ def _django_q2() -> Peer:
         distributions=("django-q2", "Django", "psycopg", "redis"),
         isolation=_IN_PROCESSES,
         variants=[
-            variant("default", "ORM broker", 0.05, "PostgreSQL"),
-            variant("best", "ORM broker, bulk 100, poll 0.01 s", 0.5, "PostgreSQL", **tuned),
-            variant("default, Redis", "Redis broker", 0.1, "Redis"),
-            variant("best, Redis", "Redis broker, bulk 100, all kept", 0.5, "Redis", **tuned),
+            variant("default", "ORM broker", 0.03, "PostgreSQL"),
+            variant("best", "ORM broker, bulk 100, poll 0.01 s", 0.2, "PostgreSQL", **tuned),
+            variant("default, Redis", "Redis broker", 0.05, "Redis"),
+            variant("best, Redis", "Redis broker, bulk 100, all kept", 0.2, "Redis", **tuned),
         ],
     )
 

@@ -13,6 +13,8 @@ from benchmarks.peers.peer import Peer, Variant
 
 RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
 OURS: Final = "django-partisan"
+QUIET: Final = 0.15
+"""The share of the CPU in use up to which a machine passes for quiet."""
 
 
 @dataclass(kw_only=True)

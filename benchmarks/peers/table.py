@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import re
+import statistics
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.figures import readable
-from benchmarks.peers.results import OURS, RESULTS, Row, load, rows
+from benchmarks.peers.results import OURS, QUIET, RESULTS, Row, load, rows
 
 README: Final = RESULTS.parents[1] / "README.rst"
 NOTHING: Final = "-"
@@ -27,7 +29,13 @@ HEADER: Final = (
     "pick-up p50 / p99, ms",
     "enqueue single / bulk, per s",
 )
-SHORT_HEADER: Final = ("queue", "default, tasks/s", "best settings, tasks/s", "pick-up p50, ms")
+SHORT_HEADER: Final = (
+    "queue",
+    "store",
+    "default, tasks/s",
+    "best settings, tasks/s",
+    "default pick-up p50, ms",
+)
 _README_PART: Final = re.compile(r"(?<=\.\. peers begin\n).*?(?=\.\. peers end\n)", re.DOTALL)
 
 
@@ -73,27 +81,25 @@ def with_table(readme: str, report: Mapping[str, Any]) -> str:
 
 
 def short_cells(report: Mapping[str, Any]) -> list[Sequence[str]]:
-    """Return one line for each queue: its best drain at default and at best settings."""
+    """Return one line for each queue and store: its drain at default and at best settings."""
     measured = list(rows(report))
+    kinds = dict.fromkeys((row.queue, row.store) for row in measured)
     return [
-        (
-            queue,
-            _best(row for row in measured if row.queue == queue and row.is_default),
-            _best(row for row in measured if row.queue == queue and not row.is_default),
-            _number(_shortest_wait(row for row in measured if row.queue == queue)),
-        )
-        for queue in dict.fromkeys(row.queue for row in measured)
+        _short_line([row for row in measured if (row.queue, row.store) == kind]) for kind in kinds
     ]
 
 
 def short_note(report: Mapping[str, Any]) -> str:
     """Say what the short table was measured with."""
-    machine = report["machine"]
-    return (
-        f"One run of ``make bench-peers`` on {machine['CPU']}, {machine['system']}, PostgreSQL\n"
+    machine, busy = report["machine"], _busy_shares(report)
+    note = (
+        f"One run of ``make bench-peers`` on {machine['CPU']}, {machine['system']}, PostgreSQL "
         f"{machine['PostgreSQL'].split(',')[0]} with durable commits, Python {machine['Python']}; "
         "two workers or what comes closest."
     )
+    if busy and statistics.median(busy) > QUIET:
+        note += f" The machine was not quiet: others took {statistics.median(busy):.0%} of its CPU."
+    return "\n".join(textwrap.wrap(note, 100, break_on_hyphens=False))
 
 
 def notes_of(report: Mapping[str, Any]) -> list[str]:
@@ -110,7 +116,7 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
     ]
     found = [
         f"{report['rounds']} alternating drains of {_most(report):,} waiting tasks, medians",
-        f"load of the machine when it began: {report['load']:.2f}",
+        f"share of the CPU that others took just before a drain: {_busy(report)}",
         machine,
         versions,
     ]
@@ -155,20 +161,32 @@ def _list_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join([*shown, ""])
 
 
-def _best(shown: Iterable[Row]) -> str:
-    """Return the fastest, with its store where the queue has several."""
-    found = sorted(shown, key=lambda row: -(row.rate or 0))
-    if not found or found[0].rate is None:
-        return "not measured"
-    return f"{readable(found[0].rate)} ({found[0].store})"
-
-
-def _shortest_wait(shown: Iterable[Row]) -> float | None:
-    return min((row.waits[0] for row in shown if row.waits and row.is_default), default=None)
+def _short_line(shown: Sequence[Row]) -> Sequence[str]:
+    default = next((row for row in shown if row.is_default), None)
+    best = next((row for row in shown if not row.is_default), None)
+    waits = default.waits if default else None
+    return (
+        shown[0].queue,
+        shown[0].store,
+        _number(default.rate if default else None),
+        _number(best.rate if best else None),
+        _number(waits[0] if waits else None),
+    )
 
 
 def _number(value: float | None) -> str:
     return NOTHING if value is None else readable(value)
+
+
+def _busy(report: Mapping[str, Any]) -> str:
+    shares = _busy_shares(report)
+    return (
+        f"median {statistics.median(shares):.0%}, at most {max(shares):.0%}" if shares else NOTHING
+    )
+
+
+def _busy_shares(report: Mapping[str, Any]) -> list[float]:
+    return [drain["busy"] for result in report["results"] for drain in result["drains"]]
 
 
 def _most(report: Mapping[str, Any]) -> int:

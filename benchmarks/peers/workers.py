@@ -29,9 +29,9 @@ class Workers:
         return any(process.poll() is not None for process in self._processes)
 
     def last_words(self) -> str:
-        """Return the end of what they printed."""
+        """Return the last line of what they printed."""
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        return " / ".join(lines[-3:])[-500:]
+        return lines[-1][-200:] if lines else "they said nothing"
 
     def stop(self) -> None:
         """Stop them in order; after :data:`STOP_SECONDS` at once, whatever they have started."""
