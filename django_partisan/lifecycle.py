@@ -254,10 +254,11 @@ def _record_finished(endings: Sequence[Ending], delete: bool) -> set[int]:
     dialect, settlements = dialect_for(alias), _settlements(endings)
     if not delete:
         return dialect.settle(connections[alias], settlements)
-    deleted = dialect.delete_settled(connections[alias], settlements)
     told = [e.task.id for e in endings if e.task.attempts > 1 or e.task.rescues]
-    if told:
-        Attempt.objects.using(alias).filter(task_id__in=deleted.intersection(told)).delete()
+    with transaction.atomic(using=alias):
+        deleted = dialect.delete_settled(connections[alias], settlements)
+        if told:
+            Attempt.objects.using(alias).filter(task_id__in=deleted.intersection(told)).delete()
     return deleted
 
 
