@@ -38,7 +38,8 @@ _CONNECTION_LIMITS = {
 }
 
 _CLAIMED_COLUMNS = """t.id, t.lease, t.processor_class, t.arguments::text, t.queue_name, t.priority,
-    (extract(epoch FROM t.execute_after) * 1000000)::bigint, t.attempts, t.retries, t.postpones, t.rescues, t.crashes"""
+    (extract(epoch FROM t.execute_after) * 1000000)::bigint, t.attempts, t.retries,
+    t.postpones, t.rescues, t.crashes"""
 
 # MATERIALIZED: an inlined LIMIT may run twice and claim too many. ANY(ARRAY(...)) rather than a
 # join: with statistics of the time when the table was empty, a join reads the whole table.

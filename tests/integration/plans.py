@@ -86,13 +86,18 @@ def open_snapshot() -> Iterator[None]:
         try:
             yield
         finally:
-            thread.submit(connection.close).result()
+            thread.submit(_end).result()
 
 
 def _begin() -> None:
     with connection.cursor() as cursor:
         cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         cursor.execute(f"SELECT count(*) FROM {TABLE} WHERE false")
+
+
+def _end() -> None:
+    # Looked up here: the thread's own connection, not the one of who asks.
+    connection.close()
 
 
 def rows_read(plan: list[Node]) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from django_partisan import lifecycle
 from django_partisan.dialects.base import Lane
 from django_partisan.execution import ClaimedTask
 from django_partisan.lanes import Lanes
@@ -20,6 +22,7 @@ from tests.factories import (
     claim,
     claim_new,
     enqueue,
+    finish,
     ids_of,
     insert_in_bulk,
     row_of,
@@ -151,7 +154,7 @@ def test_a_row_that_a_stranger_has_locked_is_passed_over_by_a_claim() -> None:
     assert ids_of(claimed) == [second.id]
 
 
-def _waits() -> dict[int, tuple[bool, float | None]]:
+def _waits() -> dict[int, Any]:
     """Survey the queue: by priority, whether a task is due, and the seconds until the next."""
     found = lifecycle.survey("default")
     assert [each.lane.priority for each in found] == sorted(each.lane.priority for each in found)
