@@ -38,7 +38,7 @@ def encode_arguments(
     text = _plain_json({"args": args, "kwargs": kwargs}, own_braces=2)
     if text is None or not all(isinstance(key, str) for key in kwargs):
         text = _checked_json(args, kwargs, processor)
-    size = len(text) if text.isascii() else len(text.encode())
+    size = size_in_bytes(text)
     if size > max_bytes:
         raise ValueError(
             f"The arguments of {processor} take {size} bytes as JSON; at most {max_bytes} are "
@@ -46,6 +46,11 @@ def encode_arguments(
             "PARTISAN_MAX_ARGUMENTS_BYTES."
         )
     return text
+
+
+def size_in_bytes(text: str) -> int:
+    """Return how many bytes text takes in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def decode_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:

@@ -15,7 +15,7 @@ from django.db.models.functions import Cast, Now
 from django_partisan import execution
 from django_partisan.dialects import dialect_for
 from django_partisan.dialects.base import Lane, LaneSurvey, NewTask, Settlement
-from django_partisan.exceptions import PartisanException
+from django_partisan.exceptions import DuplicateNotVisible
 from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
 from django_partisan.instances import database, inserted_instance
 from django_partisan.models import Attempt, Task
@@ -84,10 +84,7 @@ def enqueue(new_task: NewTask, on_duplicate: str) -> Task:
         if duplicate is not None:
             return duplicate
     if inserted is None:
-        raise PartisanException(
-            f"A task of {new_task.processor_class} could not be enqueued: its duplicate is not "
-            "visible to this transaction; retry the transaction"
-        )
+        raise DuplicateNotVisible(new_task.processor_class)
     announce(alias, new_task.queue_name)
     if on_duplicate != "keep" and new_task.unique_hash:
         return Task.objects.using(alias).get(pk=inserted.id)

@@ -73,6 +73,44 @@ class LaneSurvey(NamedTuple):
     next_due_in: float | None
 
 
+class Reservation(NamedTuple):
+    """Ids that no other task will get, ascending, and the database's own now."""
+
+    ids: Sequence[int]
+    now: datetime
+
+
+class Batch(NamedTuple):
+    """What all tasks have in common that are about to be inserted together."""
+
+    processor_class: str
+    queue_name: str
+    priority: int
+    created_at: datetime
+    execute_after: datetime
+    is_unique_until_finish: bool
+
+    def parameters(self, created_at: Any, execute_after: Any) -> list[Any]:
+        """Return the first parameters of every dialect's INSERT, with moments in its own form."""
+        return [
+            self.queue_name,
+            created_at,
+            created_at,
+            self.processor_class,
+            self.priority,
+            execute_after,
+            self.is_unique_until_finish,
+        ]
+
+
+class BatchRow(NamedTuple):
+    """What one task of a batch has of its own: its reserved id, its arguments, its key."""
+
+    id: int
+    arguments: str
+    unique_hash: str | None
+
+
 class Settlement(NamedTuple):
     """The end of one attempt, as the numbers that its guarded UPDATE needs.
 
@@ -110,6 +148,27 @@ class Dialect(abc.ABC):
 
         ``on_duplicate`` is 'keep', 'replace' or 'earlier'; the last two change a waiting duplicate
         and then return it.
+        """
+
+    @abc.abstractmethod
+    def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
+        """Set ids aside for a batch, in the transaction that inserts it; unused ones are lost."""
+
+    @abc.abstractmethod
+    def insert_many(
+        self,
+        connection: BaseDatabaseWrapper,
+        batch: Batch,
+        rows: Sequence[BatchRow],
+        on_duplicate: str,
+        *,
+        hold_duplicates: bool,
+    ) -> set[int]:
+        """Insert rows where their unique keys are free, in the keys' order; return the new ids.
+
+        Either all rows have a key or none has, and no key comes twice. What ``on_duplicate`` does
+        to waiting duplicates is as for :meth:`insert`; the ids of those may be returned as well.
+        When duplicates are held, nobody claims or records them until the transaction ends.
         """
 
     @abc.abstractmethod

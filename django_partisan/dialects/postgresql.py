@@ -11,14 +11,24 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_partisan.dialects.base import (
     SURVEYED_LANES,
     TASK,
+    Batch,
+    BatchRow,
     Dialect,
     InsertedTask,
     Lane,
     LaneSurvey,
     NewTask,
+    Reservation,
     Settlement,
     fetch_ids,
     in_order,
+)
+from django_partisan.dialects.postgresql_inserts import (
+    INSERT,
+    INSERT_BATCH,
+    INSERT_UNIQUE_BATCH,
+    RESERVE,
+    batch_parameters,
 )
 from django_partisan.execution import ClaimedTask
 
@@ -121,28 +131,6 @@ UPDATE {TASK} t SET status = h.status, result = h.result::jsonb, manager_id = NU
   FROM held h WHERE t.id = h.held_id AND t.id = ANY (ARRAY(SELECT held_id FROM held))
 RETURNING t.id"""
 
-_ON_DUPLICATE = {
-    "keep": "DO NOTHING",
-    "replace": f"""DO UPDATE SET execute_after = EXCLUDED.execute_after,
-        priority = EXCLUDED.priority, updated_at = EXCLUDED.updated_at
-        WHERE {TASK}.status = 'new'""",
-    "earlier": f"""DO UPDATE SET execute_after = EXCLUDED.execute_after,
-        updated_at = EXCLUDED.updated_at
-        WHERE {TASK}.status = 'new' AND {TASK}.execute_after > EXCLUDED.execute_after""",
-}
-
-_INSERT = f"""INSERT INTO {TASK} (status, queue_name, created_at, updated_at, processor_class,
-    priority, execute_after, arguments, extra, unique_hash, unique_key, is_unique_until_finish)
-VALUES ('new', %s, statement_timestamp(), statement_timestamp(), %s, %s,
-    COALESCE(%s::timestamptz, statement_timestamp() + %s * interval '1 second'),
-    %s::jsonb, '{{}}', %s::uuid, %s::uuid, %s)
-ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL """
-
-_INSERTS = {
-    name: f"{_INSERT} {clause} RETURNING id, created_at, execute_after"
-    for name, clause in _ON_DUPLICATE.items()
-}
-
 # A walk over the distinct priorities of the ready index: a few probes for each of them, however
 # many rows wait.
 _SURVEY = f"""WITH RECURSIVE lane AS (
@@ -183,9 +171,32 @@ class PostgreSQL(Dialect):
         self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
     ) -> InsertedTask | None:
         with connection.cursor() as cursor:
-            cursor.execute(_INSERTS[on_duplicate], task.parameters(task.due_at))
+            cursor.execute(INSERT[on_duplicate], task.parameters(task.due_at))
             row = cursor.fetchone()
         return InsertedTask._make(row) if row else None
+
+    def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
+        with connection.cursor() as cursor:
+            cursor.execute(RESERVE, [count])
+            ids, now = cursor.fetchone()
+        return Reservation(ids, now)
+
+    def insert_many(
+        self,
+        connection: BaseDatabaseWrapper,
+        batch: Batch,
+        rows: Sequence[BatchRow],
+        on_duplicate: str,
+        *,
+        hold_duplicates: bool,
+    ) -> set[int]:
+        parameters = batch_parameters(batch, rows)
+        if rows[0].unique_hash is not None:
+            action = "hold" if hold_duplicates and on_duplicate == "keep" else on_duplicate
+            return self._ids(connection, INSERT_UNIQUE_BATCH[action], parameters)
+        with connection.cursor() as cursor:
+            cursor.execute(INSERT_BATCH, parameters)
+        return {row.id for row in rows}
 
     def claim(
         self,

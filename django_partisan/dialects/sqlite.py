@@ -13,11 +13,14 @@ from django.utils.dateparse import parse_datetime
 from django_partisan.dialects.base import (
     SURVEYED_LANES,
     TASK,
+    Batch,
+    BatchRow,
     Dialect,
     InsertedTask,
     Lane,
     LaneSurvey,
     NewTask,
+    Reservation,
     Settlement,
     fetch_ids,
     in_order,
@@ -84,14 +87,36 @@ _ON_DUPLICATE = {
         WHERE status = 'new' AND execute_after > excluded.execute_after""",
 }
 
-_INSERT = f"""INSERT INTO {TASK} (status, queue_name, created_at, updated_at, processor_class,
-    priority, execute_after, arguments, extra, unique_hash, unique_key, is_unique_until_finish)
+_CONFLICT = "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL"
+
+_COLUMNS = """status, queue_name, created_at, updated_at, processor_class, priority, execute_after,
+    arguments, extra, unique_hash, unique_key, is_unique_until_finish"""
+
+_INSERT = f"""INSERT INTO {TASK} ({_COLUMNS})
 VALUES ('new', %s, {_NOW}, {_NOW}, %s, %s, COALESCE(%s, {_seconds_from_now("%s")}),
-    %s, '{{}}', %s, %s, %s)
-ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL """
+    %s, '{{}}', %s, %s, %s)"""
 
 _INSERTS = {
-    name: f"{_INSERT} {clause} RETURNING id, created_at, execute_after"
+    name: f"{_INSERT} {_CONFLICT} {clause} RETURNING id, created_at, execute_after"
+    for name, clause in _ON_DUPLICATE.items()
+}
+
+# The counter of AUTOINCREMENT has no row before the table's first one. Both statements write, so
+# that from the first of them on nobody else does.
+_RESERVE = f"""UPDATE sqlite_sequence SET seq = seq + %s WHERE name = '{TASK}'
+RETURNING seq, {_NOW}"""
+_RESERVE_FIRST = f"""INSERT INTO sqlite_sequence (name, seq)
+SELECT '{TASK}', COALESCE(max(id), 0) + %s FROM {TASK} RETURNING seq, {_NOW}"""
+
+# WHERE true: else SQLite takes ON CONFLICT for the condition of a join.
+_INSERT_BATCH = f"""INSERT INTO {TASK} (id, {_COLUMNS})
+SELECT json_extract(value, '$[0]'), 'new', %s, %s, %s, %s, %s, %s,
+       json_extract(value, '$[1]'), '{{}}', json_extract(value, '$[2]'),
+       json_extract(value, '$[2]'), %s
+  FROM json_each(%s) WHERE true"""
+
+_INSERT_BATCHES = {
+    name: f"{_INSERT_BATCH} {_CONFLICT} {clause} RETURNING id"
     for name, clause in _ON_DUPLICATE.items()
 }
 
@@ -131,6 +156,29 @@ class SQLite(Dialect):
             cursor.execute(_INSERTS[on_duplicate], task.parameters(due_at))
             row = cursor.fetchone()
         return InsertedTask(row[0], _moment(row[1]), _moment(row[2])) if row else None
+
+    def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
+        with connection.cursor() as cursor:
+            row = cursor.execute(_RESERVE, [count]).fetchone()
+            if row is None:
+                row = cursor.execute(_RESERVE_FIRST, [count]).fetchone()
+        last, now = row
+        return Reservation(range(last - count + 1, last + 1), _moment(now))
+
+    def insert_many(
+        self,
+        connection: BaseDatabaseWrapper,
+        batch: Batch,
+        rows: Sequence[BatchRow],
+        on_duplicate: str,
+        *,
+        hold_duplicates: bool,  # noqa: ARG002 - nobody else writes before the transaction ends
+    ) -> set[int]:
+        moments = _text_of(batch.created_at), _text_of(batch.execute_after)
+        parameters = [*batch.parameters(*moments), json.dumps(rows)]
+        with connection.cursor() as cursor:
+            cursor.execute(_INSERT_BATCHES[on_duplicate], parameters)
+            return fetch_ids(cursor)
 
     def claim(
         self,
@@ -218,7 +266,8 @@ class SQLite(Dialect):
 
 
 def _text_of(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    """Return a moment's text; of whole milliseconds as SQLite writes its own, to sort with them."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f").removesuffix("000")
 
 
 def _moment(value: datetime | str) -> datetime:

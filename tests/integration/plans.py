@@ -46,9 +46,9 @@ def analyze() -> None:
         cursor.execute(f"ANALYZE {TABLE}")
 
 
-def plan_of(action: Callable[[], object]) -> list[Node]:
-    """Return the nodes by which PostgreSQL ran the first statement of an action, undone after."""
-    sql, parameters = _first_statement(action)
+def plan_of(action: Callable[[], object], number: int = 0) -> list[Node]:
+    """Return the nodes by which PostgreSQL ran a statement of an action, undone after."""
+    sql, parameters = _statement(action, number)
     with _undone(), connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", parameters)
         answer = cursor.fetchone()[0]
@@ -58,7 +58,7 @@ def plan_of(action: Callable[[], object]) -> list[Node]:
 
 def sqlite_plan_of(action: Callable[[], object]) -> str:
     """Return how SQLite would run the first statement of an action."""
-    sql, parameters = _first_statement(action)
+    sql, parameters = _statement(action, 0)
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)
         return "\n".join(row[3] for row in cursor.fetchall())
@@ -121,7 +121,7 @@ def sequential_scans(plan: list[Node]) -> list[Node]:
     ]
 
 
-def _first_statement(action: Callable[[], object]) -> tuple[str, Any]:
+def _statement(action: Callable[[], object], number: int) -> tuple[str, Any]:
     seen: list[tuple[str, Any]] = []
 
     def note(execute: Callable[..., Any], sql: str, params: Any, *rest: Any) -> Any:
@@ -130,7 +130,7 @@ def _first_statement(action: Callable[[], object]) -> tuple[str, Any]:
 
     with _undone(), connection.execute_wrapper(note):
         action()
-    return next((sql, params) for sql, params in seen if TABLE in sql)
+    return [(sql, params) for sql, params in seen if TABLE in sql][number]
 
 
 @contextmanager

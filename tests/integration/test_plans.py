@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.db import connection
 
-from django_partisan import execution, lifecycle
+from django_partisan import bulk, execution, lifecycle
 from django_partisan.dialects import dialect_for
-from django_partisan.dialects.base import Lane
+from django_partisan.dialects.base import BatchRow, Lane
 from django_partisan.execution import ClaimedTask
 from django_partisan.lanes import Lanes
+from django_partisan.models import Task
 from tests.factories import OWNER, claim_new, ending, record
 from tests.integration.plans import (
     analyze,
@@ -25,12 +26,13 @@ from tests.integration.plans import (
     sequential_scans,
     sqlite_plan_of,
 )
-from tests.integration.tasks import Plain
+from tests.integration.tasks import Plain, Unique
 
 # Committed and truncated afterwards: rows rolled back would stay there for later tests to scan.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 READY, CLAIMED = "partisan_task_ready", "partisan_task_claimed"
+UNIQUE = "partisan_task_unique_key"
 PRIMARY = "django_partisan_task_pkey"
 WAITING, BATCH = 20_000, 100
 on_postgresql = pytest.mark.postgresql
@@ -142,6 +144,48 @@ def test_a_survey_does_not_read_the_waiting_rows(
     assert indexes_in(plan) == {READY}
     assert sequential_scans(plan) == []
     assert rows_read(plan) <= 50
+
+
+def _find_duplicates() -> Callable[[], object]:
+    rows = [BatchRow(task.id, "", _hex(task)) for task in Unique.delay_many(_numbers())]
+    return lambda: bulk._duplicates("default", rows)
+
+
+def _numbers() -> list[tuple[int]]:
+    return [(number,) for number in range(BATCH)]
+
+
+def _hex(task: Task) -> str:
+    assert task.unique_key is not None
+    return task.unique_key.hex
+
+
+@on_postgresql
+def test_the_duplicates_of_a_batch_are_found_by_their_keys(learn: Callable[[], None]) -> None:
+    find = _find_duplicates()
+    fill(WAITING)
+    learn()
+    plan = plan_of(find)
+    assert indexes_in(plan) == {UNIQUE}
+    assert sequential_scans(plan) == []
+    assert rows_read(plan) == BATCH
+
+
+@on_postgresql
+def test_a_batch_is_inserted_without_reading_the_table(learn: Callable[[], None]) -> None:
+    fill(WAITING)
+    learn()
+    # The first statement that names the table reserves ids.
+    plan = plan_of(lambda: Unique.delay_many(_numbers()), number=1)
+    assert plan[0]["Node Type"] == "ModifyTable"
+    assert rows_read(plan) == 0
+
+
+@on_sqlite
+def test_sqlite_finds_the_duplicates_of_a_batch_by_their_keys() -> None:
+    plan = sqlite_plan_of(_find_duplicates())
+    assert UNIQUE in plan
+    assert "SCAN django_partisan_task" not in plan
 
 
 @on_sqlite
