@@ -78,7 +78,7 @@ def _figures(measures: list[str], scale: Scale) -> Iterator[Figure]:
 
     takes = {
         "drain": lambda: drain.measure(scale.tasks, scale.runs),
-        "enqueue": lambda: enqueue.measure(scale.calls, scale.pairs),
+        "enqueue": lambda: enqueue.measure(scale.calls, scale.pairs, scale.tasks, scale.runs),
         "pickup": lambda: pickup.measure(scale.pickups),
         "idle": lambda: idle.measure(scale.idle_seconds),
     }

@@ -33,7 +33,7 @@ def test_a_quick_bench_measures_everything_and_writes_it_down(tmp_path: Path) ->
     assert done.returncode == 0, done.stdout + done.stderr
     (section,) = json.loads(output.read_text())["databases"].values()
     measured = {figure["measure"].split(",")[0].split(" ")[0] for figure in section["figures"]}
-    assert measured == {"drain", ".delay()", "pick-up", "idle"}
+    assert measured == {"drain", ".delay()", ".delay_many()", "pick-up", "idle"}
     assert "drain, default settings" in done.stdout
 
 
