@@ -2,7 +2,6 @@
 
 import json
 import math
-import uuid
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
@@ -72,14 +71,13 @@ def _parts(stored: dict[str, Any]) -> tuple[Any, Any]:
     return stored.get("args", []), stored.get("kwargs", {})
 
 
-def canonical_hash(processor: str, arguments: str) -> uuid.UUID:
-    """Return the 128-bit identity of a processor with these encoded arguments.
+def canonical_hash(processor: str, arguments: str) -> str:
+    """Return the 128-bit identity of a processor with these encoded arguments, in hex digits.
 
     Two tasks are alike when `encode_arguments` gave the same text: the order of keys does not
     matter, a tuple equals a list, and 1, 1.0 and True differ.
     """
-    digest = blake2b(f"{processor}\0{arguments}".encode(), digest_size=16)
-    return uuid.UUID(bytes=digest.digest())
+    return blake2b(f"{processor}\0{arguments}".encode(), digest_size=16).hexdigest()
 
 
 def encode_result(value: Any, max_bytes: int) -> tuple[str | None, bool]:

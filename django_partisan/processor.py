@@ -104,7 +104,7 @@ class BaseTaskProcessor(abc.ABC):
         template = _template(self, priority, execute_after)
         arguments = self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES)
         name = template.processor_class
-        key = canonical_hash(name, arguments).hex if self.UNIQUE_FOR_PARAMS else None
+        key = canonical_hash(name, arguments) if self.UNIQUE_FOR_PARAMS else None
         new_task = template._replace(arguments=arguments, unique_hash=key)
         return lifecycle.enqueue(new_task, self.ON_DUPLICATE)
 
@@ -131,7 +131,7 @@ class BaseTaskProcessor(abc.ABC):
         arguments = cls._encoded_items(items)
         name, keys = template.processor_class, None
         if cls.UNIQUE_FOR_PARAMS:
-            keys = [canonical_hash(name, text).hex for text in arguments]
+            keys = [canonical_hash(name, text) for text in arguments]
         return bulk.enqueue_many(template, arguments, keys, cls.ON_DUPLICATE)
 
     def bind(self, task: ClaimedTask) -> None:

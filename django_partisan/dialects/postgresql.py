@@ -190,13 +190,15 @@ class PostgreSQL(Dialect):
         *,
         hold_duplicates: bool,
     ) -> set[int]:
-        parameters = batch_parameters(batch, rows)
+        statement = INSERT_BATCH
         if rows[0].unique_hash is not None:
             action = "hold" if hold_duplicates and on_duplicate == "keep" else on_duplicate
-            return self._ids(connection, INSERT_UNIQUE_BATCH[action], parameters)
+            statement = INSERT_UNIQUE_BATCH[action]
         with connection.cursor() as cursor:
-            cursor.execute(INSERT_BATCH, parameters)
-        return {row.id for row in rows}
+            cursor.execute(statement, batch_parameters(batch, rows))
+            if cursor.rowcount == len(rows) and on_duplicate == "keep":
+                return {row.id for row in rows}
+            return fetch_ids(cursor)
 
     def claim(
         self,

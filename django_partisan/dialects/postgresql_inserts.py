@@ -39,16 +39,18 @@ RESERVE = f"""SELECT ARRAY(
       FROM generate_series(1, %s)), statement_timestamp()"""
 
 # All arguments travel as one JSON array: the drivers would escape an array of texts one by one.
-INSERT_BATCH = f"""INSERT INTO {TASK} (id, {_COLUMNS})
+_INSERT_BATCH = f"""INSERT INTO {TASK} (id, {_COLUMNS})
 SELECT r.id, 'new', %s, %s::timestamptz, %s::timestamptz, %s, %s, %s::timestamptz,
        r.arguments, '{{}}', r.key, r.key, %s
   FROM ROWS FROM (unnest(%s::bigint[]), jsonb_array_elements(%s::jsonb), unnest(%s::uuid[]))
        AS r(id, arguments, key)"""
 
+INSERT_BATCH = f"{_INSERT_BATCH} RETURNING id"
+
 # In the order of the keys: of two rival batches the second then waits for the first at the first
 # key that both have, and never the other way round at the next.
 INSERT_UNIQUE_BATCH = {
-    name: f"{INSERT_BATCH} ORDER BY r.key {_CONFLICT} {clause} RETURNING id"
+    name: f"{_INSERT_BATCH} ORDER BY r.key {_CONFLICT} {clause} RETURNING id"
     for name, clause in {**_ON_DUPLICATE, "hold": _HOLD}.items()
 }
 
