@@ -19,11 +19,11 @@ inputs := pyproject.toml tools/environment.sh tools/find_python.sh
 sources := $(wildcard django_partisan tests tools example benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serve test test-oldest test-newest lint format types layers docs bench wheel clean
+.PHONY: help demo demo-serve test test-oldest test-newest lint format types layers docs bench bench-conditions wheel clean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(CACHE)/venv-demo/.ready ## index the standard library as tasks; DB=sqlite (default) or DB=postgres
 	@exec $(<D)/bin/python example/demo.py --database $(DB) $(ARGS)
@@ -69,6 +69,9 @@ docs: $(CACHE)/venv-docs/.ready ## build the documentation; warnings are errors
 
 bench: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure on an embedded PostgreSQL; DRIVER=psycopg2 or DRIVER=psycopg
 	@exec $(<D)/bin/python -m benchmarks.bench $(ARGS)
+
+bench-conditions: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure under hard conditions (8 minutes); DRIVER=... as above
+	@exec $(<D)/bin/python -m benchmarks.conditions $(ARGS)
 
 wheel: $(CACHE)/venv-wheel/.ready ## build the wheel and the source archive into dist/
 	@$(<D)/bin/python -m build --outdir dist .

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from django.db import connection, transaction
 
 from benchmarks.bench_app.partisan_tasks import Noop, UniqueNoop
-from benchmarks.drain import clear
 from benchmarks.figures import BenchError, Figure, Target
+from benchmarks.rows import clear
 from django_partisan.models import Task
 
 TARGET = Target(bound=1.2, is_maximum=True)
