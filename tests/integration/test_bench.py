@@ -22,26 +22,11 @@ def test_a_quick_bench_measures_everything_and_writes_it_down(tmp_path: Path) ->
 
 
 @pytest.mark.postgresql
-@pytest.mark.timeout(300)
-def test_a_quick_run_under_conditions_measures_everything_and_writes_it_down(
-    tmp_path: Path,
-) -> None:
-    sections = _quick_figures("conditions", tmp_path / "figures.json")
-    assert list(sections) == ["PostgreSQL", "PostgreSQL that logs every statement", "SQLite"]
-    assert {name.split(",")[0].split(":")[0] for name in sections["PostgreSQL"]} == {
-        ".delay()",
-        "1 writer beside a busy manager",
-        "8 writers beside a busy manager",
-        "WAL per task",
-        "after the transaction's end",
-        "commits per 1",
-        "drain",
-        "memory",
-        "producers running",
-        "transaction held open",
-    }
-    assert "idle, statements" in sections["PostgreSQL that logs every statement"]
-    assert "pick-up, commit to run(), p99" in sections["SQLite"]
+def test_quick_measures_under_conditions_are_written_down(tmp_path: Path) -> None:
+    options = ("--only", "memory,wal")
+    (names,) = _quick_figures("conditions", tmp_path / "figures.json", *options).values()
+    measured = {name.split(",")[0].split(":")[0] for name in names}
+    assert measured == {"WAL per task", "commits per 1", "memory"}
 
 
 @pytest.mark.parametrize(
@@ -73,10 +58,9 @@ def _quick_figures(command: str, output: Path, *options: str) -> dict[str, list[
         capture_output=True,
         text=True,
         check=False,
-        timeout=100 if command == "bench" else 280,
+        timeout=100,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "drain, default settings" in done.stdout
     sections = json.loads(output.read_text())["databases"]
     return {
         name: [figure["measure"] for figure in section["figures"]]
