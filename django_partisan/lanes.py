@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from django_partisan.dialects.base import Lane, LaneSurvey
+from django_partisan.dialects.base import SURVEYED_LANES, Lane, LaneSurvey
 from django_partisan.execution import ClaimedTask
 
 _SHARE: Final = 0.05
@@ -41,8 +41,14 @@ class Lanes:
         self._allowed_at = self._wanted_at = 0.0
 
     def surveyed(self, found: Iterable[LaneSurvey], started: float, ended: float) -> None:
-        """Take a survey in, which ran between two moments of the monotonic clock."""
-        self._lanes = {survey.lane.priority: survey.lane for survey in found}
+        """Take a survey in, which ran between two moments of the monotonic clock.
+
+        A lane that is empty now is remembered: the next task is likely to come there, and a claim
+        then finds it without a survey.
+        """
+        surveyed = {survey.lane.priority: survey.lane for survey in found}
+        known = {**self._lanes, **surveyed}
+        self._lanes = known if len(known) <= SURVEYED_LANES else surveyed
         self._allowed_at = ended + (ended - started) * (1 / _SHARE - 1)
         self._wanted_at = max(ended + _BUSY_SECONDS, self._allowed_at)
 

@@ -59,3 +59,17 @@ def test_without_a_lane_a_survey_is_due_and_forgetting_allows_it_at_once() -> No
     lanes.forget()
     assert lanes.may_survey(20.0)
     assert len(lanes) == 0
+
+
+def test_a_lane_that_is_empty_now_is_remembered_with_its_cursor() -> None:
+    lanes = Lanes()
+    lanes.claimed([claimed_task(4, priority=10, due=100)])
+    lanes.surveyed([found(1, due=7)], 0, 0)
+    assert lanes.current() == [Lane(1, 7), Lane(10, 100, 4)]
+
+
+def test_no_more_lanes_are_remembered_than_a_survey_finds() -> None:
+    lanes = Lanes()
+    for priority in range(1000):
+        lanes.surveyed([found(priority)], 0, 0)
+    assert len(lanes) <= 100
