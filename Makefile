@@ -19,11 +19,12 @@ inputs := pyproject.toml tools/environment.sh tools/find_python.sh
 sources := $(wildcard django_partisan tests tools example benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serve test test-oldest test-newest lint format types layers docs bench bench-peers wheel clean
+.PHONY: help demo demo-serve test test-oldest test-newest lint format types layers docs bench bench-conditions bench-peers \
+	wheel clean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(CACHE)/venv-demo/.ready ## index the standard library as tasks; DB=sqlite (default) or DB=postgres
 	@exec $(<D)/bin/python example/demo.py --database $(DB) $(ARGS)
@@ -70,7 +71,10 @@ docs: $(CACHE)/venv-docs/.ready ## build the documentation; warnings are errors
 bench: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure on an embedded PostgreSQL; DRIVER=psycopg2 or DRIVER=psycopg
 	@exec $(<D)/bin/python -m benchmarks.bench $(ARGS)
 
-bench-peers: $(CACHE)/venv-bench-peers/.ready ## measure beside other task queues, 25 minutes; ARGS="--peers NAME,NAME --quick"
+bench-conditions: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure under hard conditions (8 minutes); DRIVER=... as above
+	@exec $(<D)/bin/python -m benchmarks.conditions $(ARGS)
+
+bench-peers: $(CACHE)/venv-bench-peers/.ready ## measure beside other task queues, 20 minutes; ARGS="--peers NAME,NAME"
 	@exec $(<D)/bin/python -m benchmarks.peers.bench $(ARGS)
 
 wheel: $(CACHE)/venv-wheel/.ready ## build the wheel and the source archive into dist/

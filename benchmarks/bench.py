@@ -8,114 +8,33 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
-import signal
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
-from types import FrameType
-from typing import Any, Final
+from typing import Final
 
-from benchmarks.figures import Figure
-from benchmarks.report import print_report
-from tools.embedded_postgres import EmbeddedPostgresError, embedded_postgres
+from benchmarks.command import Section, measured, parser, run, sqlite_file
+from tools.embedded_postgres import embedded_postgres
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 MEASURES: Final = ("drain", "enqueue", "pickup", "idle")
 
 
 def main() -> int:
     """Measure, report, and return 0; with ``--check``, 1 when a target is missed."""
-    options = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _leave)
-    if options.driver == "psycopg" and find_spec("psycopg") is None:
-        print("psycopg 3 is not installed here: make bench DRIVER=psycopg", file=sys.stderr)
-        return 2
-    started = time.monotonic()
-    try:
-        sections = dict(_measure_all(options))
-    except (EmbeddedPostgresError, subprocess.CalledProcessError) as error:
-        print(f"No figures: {error}", file=sys.stderr)
-        return 2
-    report = {"quick": options.quick, "seconds": time.monotonic() - started, "databases": sections}
-    if options.json is not None:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
-    print_report(report)
-    return int(options.check and bool(_missed(sections)))
+    options = parser("make bench", __doc__, MEASURES)
+    options.add_argument("--no-sqlite", action="store_true", help="leave the drain on SQLite out")
+    return run(options.parse_args(), _measure_all)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--database", metavar="URL", help="measure on this server instead")
-    parser.add_argument("--driver", choices=["psycopg2", "psycopg"], help="for PostgreSQL")
-    parser.add_argument(
-        "--only", default=",".join(MEASURES), metavar="WORDS", help="default: %(default)s"
-    )
-    parser.add_argument("--no-sqlite", action="store_true", help="leave the drain on SQLite out")
-    parser.add_argument("--quick", action="store_true", help="few tasks: does it run at all?")
-    parser.add_argument("--check", action="store_true", help="fail when a target is missed")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
-    return parser
-
-
-def _measure_all(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
-    with _server(options.database) as url:
+def _measure_all(options: argparse.Namespace) -> Iterator[Section]:
+    measures = options.only.split(",")
+    named = options.database and contextlib.nullcontext(options.database)
+    with named or embedded_postgres() as url:
         is_sqlite = url.startswith("sqlite")
-        yield "SQLite" if is_sqlite else "PostgreSQL", _measured(url, options.only, options)
-    if not is_sqlite and not options.no_sqlite and "drain" in options.only:
-        with _sqlite_file() as url:
-            yield "SQLite", _measured(url, "drain", options)
-
-
-def _server(url: str | None) -> contextlib.AbstractContextManager[str]:
-    return embedded_postgres() if url is None else contextlib.nullcontext(url)
-
-
-@contextlib.contextmanager
-def _sqlite_file() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="partisan-bench-") as directory:
-        yield f"sqlite:///{directory}/unused.sqlite3"
-
-
-def _measured(url: str, measures: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Return machine and figures as a process of its own found them: Django knows one database."""
-    environment = {**os.environ, "PARTISAN_BENCH_DATABASE_URL": url}
-    if options.driver is not None:
-        environment["PARTISAN_BENCH_DRIVER"] = options.driver
-    with tempfile.NamedTemporaryFile(prefix="partisan-bench-", suffix=".json") as output:
-        command = [sys.executable, "-m", "benchmarks.measure", f"--measures={measures}"]
-        quick = ["--quick"] if options.quick else []
-        _run([*command, *quick, f"--output={output.name}"], environment)
-        measured: dict[str, Any] = json.loads(Path(output.name).read_text())
-    return measured
-
-
-def _run(command: list[str], environment: dict[str, str]) -> None:
-    """Run a command to its end; when we are told to leave, let it clear up first."""
-    process = subprocess.Popen(command, env=environment, cwd=ROOT)
-    try:
-        status = process.wait()
-    except BaseException as error:
-        if not isinstance(error, KeyboardInterrupt):  # Ctrl-C reached it as well
-            process.send_signal(signal.SIGTERM)
-        process.wait()
-        raise
-    if status != 0:
-        raise subprocess.CalledProcessError(status, "benchmarks.measure")
-
-
-def _missed(sections: dict[str, dict[str, Any]]) -> list[str]:
-    figures = [Figure.from_json(each) for one in sections.values() for each in one["figures"]]
-    return [figure.measure for figure in figures if figure.verdict == "MISSED"]
-
-
-def _leave(signum: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)
+        name = "SQLite" if is_sqlite else "PostgreSQL"
+        yield name, measured(url, measures, "bench", options)
+    if not is_sqlite and not options.no_sqlite and "drain" in measures:
+        with sqlite_file() as url:
+            yield "SQLite", measured(url, ["drain"], "bench", options)
 
 
 if __name__ == "__main__":

@@ -3,45 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from django.db import connection
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Min, Q
 
 from benchmarks.bench_app.partisan_tasks import Noop, UniqueNoop
-from benchmarks.engine import Engine, running_engine
+from benchmarks.engine import running_engine
 from benchmarks.figures import BenchError, Figure, Target
+from benchmarks.rows import Rows, clear, fill
 from benchmarks.tally import Tally
 from django_partisan.models import Task
 
 TARGET = Target(bound=10_000, is_maximum=False)
 BEST_SETTINGS = ("--min_queue_size=250", "--max_queue_size=500")
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 VARIANTS: dict[str, tuple[type[Noop], Sequence[str]]] = {
     "drain, default settings": (UniqueNoop, ()),
     "drain, default settings, not unique": (Noop, ()),
     "drain, MIN 250 / MAX 500": (UniqueNoop, BEST_SETTINGS),
-}
-
-
-_FILL = {
-    "postgresql": """
-WITH task AS (SELECT n, CASE WHEN %s THEN gen_random_uuid() END AS key
-                FROM generate_series(0, %s - 1) n)
-INSERT INTO django_partisan_task (status, queue_name, created_at, updated_at, processor_class,
-       priority, arguments, extra, unique_hash, unique_key)
-SELECT 'new', 'default', now(), now(), %s, %s,
-       jsonb_build_object('args', jsonb_build_array(n), 'kwargs', '{}'::jsonb), '{}', key, key
-  FROM task""",
-    "sqlite": """
-WITH RECURSIVE task(n, is_unique, last) AS (
-    SELECT 0, %s, %s - 1 UNION ALL SELECT n + 1, is_unique, last FROM task WHERE n < last
-), keyed AS MATERIALIZED (
-    SELECT n, CASE WHEN is_unique THEN lower(hex(randomblob(16))) END AS key FROM task)
-INSERT INTO django_partisan_task (status, queue_name, created_at, updated_at, processor_class,
-       priority, arguments, extra, unique_hash, unique_key)
-SELECT 'new', 'default', datetime('now'), datetime('now'), %s, %s,
-       json_object('args', json_array(n), 'kwargs', json('{}')), '{}', key, key
-  FROM keyed""",
 }
 
 
@@ -52,55 +33,53 @@ def measure(tasks: int, runs: int) -> Iterator[Figure]:
     rounds = runs if connection.vendor == "postgresql" else min(runs, 3)
     for _ in range(rounds):
         for name, (processor, options) in VARIANTS.items():
-            rates[name].append(drain_once(processor, tasks, *options))
+            clear()
+            fill(Rows(count=tasks, processor=processor))
+            rates[name].append(drain(tasks, *options))
     for name, results in rates.items():
         target = TARGET if connection.vendor == "postgresql" and "MIN" not in name else None
         yield Figure.of_runs(name, results, "tasks/s", target)
 
 
-def drain_once(processor: type[Noop], tasks: int, *options: str) -> float:
-    """Return tasks per second from the first claim to the last recorded outcome."""
-    clear()
-    fill(processor, tasks)
-    with Tally(tasks) as tally:
-        with running_engine(*options) as engine:
-            _wait_until_drained(engine)
-        runs = tally.runs()
-    if runs != {1: tasks}:
-        raise BenchError(f"Not every task ran exactly once: (times run: tasks) {dict(runs)}")
-    return tasks / _seconds(tasks)
+def drain(tasks: int, *options: str, waiting: int | None = None) -> float:
+    """Have a manager run ``tasks`` of the ``waiting`` tasks (all when None); return tasks per s.
 
-
-def clear() -> None:
-    """Leave no task behind, and no trace of former ones in the table's files."""
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_partisan_attempt")
-        if connection.vendor == "postgresql":
-            cursor.execute("TRUNCATE django_partisan_task")
-        else:
-            cursor.execute("DELETE FROM django_partisan_task")
-
-
-def fill(processor: type[Noop], tasks: int) -> None:
-    """Store waiting tasks as ``.delay()`` would, with their number as argument."""
-    is_unique, name = processor.UNIQUE_FOR_PARAMS, processor(0).processor_name
-    with connection.cursor() as cursor:
-        # bulk_create() would take longer than the drain that is measured.
-        cursor.execute(_FILL[connection.vendor], [is_unique, tasks, name, processor.PRIORITY])
-
-
-def _wait_until_drained(engine: Engine) -> None:
-    open_tasks = Task.objects.filter(status__in=[Task.STATUS_NEW, Task.STATUS_IN_PROCESS])
-    engine.wait_until(lambda: not open_tasks.exists(), "the end of the drain", pause=0.05)
-
-
-def _seconds(tasks: int) -> float:
-    """Return how long the drain took by the rows, which must tell of one attempt each."""
-    right = Q(status=Task.STATUS_FINISHED, attempts=1, lease=1)
-    found = Task.objects.aggregate(
-        right=Count("pk", filter=right), begin=Min("claimed_at"), end=Max("updated_at")
+    The time is from its first claim to the moment when so many outcomes were recorded.
+    """
+    since = server_time() if connection.vendor == "postgresql" else LONG_AGO
+    recorded = Task.objects.filter(
+        status=Task.STATUS_FINISHED, queue_name="default", finished_at__gte=since
     )
-    if found["right"] != tasks:
-        raise BenchError(f"{tasks - found['right']} of {tasks} tasks are not finished at once.")
-    seconds: float = (found["end"] - found["begin"]).total_seconds()
-    return seconds
+    with Tally(waiting or tasks) as tally:
+        with running_engine(*options) as engine:
+            engine.wait_until(lambda: tally.ran() >= tasks, "the end of the drain")
+            engine.wait_until(lambda: recorded.count() >= tasks, "the last record")
+        check_once(tally, since)
+    begin = recorded.aggregate(begin=Min("claimed_at"))["begin"]
+    end = recorded.order_by("updated_at").values_list("updated_at", flat=True)[tasks - 1]
+    return tasks / float((end - begin).total_seconds())
+
+
+def server_time() -> datetime:
+    """Return the time by the server's clock, which is the one in its rows."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        moment: datetime = cursor.fetchone()[0]
+    return moment
+
+
+def check_once(tally: Tally, since: datetime = LONG_AGO) -> int:
+    """Return how many tasks finished; raise BenchError unless each ran once, in one attempt.
+
+    To be called when the manager has stopped: then what ran is recorded, and nothing is in process.
+    """
+    runs = tally.runs()
+    once = Q(status=Task.STATUS_FINISHED, attempts=1, rescues=0, finished_at__gte=since)
+    others = Q(status__in=[Task.STATUS_IN_PROCESS, Task.STATUS_ERROR])
+    found = Task.objects.aggregate(once=Count("pk", once), others=Count("pk", others))
+    if set(runs) - {0, 1} or found["once"] != runs[1] or found["others"]:
+        raise BenchError(
+            f"Not every task ran exactly once: (times run: tasks) {dict(runs)}, "
+            f"{found['once']} finished in one attempt, {found['others']} in process or in error."
+        )
+    return runs[1]

@@ -1,4 +1,4 @@
-"""Enqueue: what ``.delay()`` costs beside a bare ``Task.objects.create`` of the same row."""
+"""Enqueue: ``.delay()`` beside a bare ``Task.objects.create`` of the same row; batches."""
 
 from __future__ import annotations
 
@@ -8,21 +8,53 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from benchmarks.bench_app.partisan_tasks import Noop, UniqueNoop
-from benchmarks.drain import clear
-from benchmarks.figures import Figure, Target
+from benchmarks.figures import BenchError, Figure, Target
+from benchmarks.rows import clear
 from django_partisan.models import Task
 
 TARGET = Target(bound=1.2, is_maximum=True)
+BATCH_TARGETS = {
+    Noop: Target(bound=40_000, is_maximum=False),
+    UniqueNoop: Target(bound=30_000, is_maximum=False),
+}
 
 
-def measure(calls: int, pairs: int) -> Iterator[Figure]:
-    """Time ``pairs`` of blocks of ``calls`` calls of each kind, now one first, now the other."""
+def measure(calls: int, pairs: int, tasks: int, runs: int) -> Iterator[Figure]:
+    """Time ``pairs`` of blocks of ``calls`` calls of each kind, now one first, now the other.
+
+    Then time ``runs`` batches of ``tasks`` tasks.
+    """
     for processor in (Noop, UniqueNoop):
         for in_transaction in (False, True):
             yield from _compare(processor, in_transaction, calls, pairs)
+    rates: dict[type[Noop], list[float]] = {processor: [] for processor in BATCH_TARGETS}
+    for _ in range(runs):
+        for processor, results in rates.items():
+            results.append(_enqueue_batch(processor, tasks))
+    for processor, results in rates.items():
+        name = f".delay_many() of {tasks:,}, {_kind(processor)}"
+        target = BATCH_TARGETS[processor] if connection.vendor == "postgresql" else None
+        yield Figure.of_runs(name, results, "tasks/s", target)
+
+
+def _enqueue_batch(processor: type[Noop], tasks: int) -> float:
+    """Return tasks per second, from tuples to committed rows and their Task instances."""
+    clear()
+    items = [(uuid.uuid4().hex,) for _ in range(tasks)]
+    started = time.perf_counter()
+    stored = processor.delay_many(items)
+    seconds = time.perf_counter() - started
+    rows = Task.objects.in_bulk([task.pk for task in stored])
+    if [(rows[task.pk].arguments["args"][0],) for task in stored] != items:
+        raise BenchError("The tasks that were stored are not those of the items.")
+    return tasks / seconds
+
+
+def _kind(processor: type[Noop]) -> str:
+    return "unique" if processor.UNIQUE_FOR_PARAMS else "not unique"
 
 
 def _compare(
@@ -39,9 +71,8 @@ def _compare(
     ratios = [
         delay / create for delay, create in zip(seconds[_delays], seconds[_creates], strict=True)
     ]
-    kind = "unique" if processor.UNIQUE_FOR_PARAMS else "not unique"
     place = "in one transaction" if in_transaction else "each its own transaction"
-    name = f".delay() {kind}, {place}"
+    name = f".delay() {_kind(processor)}, {place}"
     rates = [calls / spent for spent in seconds[_delays]]
     yield Figure.of_runs(name, rates, "calls/s")
     # The ratio of one pair swings with the machine; its median is what the target is about.

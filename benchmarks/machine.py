@@ -19,6 +19,7 @@ def describe_machine() -> dict[str, str]:
     """Return what the report says of the machine; it is never named."""
     return {
         "CPU": f"{_cpu_model()}, {os.cpu_count()} cores",
+        "load average before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
         "system": _system(),
         "Python": platform.python_version(),
         "Django": django.get_version(),

@@ -8,39 +8,24 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import django
 
+from benchmarks.scale import SCALES, Scale
+
 if TYPE_CHECKING:
     from benchmarks.figures import Figure
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """How much of everything the measures do."""
-
-    tasks: int
-    runs: int
-    calls: int
-    pairs: int
-    pickups: int
-    idle_seconds: float
-
-
-FULL: Final = Scale(tasks=10_000, runs=5, calls=200, pairs=10, pickups=200, idle_seconds=10)
-QUICK: Final = Scale(tasks=200, runs=1, calls=10, pairs=2, pickups=5, idle_seconds=1)
 
 
 def main() -> None:
     """Measure on the database that the environment names, and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measures", required=True, help="comma separated")
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--scale", choices=SCALES, required=True)
     parser.add_argument("--output", required=True, type=Path)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _leave)  # so that managers stop and the database goes
@@ -49,9 +34,9 @@ def main() -> None:
     with _own_database():
         from benchmarks.machine import describe_database, describe_machine
 
-        scale = QUICK if options.quick else FULL
-        figures = [figure.to_json() for figure in _figures(options.measures.split(","), scale)]
         report = {**describe_machine(), **describe_database()}
+        scale = SCALES[options.scale]
+        figures = [figure.to_json() for figure in _figures(options.measures.split(","), scale)]
     options.output.write_text(json.dumps({"machine": report, "figures": figures}))
 
 
@@ -74,13 +59,19 @@ def _own_database() -> Iterator[None]:
 
 
 def _figures(measures: list[str], scale: Scale) -> Iterator[Figure]:
-    from benchmarks import drain, enqueue, idle, pickup
+    from benchmarks import beside, drain, enqueue, held, idle, memory, pickup, steady, wal, writers
 
-    takes = {
+    takes: dict[str, Callable[[], Iterator[Figure]]] = {
         "drain": lambda: drain.measure(scale.tasks, scale.runs),
-        "enqueue": lambda: enqueue.measure(scale.calls, scale.pairs),
+        "enqueue": lambda: enqueue.measure(scale.calls, scale.pairs, scale.tasks, scale.runs),
         "pickup": lambda: pickup.measure(scale.pickups),
         "idle": lambda: idle.measure(scale.idle_seconds),
+        "beside": lambda: beside.measure(scale),
+        "held": lambda: held.measure(scale),
+        "steady": lambda: steady.measure(scale.writer_seconds * 2, max(1, scale.pairs // 2)),
+        "writers": lambda: writers.measure(scale.writer_seconds, scale.pairs),
+        "memory": lambda: memory.measure(scale.tasks),
+        "wal": lambda: wal.measure(scale.tasks, scale.runs),
     }
     for measure in measures:
         print(f"measuring {measure} ...", file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@ from tools.database_urls import parse_database_url
 
 DATABASE_VARIABLE = "PARTISAN_BENCH_DATABASE_URL"
 DRIVER_VARIABLE = "PARTISAN_BENCH_DRIVER"
+NOTIFY_VARIABLE = "PARTISAN_BENCH_NOTIFY"
 
 if os.environ.get(DRIVER_VARIABLE) == "psycopg2":
     # Django takes psycopg 3 where both are installed; an import of None fails.
@@ -18,4 +19,5 @@ if "TEST" not in DATABASES["default"]:
     DATABASES["default"]["TEST"] = {"NAME": f"partisan_bench_{os.getpid()}"}
 SECRET_KEY = "for measures only"  # noqa: S105  # nothing is signed with it
 USE_TZ = True
+PARTISAN_NOTIFY = os.environ.get(NOTIFY_VARIABLE, "on") == "on"
 INSTALLED_APPS = ["django_partisan", "benchmarks.bench_app"]

@@ -2,7 +2,6 @@
 
 import json
 import math
-import uuid
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
@@ -38,7 +37,7 @@ def encode_arguments(
     text = _plain_json({"args": args, "kwargs": kwargs}, own_braces=2)
     if text is None or not all(isinstance(key, str) for key in kwargs):
         text = _checked_json(args, kwargs, processor)
-    size = len(text) if text.isascii() else len(text.encode())
+    size = size_in_bytes(text)
     if size > max_bytes:
         raise ValueError(
             f"The arguments of {processor} take {size} bytes as JSON; at most {max_bytes} are "
@@ -46,6 +45,11 @@ def encode_arguments(
             "PARTISAN_MAX_ARGUMENTS_BYTES."
         )
     return text
+
+
+def size_in_bytes(text: str) -> int:
+    """Return how many bytes text takes in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def decode_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
@@ -67,14 +71,13 @@ def _parts(stored: dict[str, Any]) -> tuple[Any, Any]:
     return stored.get("args", []), stored.get("kwargs", {})
 
 
-def canonical_hash(processor: str, arguments: str) -> uuid.UUID:
-    """Return the 128-bit identity of a processor with these encoded arguments.
+def canonical_hash(processor: str, arguments: str) -> str:
+    """Return the 128-bit identity of a processor with these encoded arguments, in hex digits.
 
     Two tasks are alike when `encode_arguments` gave the same text: the order of keys does not
     matter, a tuple equals a list, and 1, 1.0 and True differ.
     """
-    digest = blake2b(f"{processor}\0{arguments}".encode(), digest_size=16)
-    return uuid.UUID(bytes=digest.digest())
+    return blake2b(f"{processor}\0{arguments}".encode(), digest_size=16).hexdigest()
 
 
 def encode_result(value: Any, max_bytes: int) -> tuple[str | None, bool]:

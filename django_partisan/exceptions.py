@@ -93,6 +93,20 @@ class LeaseLost(PartisanException):
     """The task is no longer this owner's: another claim or a rescue has taken it since."""
 
 
+class DuplicateNotVisible(PartisanException):
+    """A unique task's duplicate exists and cannot be seen; enqueue anew in a new transaction."""
+
+    def __init__(self, processor_class: str) -> None:
+        super().__init__(processor_class)
+        self.processor_class = processor_class
+
+    def __str__(self) -> str:
+        return (
+            f"A task of {self.processor_class} could not be enqueued: its duplicate is not "
+            "visible to this transaction; retry the transaction"
+        )
+
+
 class ConfigurationError(PartisanException):
     """A setting is wrong; `queue` and `key` say which (None where it is not about one)."""
 

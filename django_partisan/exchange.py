@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from django.db import Error
 
@@ -11,11 +12,14 @@ from django_partisan import execution, lifecycle, notifications
 from django_partisan.database_link import DatabaseLink
 from django_partisan.execution import ClaimedTask, Outcome
 from django_partisan.heartbeat import Heartbeat
+from django_partisan.lanes import Lanes
 from django_partisan.lifecycle import Ending
 from django_partisan.local_queue import LocalQueue
 from django_partisan.recorder import FLUSH_OUTCOMES, Recorder
 from django_partisan.settings import ProcessSettings, QueueSettings
 from django_partisan.wakeup import Wakeup
+
+_LOCKED_SECONDS: Final = 0.1
 
 
 class Exchange:
@@ -47,7 +51,10 @@ class Exchange:
         )
         self._claim_cap = settings.MAX_QUEUE_SIZE
         self._release_old_at = 0.0
+        self._lanes = Lanes()
         self._has_more = True
+        self._has_surveyed = False
+        self._empty_claims = 0
         self.must_look_ahead = False
 
     def connected(self, held: set[int]) -> None:
@@ -56,6 +63,7 @@ class Exchange:
         Tasks of a claim whose answer was lost with the former connection are taken in.
         """
         self.wakeup.connect()
+        self._lanes.forget()
         self._has_more = True
         if self._heartbeat.manager_id is not None:
             known = held | self.queue.ids() | self.recorder.ids()
@@ -65,24 +73,31 @@ class Exchange:
         """Record and claim what is due; ``in_hand`` tasks are with the workers."""
         self.wakeup.check(now)
         limit = self._claim_limit(now, in_hand) if may_claim else 0
+        if limit and self._needs_survey(now):
+            limit = limit if self._survey(now) else 0
         is_idle = self.queue.qsize() == 0 and in_hand == 0
         is_due = self.recorder.is_due(now, self._batch(), is_idle=is_idle)
         if is_due or (limit and len(self.recorder)):
             limit = self._record_and_claim(now, limit)
         if limit:
-            self._took(lifecycle.claim(self._queue_name, limit, self._manager_id), limit, now)
+            lanes = self._lanes.current()
+            claimed = lifecycle.claim(self._queue_name, limit, self._manager_id, lanes)
+            self._took(claimed, limit, now)
         self._release_old(now)
 
     def look_ahead(self, now: float) -> None:
-        """Learn when the next task is due, once a claim has left nothing that is due already.
+        """Learn what a claim from the cursors has left, and when the next task is due.
 
         :attr:`must_look_ahead` says so. What was claimed should be handed out before: it need not
         wait for the answer.
         """
         self.must_look_ahead = False
-        due_in = self._link.dialect.next_due_in(self._link.connection, self._queue_name)
-        if due_in is not None:
-            self.wakeup.expect(now + due_in)
+        if not self._lanes.may_survey(now):
+            self.wakeup.expect(self._lanes.allowed_at())
+        elif self._survey(now) and self._empty_claims > 1:
+            # What is due is locked by somebody: a peer who claims it, or a stranger.
+            self._has_more = False
+            self.wakeup.expect(now + _LOCKED_SECONDS)
 
     def ended(self, task: ClaimedTask, outcome: Outcome, pid: int | None = None) -> None:
         """Take an outcome in, to be recorded soon."""
@@ -120,7 +135,8 @@ class Exchange:
         try:
             if limit and self.recorder.is_plain:
                 name, manager_id = self._queue_name, self._manager_id
-                claimed = self.recorder.flush_and_claim(now, name, limit, manager_id)
+                lanes = self._lanes.current()
+                claimed = self.recorder.flush_and_claim(now, name, limit, manager_id, lanes)
                 self._took(claimed, limit, now)
                 return 0
             self.recorder.flush(now)
@@ -134,8 +150,39 @@ class Exchange:
         if self.queue.qsize() == 0 and len(claimed) == limit:
             self._claim_cap = min(self._settings.MAX_QUEUE_SIZE, 2 * self._claim_cap)
         self.queue.put(claimed, now)
+        self._lanes.claimed(claimed)
+        self._empty_claims = 0 if claimed else self._empty_claims + 1
         self._has_more = len(claimed) == limit
-        self.must_look_ahead = self.wakeup.claimed(now, found_all=not self._has_more)
+        if not self._has_more:
+            self.wakeup.claimed(now)
+            self.must_look_ahead = not self._has_surveyed
+
+    def _needs_survey(self, now: float) -> bool:
+        """Say whether the cursors are not enough to know what is due.
+
+        A notification is about a new task, which comes after them; all other reasons to look may
+        be about something else.
+        """
+        self._has_surveyed = False
+        if not self._lanes.may_survey(now):
+            return False
+        if self._has_more or self.wakeup.is_notified(now):
+            return self._lanes.is_survey_due(now) and (self._has_more or not len(self._lanes))
+        return True
+
+    def _survey(self, now: float) -> bool:
+        """Look at the whole queue; return whether a task is due, else begin to wait."""
+        started = time.monotonic()
+        found = lifecycle.survey(self._queue_name)
+        self._lanes.surveyed(found, started, time.monotonic())
+        self._has_surveyed = True
+        self._has_more = any(survey.has_due for survey in found)
+        if not self._has_more:
+            self.wakeup.claimed(now)
+        waits = [survey.next_due_in for survey in found if survey.next_due_in is not None]
+        if waits:
+            self.wakeup.expect(now + max(0.0, min(waits)))
+        return self._has_more
 
     def _claim_limit(self, now: float, in_hand: int) -> int:
         """Return how many tasks to claim now: none above MIN, else up to MAX."""

@@ -35,7 +35,7 @@ class ClaimedTask(NamedTuple):
     arguments: str
     queue_name: str
     priority: int
-    due: float
+    due: Any
     attempts: int
     retries: int
     postpones: int

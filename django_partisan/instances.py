@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from django.db import router
+from django.db.models.base import ModelState
 
-from django_partisan.dialects.base import InsertedTask, NewTask
+from django_partisan.dialects.base import Batch, BatchRow, InsertedTask, NewTask
 from django_partisan.encoding import decode_arguments
 from django_partisan.execution import ClaimedTask
 from django_partisan.models import Task
@@ -22,24 +25,57 @@ def database() -> str:
 
 def inserted_instance(alias: str, new_task: NewTask, inserted: InsertedTask) -> Task:
     """Return the row that was just inserted."""
-    unique = None if new_task.unique_hash is None else uuid.UUID(new_task.unique_hash)
-    task = Task(
+    return _new_instance(
+        alias,
         id=inserted.id,
-        status=Task.STATUS_NEW.value,
         queue_name=new_task.queue_name,
         created_at=inserted.created_at,
         updated_at=inserted.created_at,
         processor_class=new_task.processor_class,
         priority=new_task.priority,
         execute_after=inserted.execute_after,
-        arguments=json.loads(new_task.arguments),
-        unique_hash=unique,
-        unique_key=unique,
         is_unique_until_finish=new_task.is_unique_until_finish,
-        **dict.fromkeys(_COUNTERS, 0),
+        **_own_columns(json.loads(new_task.arguments), new_task.unique_hash),
     )
-    task._state.adding, task._state.db = False, alias  # noqa: SLF001
+
+
+def inserted_instances(alias: str, batch: Batch, rows: Sequence[BatchRow]) -> list[Task]:
+    """Return the rows of a batch that were just inserted, in their order."""
+    common = _new_instance(alias, updated_at=batch.created_at, **batch._asdict())
+    # Decoded by one call, which costs half as much as one for each.
+    arguments = json.loads(f"[{','.join(row.arguments for row in rows)}]")
+    return [_copy(common, row, own) for row, own in zip(rows, arguments, strict=True)]
+
+
+def _new_instance(alias: str, **columns: Any) -> Task:
+    known = {"status": Task.STATUS_NEW.value, **dict.fromkeys(_COUNTERS, 0), **columns}
+    names = _column_names()
+    # All columns in the order of the model: Django's constructor is fastest with them.
+    return Task.from_db(alias, names, [known.get(name) for name in names])
+
+
+def _copy(common: Task, row: BatchRow, arguments: Any) -> Task:
+    """Return a copy with the columns of a row: several times faster than the constructor."""
+    task, state = Task.__new__(Task), ModelState()
+    state.adding, state.db = False, common._state.db  # noqa: SLF001
+    own = _own_columns(arguments, row.unique_hash)
+    task.__dict__ = {**common.__dict__, "_state": state, "id": row.id, **own}
     return task
+
+
+def _own_columns(arguments: Any, unique_hash: str | None) -> dict[str, Any]:
+    unique = None if unique_hash is None else uuid.UUID(unique_hash)
+    return {
+        "arguments": arguments,
+        "extra": {},
+        "unique_hash": unique,
+        "unique_key": unique,
+    }
+
+
+@cache
+def _column_names() -> list[str]:
+    return [field.attname for field in Task._meta.concrete_fields]  # noqa: SLF001
 
 
 def instance_of(task: ClaimedTask) -> Task:

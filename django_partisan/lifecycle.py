@@ -14,8 +14,8 @@ from django.db.models.functions import Cast, Now
 
 from django_partisan import execution
 from django_partisan.dialects import dialect_for
-from django_partisan.dialects.base import NewTask, Settlement
-from django_partisan.exceptions import PartisanException
+from django_partisan.dialects.base import Lane, LaneSurvey, NewTask, Settlement
+from django_partisan.exceptions import DuplicateNotVisible
 from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
 from django_partisan.instances import database, inserted_instance
 from django_partisan.models import Attempt, Task
@@ -84,20 +84,31 @@ def enqueue(new_task: NewTask, on_duplicate: str) -> Task:
         if duplicate is not None:
             return duplicate
     if inserted is None:
-        raise PartisanException(
-            f"A task of {new_task.processor_class} could not be enqueued: its duplicate is not "
-            "visible to this transaction; retry the transaction"
-        )
+        raise DuplicateNotVisible(new_task.processor_class)
     announce(alias, new_task.queue_name)
     if on_duplicate != "keep" and new_task.unique_hash:
         return Task.objects.using(alias).get(pk=inserted.id)
     return inserted_instance(alias, new_task, inserted)
 
 
-def claim(queue_name: str, limit: int, manager_id: int) -> list[ClaimedTask]:
-    """Take up to ``limit`` due tasks of a queue for a manager, in the order they should run."""
+def claim(
+    queue_name: str, limit: int, manager_id: int, lanes: Sequence[Lane] | None = None
+) -> list[ClaimedTask]:
+    """Take up to ``limit`` due tasks of a queue for a manager, in the order they should run.
+
+    ``lanes`` are the places to look at, in the order of their priority; without them, a survey
+    finds them first.
+    """
     alias = database()
-    return dialect_for(alias).claim(connections[alias], queue_name, limit, manager_id)
+    if lanes is None:
+        lanes = [found.lane for found in survey(queue_name) if found.has_due]
+    return dialect_for(alias).claim(connections[alias], queue_name, lanes, limit, manager_id)
+
+
+def survey(queue_name: str) -> list[LaneSurvey]:
+    """Return where the tasks of a queue wait: its priorities in order, a hundred at most."""
+    alias = database()
+    return dialect_for(alias).survey(connections[alias], queue_name)
 
 
 def record(endings: Sequence[Ending], *, delete_finished: bool, max_rescues: int) -> set[int]:
@@ -113,15 +124,21 @@ def record(endings: Sequence[Ending], *, delete_finished: bool, max_rescues: int
 
 
 def record_and_claim(
-    endings: Sequence[Ending], queue_name: str, limit: int, manager_id: int
+    endings: Sequence[Ending],
+    queue_name: str,
+    limit: int,
+    manager_id: int,
+    lanes: Sequence[Lane] | None = None,
 ) -> tuple[set[int], list[ClaimedTask]]:
     """Record finished tasks and claim the next ones in one round trip and one commit.
 
     ``endings`` must hold FINISHED outcomes only, and DELETE_TASKS_ON_COMPLETE be off.
     """
     alias = database()
+    if lanes is None:
+        lanes = [found.lane for found in survey(queue_name) if found.has_due]
     return dialect_for(alias).settle_and_claim(
-        connections[alias], _settlements(endings), queue_name, limit, manager_id
+        connections[alias], _settlements(endings), queue_name, lanes, limit, manager_id
     )
 
 
@@ -234,10 +251,11 @@ def _record_finished(endings: Sequence[Ending], delete: bool) -> set[int]:
     dialect, settlements = dialect_for(alias), _settlements(endings)
     if not delete:
         return dialect.settle(connections[alias], settlements)
-    deleted = dialect.delete_settled(connections[alias], settlements)
     told = [e.task.id for e in endings if e.task.attempts > 1 or e.task.rescues]
-    if told:
-        Attempt.objects.using(alias).filter(task_id__in=deleted.intersection(told)).delete()
+    with transaction.atomic(using=alias):
+        deleted = dialect.delete_settled(connections[alias], settlements)
+        if told:
+            Attempt.objects.using(alias).filter(task_id__in=deleted.intersection(told)).delete()
     return deleted
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 from django_partisan.execution import ClaimedTask
 
@@ -18,7 +19,7 @@ class LocalQueue:
 
     def __init__(self) -> None:
         self._first: deque[ClaimedTask] = deque()
-        self._ready: list[tuple[int, float, int, float, ClaimedTask]] = []
+        self._ready: list[tuple[int, Any, int, float, ClaimedTask]] = []
 
     def qsize(self) -> int:
         """Return how many tasks wait here."""

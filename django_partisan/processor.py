@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import abc
 import warnings
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from django_partisan import lifecycle
+from django_partisan import bulk, lifecycle
 from django_partisan.config.const import DEFAULT_QUEUE_NAME, MAX_PAUSE_SECONDS
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
+from django_partisan.config.wording import shown
 from django_partisan.dialects.base import NewTask
 from django_partisan.encoding import canonical_hash, encode_arguments
 from django_partisan.exceptions import ProcessorClassNotFound
@@ -99,12 +101,38 @@ class BaseTaskProcessor(abc.ABC):
         class that is not registered, UnknownQueue for a queue that is not configured. Then nothing
         is stored.
         """
-        if self._claimed is not None or self._task_obj is not None:
-            raise TypeError(
-                f"{type(self).__name__} is bound to a task, so it cannot be enqueued; "
-                "make a new one to enqueue, or raise PostponeTask to run this one again"
-            )
-        return lifecycle.enqueue(self._new_task(priority, execute_after), self.ON_DUPLICATE)
+        template = _template(self, priority, execute_after)
+        arguments = self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES)
+        name = template.processor_class
+        key = canonical_hash(name, arguments) if self.UNIQUE_FOR_PARAMS else None
+        new_task = template._replace(arguments=arguments, unique_hash=key)
+        return lifecycle.enqueue(new_task, self.ON_DUPLICATE)
+
+    @classmethod
+    def delay_many(
+        cls,
+        items: Iterable[Self | Sequence[Any]],
+        *,
+        priority: int | None = None,
+        execute_after: datetime | timedelta | float | None = None,
+    ) -> list[Task]:
+        """Store a task for each item in the caller's transaction; return the tasks in that order.
+
+        An item is a processor of exactly this class, or a tuple or list of positional arguments.
+        ``items`` may be any iterable, a generator as well. Thousands of tasks are inserted by one
+        statement, at the rules of the class and, in all else, as by :meth:`delay`: where items are
+        duplicates of each other or of a waiting task, the same task is returned for each.
+
+        All items are checked first. Raises as :meth:`delay` does, naming the item as ``items[2]``,
+        and TypeError for an item of any other kind. Then nothing is stored, and neither when the
+        database refuses: outside a transaction, the call is one of its own.
+        """
+        template = _template(cls, priority, execute_after)
+        arguments = cls._encoded_items(items)
+        name, keys = template.processor_class, None
+        if cls.UNIQUE_FOR_PARAMS:
+            keys = [canonical_hash(name, text) for text in arguments]
+        return bulk.enqueue_many(template, arguments, keys, cls.ON_DUPLICATE)
 
     def bind(self, task: ClaimedTask) -> None:
         """Tie the processor to the claimed task that it runs."""
@@ -128,31 +156,62 @@ class BaseTaskProcessor(abc.ABC):
         processor.set_task_object(task_obj)
         return processor
 
-    def _new_task(
-        self, priority: int | None, execute_after: datetime | timedelta | float | None
-    ) -> NewTask:
-        name = self.processor_name
-        if not registry.is_processor_registered(name):
-            raise ProcessorClassNotFound(name)
-        get_queue_settings(self.QUEUE_NAME)
-        due_at, delay_seconds = _when(execute_after)
-        arguments = encode_arguments(
-            self.args,
-            self.kwargs,
-            processor=type(self).__name__,
-            max_bytes=get_process_settings().MAX_ARGUMENTS_BYTES,
+    def _encoded(self, max_bytes: int) -> str:
+        if self._claimed is not None or self._task_obj is not None:
+            raise TypeError(
+                f"{type(self).__name__} is bound to a task, so it cannot be enqueued; "
+                "make a new one to enqueue, or raise PostponeTask to run this one again"
+            )
+        return encode_arguments(
+            self.args, self.kwargs, processor=type(self).__name__, max_bytes=max_bytes
         )
-        unique = canonical_hash(name, arguments) if self.UNIQUE_FOR_PARAMS else None
-        return NewTask(
-            processor_class=name,
-            queue_name=self.QUEUE_NAME,
-            priority=self.PRIORITY if priority is None else _checked_priority(priority),
-            arguments=arguments,
-            due_at=due_at,
-            delay_seconds=delay_seconds,
-            unique_hash=None if unique is None else unique.hex,
-            is_unique_until_finish=unique is not None and self.UNIQUE_UNTIL == "finish",
+
+    @classmethod
+    def _encoded_items(cls, items: Iterable[Self | Sequence[Any]]) -> list[str]:
+        max_bytes = get_process_settings().MAX_ARGUMENTS_BYTES
+        texts = []
+        for place, item in enumerate(items):
+            try:
+                texts.append(cls._encoded(cls._made_of(item), max_bytes))
+            except TypeError as error:
+                raise TypeError(f"items[{place}]: {error}") from error
+            except ValueError as error:
+                raise ValueError(f"items[{place}]: {error}") from error
+        return texts
+
+    @classmethod
+    def _made_of(cls, item: Self | Sequence[Any]) -> Self:
+        if isinstance(item, (tuple, list)):
+            return cls(*item)
+        if type(item) is cls:
+            return item
+        raise TypeError(
+            f"delay_many() of {cls.__name__} takes its own processors and tuples of positional "
+            f"arguments, got {shown(item)}"
         )
+
+
+def _template(
+    source: BaseTaskProcessor | type[BaseTaskProcessor],
+    priority: int | None,
+    execute_after: datetime | timedelta | float | None,
+) -> NewTask:
+    """Return a task without arguments, by the rules of a processor or of its class."""
+    name = registry.stored_name(source if isinstance(source, type) else type(source))
+    if not registry.is_processor_registered(name):
+        raise ProcessorClassNotFound(name)
+    get_queue_settings(source.QUEUE_NAME)
+    due_at, delay_seconds = _when(execute_after)
+    return NewTask(
+        processor_class=name,
+        queue_name=source.QUEUE_NAME,
+        priority=source.PRIORITY if priority is None else _checked_priority(priority),
+        arguments="",
+        due_at=due_at,
+        delay_seconds=delay_seconds,
+        unique_hash=None,
+        is_unique_until_finish=source.UNIQUE_FOR_PARAMS and source.UNIQUE_UNTIL == "finish",
+    )
 
 
 def _when(given: datetime | timedelta | float | None) -> tuple[datetime | None, float]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from django.db import Error
 
 from django_partisan import lifecycle
+from django_partisan.dialects.base import Lane
 from django_partisan.execution import FAILED, FINISHED, ClaimedTask, ErrorReport
 from django_partisan.lifecycle import Ending
 from django_partisan.logs import task_extra
@@ -70,11 +72,11 @@ class Recorder:
             self._settle(batch, self._record(batch), now)
 
     def flush_and_claim(
-        self, now: float, queue_name: str, limit: int, manager_id: int
+        self, now: float, queue_name: str, limit: int, manager_id: int, lanes: Sequence[Lane]
     ) -> list[ClaimedTask]:
         """Record everything and claim new tasks in one round trip; needs :attr:`is_plain`."""
         batch = self._pending
-        recorded, claimed = lifecycle.record_and_claim(batch, queue_name, limit, manager_id)
+        recorded, claimed = lifecycle.record_and_claim(batch, queue_name, limit, manager_id, lanes)
         self._settle(batch, recorded, now)
         return claimed
 

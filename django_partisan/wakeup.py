@@ -38,7 +38,9 @@ class Wakeup:
         self._is_listening = False
         self._version: int | None = None
         self._version_check_at = 0.0
-        self._claim_at = 0.0
+        self._poll_at = 0.0
+        self._expected_at = _NEVER
+        self._notified_at = _NEVER
         self._repeat_at = _NEVER
 
     @property
@@ -56,7 +58,7 @@ class Wakeup:
     def connect(self) -> None:
         """Subscribe on a fresh connection, and prove that notifications arrive on it."""
         link = self._link
-        self._claim_at = 0.0
+        self._poll_at = 0.0
         self._is_listening = False
         if link.dialect.can_notify and self._may_notify:
             link.dialect.listen(link.connection)
@@ -77,34 +79,43 @@ class Wakeup:
         if self._is_listening:
             notified = self._link.dialect.received_notifications(self._link.connection)
             if self._queue_name in notified:
-                self._claim_at = now
+                self._notified_at = now
                 self._repeat_at = now + 2 * WINDOW_SECONDS
         elif self._version is not None and now >= self._version_check_at:
             self._version_check_at = now + VERSION_CHECK_SECONDS
             version = self._link.dialect.data_version(self._link.connection)
             if version != self._version:
                 self._version = version
-                self._claim_at = now
+                self._notified_at = now
 
     def is_claim_due(self, now: float) -> bool:
         """Say whether it is time to look for due tasks."""
-        return now >= min(self._claim_at, self._repeat_at)
+        return now >= self._next_claim()
+
+    def is_notified(self, now: float) -> bool:
+        """Say whether that is because somebody else has written, not only because of the time."""
+        return now >= min(self._notified_at, self._repeat_at)
 
     def expect(self, moment: float) -> None:
-        """Look again at a moment at the latest: a task of one's own is due then."""
-        self._claim_at = min(self._claim_at, moment)
+        """Look again at a moment at the latest: a task is due then."""
+        self._expected_at = min(self._expected_at, moment)
 
-    def claimed(self, now: float, *, found_all: bool) -> bool:
-        """Take note of a claim; return whether the queue is empty, so that a wait begins."""
+    def claimed(self, now: float) -> None:
+        """Take note that everything which was due by now is claimed, so that a wait begins."""
+        self._notified_at = _NEVER
         if now >= self._repeat_at:
             self._repeat_at = _NEVER
-        self._claim_at = now + self._jittered(self._interval()) if found_all else now
-        return found_all
+        if now >= self._expected_at:
+            self._expected_at = _NEVER
+        self._poll_at = now + self._jittered(self._interval())
 
     def next_deadline(self) -> float:
         """Return when :meth:`check` or a claim is due next."""
-        deadline = min(self._claim_at, self._repeat_at)
+        deadline = self._next_claim()
         return deadline if self._version is None else min(deadline, self._version_check_at)
+
+    def _next_claim(self) -> float:
+        return min(self._poll_at, self._expected_at, self._notified_at, self._repeat_at)
 
     def _interval(self) -> float:
         if self._is_listening or self._version is not None:

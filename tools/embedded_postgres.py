@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -47,18 +47,20 @@ class EmbeddedPostgresError(RuntimeError):
 
 @contextlib.contextmanager
 def embedded_postgres(
-    data_dir: Path | str | None = None, database: str = "partisan"
+    data_dir: Path | str | None = None,
+    database: str = "partisan",
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """Run a server for the length of the block and yield the URL of ``database``.
 
     The database is created when it is missing. ``data_dir`` is kept for the next time; without it
     the data is temporary. Durability is PostgreSQL's default: fsync and synchronous_commit are on.
-    Raise EmbeddedPostgresError when the server cannot start.
+    ``settings`` are more of the server's own. Raise EmbeddedPostgresError when it cannot start.
     """
     with contextlib.ExitStack() as stack:
         if data_dir is None:
             data_dir = stack.enter_context(_temporary_directory("partisan-data-"))
-        server = stack.enter_context(EmbeddedPostgres(Path(data_dir)))
+        server = stack.enter_context(EmbeddedPostgres(Path(data_dir), settings))
         server.create_database(database)
         yield server.url(database)
 
@@ -71,7 +73,8 @@ class EmbeddedPostgres:
     does nothing more. Start it from a thread that lives as long as the server should.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+        self._wanted = settings or {}
         self._account = _Account()
         self._bin = self._account.readable_copy(_package_directory()) / "pginstall18" / "bin"
         self._home = self._account.writable_directory(data_dir.absolute())
@@ -174,6 +177,7 @@ class EmbeddedPostgres:
             "listen_addresses": "",
             "unix_socket_directories": str(self.socket_directory),
             "max_connections": "200",
+            **self._wanted,
         }
         return [word for name, value in values.items() for word in ("-c", f"{name}={value}")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -15,6 +15,7 @@ from django.db.models.expressions import RawSQL
 from django_partisan.execution import ClaimedTask
 
 TASK = "django_partisan_task"
+SURVEYED_LANES: Final = 100
 
 
 class NewTask(NamedTuple):
@@ -50,6 +51,64 @@ class InsertedTask(NamedTuple):
     id: int
     created_at: datetime
     execute_after: datetime
+
+
+class Lane(NamedTuple):
+    """The tasks of one queue with one priority, from a place on: the cursor of a claim.
+
+    ``due`` (in the dialect's own scale) and ``id`` are the last place that is known to be empty;
+    None is before all places.
+    """
+
+    priority: int
+    due: int | None = None
+    id: int = 0
+
+
+class LaneSurvey(NamedTuple):
+    """What a survey found in a lane: whether a task is due, from where on, and the next wait."""
+
+    lane: Lane
+    has_due: bool
+    next_due_in: float | None
+
+
+class Reservation(NamedTuple):
+    """Ids that no other task will get, ascending, and the database's own now."""
+
+    ids: Sequence[int]
+    now: datetime
+
+
+class Batch(NamedTuple):
+    """What all tasks have in common that are about to be inserted together."""
+
+    processor_class: str
+    queue_name: str
+    priority: int
+    created_at: datetime
+    execute_after: datetime
+    is_unique_until_finish: bool
+
+    def parameters(self, created_at: Any, execute_after: Any) -> list[Any]:
+        """Return the first parameters of every dialect's INSERT, with moments in its own form."""
+        return [
+            self.queue_name,
+            created_at,
+            created_at,
+            self.processor_class,
+            self.priority,
+            execute_after,
+            self.is_unique_until_finish,
+        ]
+
+
+class BatchRow(NamedTuple):
+    """What one task of a batch has of its own: its reserved id, its arguments, its key."""
+
+    id: int
+    arguments: str
+    unique_hash: str | None
 
 
 class Settlement(NamedTuple):
@@ -92,10 +151,39 @@ class Dialect(abc.ABC):
         """
 
     @abc.abstractmethod
+    def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
+        """Set ids aside for a batch, in the transaction that inserts it; unused ones are lost."""
+
+    @abc.abstractmethod
+    def insert_many(
+        self,
+        connection: BaseDatabaseWrapper,
+        batch: Batch,
+        rows: Sequence[BatchRow],
+        on_duplicate: str,
+        *,
+        hold_duplicates: bool,
+    ) -> set[int]:
+        """Insert rows where their unique keys are free, in the keys' order; return the new ids.
+
+        Either all rows have a key or none has, and no key comes twice. What ``on_duplicate`` does
+        to waiting duplicates is as for :meth:`insert`; the ids of those may be returned as well.
+        When duplicates are held, nobody claims or records them until the transaction ends.
+        """
+
+    @abc.abstractmethod
     def claim(
-        self, connection: BaseDatabaseWrapper, queue_name: str, limit: int, manager_id: int
+        self,
+        connection: BaseDatabaseWrapper,
+        queue_name: str,
+        lanes: Sequence[Lane],
+        limit: int,
+        manager_id: int,
     ) -> list[ClaimedTask]:
-        """Take up to ``limit`` due tasks of one queue for a manager, in the order to run them."""
+        """Take up to ``limit`` due tasks of one queue for a manager, in the order to run them.
+
+        Only tasks of these lanes are looked at, which come in the order of their priority.
+        """
 
     @abc.abstractmethod
     def settle(
@@ -115,14 +203,15 @@ class Dialect(abc.ABC):
         connection: BaseDatabaseWrapper,
         settlements: Sequence[Settlement],
         queue_name: str,
+        lanes: Sequence[Lane],
         limit: int,
         manager_id: int,
     ) -> tuple[set[int], list[ClaimedTask]]:
         """Record finished tasks and claim the next ones, in one statement where possible."""
 
     @abc.abstractmethod
-    def next_due_in(self, connection: BaseDatabaseWrapper, queue_name: str) -> float | None:
-        """Return the seconds until the next future task of a queue is due, None without one."""
+    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[LaneSurvey]:
+        """Return the lanes of a queue's waiting tasks in order, the first hundred at most."""
 
     @abc.abstractmethod
     def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:

@@ -9,13 +9,26 @@ from typing import Any, ClassVar
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_partisan.dialects.base import (
+    SURVEYED_LANES,
     TASK,
+    Batch,
+    BatchRow,
     Dialect,
     InsertedTask,
+    Lane,
+    LaneSurvey,
     NewTask,
+    Reservation,
     Settlement,
     fetch_ids,
     in_order,
+)
+from django_partisan.dialects.postgresql_inserts import (
+    INSERT,
+    INSERT_BATCH,
+    INSERT_UNIQUE_BATCH,
+    RESERVE,
+    batch_parameters,
 )
 from django_partisan.execution import ClaimedTask
 
@@ -35,14 +48,22 @@ _CONNECTION_LIMITS = {
 }
 
 _CLAIMED_COLUMNS = """t.id, t.lease, t.processor_class, t.arguments::text, t.queue_name, t.priority,
-    date_part('epoch', t.execute_after), t.attempts, t.retries, t.postpones, t.rescues, t.crashes"""
+    (extract(epoch FROM t.execute_after) * 1000000)::bigint, t.attempts, t.retries,
+    t.postpones, t.rescues, t.crashes"""
 
 # MATERIALIZED: an inlined LIMIT may run twice and claim too many. ANY(ARRAY(...)) rather than a
 # join: with statistics of the time when the table was empty, a join reads the whole table.
+# Lane by lane, each from its cursor on: future tasks of a better priority and the dead entries of
+# tasks claimed before, which a long transaction keeps in the index, are not walked over.
 _CLAIM_PARTS = f"""pick AS MATERIALIZED (
-    SELECT id FROM {TASK}
-     WHERE status = 'new' AND queue_name = %s AND execute_after <= statement_timestamp()
-     ORDER BY priority, execute_after, id LIMIT %s FOR UPDATE SKIP LOCKED
+    SELECT t.id FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS lane(priority, due, id)
+     CROSS JOIN LATERAL (
+        SELECT id FROM {TASK}
+         WHERE status = 'new' AND queue_name = %s AND priority = lane.priority
+           AND execute_after <= statement_timestamp() AND (execute_after, id) > (COALESCE(
+               timestamptz 'epoch' + lane.due * interval '1 microsecond', '-infinity'), lane.id)
+         ORDER BY execute_after, id LIMIT %s FOR UPDATE SKIP LOCKED
+    ) t LIMIT %s
 ), claimed AS (
     UPDATE {TASK} t SET status = 'in_process', lease = t.lease + 1, manager_id = %s,
            claimed_at = statement_timestamp(), updated_at = statement_timestamp(),
@@ -78,7 +99,7 @@ _FINISH_PARTS = f"""{_OUTCOMES}, {_HELD}, recorded AS (
 )"""
 
 _FINISH_AND_CLAIM = f"""WITH {_FINISH_PARTS}, {_CLAIM_PARTS}
-SELECT true, id, NULL::bigint, NULL::varchar, NULL::text, NULL::varchar, NULL::int, NULL::float8,
+SELECT true, id, NULL::bigint, NULL::varchar, NULL::text, NULL::varchar, NULL::int, NULL::bigint,
        NULL::int, NULL::int, NULL::int, NULL::int, NULL::int FROM recorded
 UNION ALL SELECT false, * FROM claimed"""
 
@@ -110,42 +131,29 @@ UPDATE {TASK} t SET status = h.status, result = h.result::jsonb, manager_id = NU
   FROM held h WHERE t.id = h.held_id AND t.id = ANY (ARRAY(SELECT held_id FROM held))
 RETURNING t.id"""
 
-_ON_DUPLICATE = {
-    "keep": "DO NOTHING",
-    "replace": f"""DO UPDATE SET execute_after = EXCLUDED.execute_after,
-        priority = EXCLUDED.priority, updated_at = EXCLUDED.updated_at
-        WHERE {TASK}.status = 'new'""",
-    "earlier": f"""DO UPDATE SET execute_after = EXCLUDED.execute_after,
-        updated_at = EXCLUDED.updated_at
-        WHERE {TASK}.status = 'new' AND {TASK}.execute_after > EXCLUDED.execute_after""",
-}
-
-_INSERT = f"""INSERT INTO {TASK} (status, queue_name, created_at, updated_at, processor_class,
-    priority, execute_after, arguments, extra, unique_hash, unique_key, is_unique_until_finish)
-VALUES ('new', %s, statement_timestamp(), statement_timestamp(), %s, %s,
-    COALESCE(%s::timestamptz, statement_timestamp() + %s * interval '1 second'),
-    %s::jsonb, '{{}}', %s::uuid, %s::uuid, %s)
-ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL """
-
-_INSERTS = {
-    name: f"{_INSERT} {clause} RETURNING id, created_at, execute_after"
-    for name, clause in _ON_DUPLICATE.items()
-}
-
-# A walk over the distinct priorities of the ready index: one probe for each of them, however many
-# rows wait; a plain min(execute_after) would read them all.
-_NEXT_DUE = f"""WITH RECURSIVE lane AS (
-    (SELECT priority FROM {TASK} WHERE status = 'new' AND queue_name = %s
+# A walk over the distinct priorities of the ready index: a few probes for each of them, however
+# many rows wait.
+_SURVEY = f"""WITH RECURSIVE lane AS (
+    (SELECT priority, 1 AS place FROM {TASK} WHERE status = 'new' AND queue_name = %s
       ORDER BY priority LIMIT 1)
     UNION ALL
     SELECT (SELECT t.priority FROM {TASK} t WHERE t.status = 'new' AND t.queue_name = %s
-        AND t.priority > lane.priority ORDER BY t.priority LIMIT 1)
-      FROM lane WHERE lane.priority IS NOT NULL
+        AND t.priority > lane.priority ORDER BY t.priority LIMIT 1), place + 1
+      FROM lane WHERE lane.priority IS NOT NULL AND place < %s
 )
-SELECT date_part('epoch', min((SELECT t.execute_after FROM {TASK} t WHERE t.status = 'new'
-        AND t.queue_name = %s AND t.priority = lane.priority
-        AND t.execute_after > statement_timestamp() ORDER BY t.execute_after LIMIT 1))
-    - statement_timestamp()) FROM lane WHERE lane.priority IS NOT NULL"""
+SELECT lane.priority,
+       (extract(epoch FROM LEAST(first.execute_after, statement_timestamp())) * 1000000)::bigint,
+       first.execute_after <= statement_timestamp(),
+       extract(epoch FROM future.execute_after - statement_timestamp())::float8
+  FROM lane
+ CROSS JOIN LATERAL (
+    SELECT execute_after FROM {TASK} WHERE status = 'new' AND queue_name = %s
+       AND priority = lane.priority ORDER BY execute_after, id LIMIT 1) first
+  LEFT JOIN LATERAL (
+    SELECT execute_after FROM {TASK} WHERE status = 'new' AND queue_name = %s
+       AND priority = lane.priority AND execute_after > statement_timestamp()
+     ORDER BY execute_after, id LIMIT 1) future ON true
+ WHERE lane.priority IS NOT NULL"""
 
 _REGAIN = f"""UPDATE {TASK} t SET unique_key = t.unique_hash
   FROM (SELECT min(id) AS id FROM {TASK} WHERE id = ANY(%s::bigint[]) AND status = 'new'
@@ -163,15 +171,45 @@ class PostgreSQL(Dialect):
         self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
     ) -> InsertedTask | None:
         with connection.cursor() as cursor:
-            cursor.execute(_INSERTS[on_duplicate], task.parameters(task.due_at))
+            cursor.execute(INSERT[on_duplicate], task.parameters(task.due_at))
             row = cursor.fetchone()
         return InsertedTask._make(row) if row else None
 
+    def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
+        with connection.cursor() as cursor:
+            cursor.execute(RESERVE, [count])
+            ids, now = cursor.fetchone()
+        return Reservation(ids, now)
+
+    def insert_many(
+        self,
+        connection: BaseDatabaseWrapper,
+        batch: Batch,
+        rows: Sequence[BatchRow],
+        on_duplicate: str,
+        *,
+        hold_duplicates: bool,
+    ) -> set[int]:
+        statement = INSERT_BATCH
+        if rows[0].unique_hash is not None:
+            action = "hold" if hold_duplicates and on_duplicate == "keep" else on_duplicate
+            statement = INSERT_UNIQUE_BATCH[action]
+        with connection.cursor() as cursor:
+            cursor.execute(statement, batch_parameters(batch, rows))
+            if cursor.rowcount == len(rows) and on_duplicate == "keep":
+                return {row.id for row in rows}
+            return fetch_ids(cursor)
+
     def claim(
-        self, connection: BaseDatabaseWrapper, queue_name: str, limit: int, manager_id: int
+        self,
+        connection: BaseDatabaseWrapper,
+        queue_name: str,
+        lanes: Sequence[Lane],
+        limit: int,
+        manager_id: int,
     ) -> list[ClaimedTask]:
         with connection.cursor() as cursor:
-            cursor.execute(_CLAIM, [queue_name, limit, manager_id])
+            cursor.execute(_CLAIM, _claim_parameters(queue_name, lanes, limit, manager_id))
             return in_order(cursor.fetchall())
 
     def settle(
@@ -193,21 +231,30 @@ class PostgreSQL(Dialect):
         connection: BaseDatabaseWrapper,
         settlements: Sequence[Settlement],
         queue_name: str,
+        lanes: Sequence[Lane],
         limit: int,
         manager_id: int,
     ) -> tuple[set[int], list[ClaimedTask]]:
-        parameters = [*_outcome_arrays(settlements), queue_name, limit, manager_id]
+        parameters = [
+            *_outcome_arrays(settlements),
+            *_claim_parameters(queue_name, lanes, limit, manager_id),
+        ]
         with connection.cursor() as cursor:
             cursor.execute(_FINISH_AND_CLAIM, parameters)
             rows = cursor.fetchall()
         recorded = {row[1] for row in rows if row[0]}
         return recorded, in_order([row[1:] for row in rows if not row[0]])
 
-    def next_due_in(self, connection: BaseDatabaseWrapper, queue_name: str) -> float | None:
+    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[LaneSurvey]:
         with connection.cursor() as cursor:
-            cursor.execute(_NEXT_DUE, [queue_name, queue_name, queue_name])
-            row = cursor.fetchone()
-        return None if row is None or row[0] is None else max(0.0, float(row[0]))
+            cursor.execute(
+                _SURVEY, [queue_name, queue_name, SURVEYED_LANES, queue_name, queue_name]
+            )
+            return [
+                # Just before the first task that is there, or before now: new ones come after.
+                LaneSurvey(Lane(priority, first - 1), has_due=has_due, next_due_in=next_due_in)
+                for priority, first, has_due, next_due_in in cursor.fetchall()
+            ]
 
     def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:
         with connection.cursor() as cursor:
@@ -272,6 +319,20 @@ def _change_arrays(settlements: Sequence[Settlement]) -> list[Any]:
         _array(s.rescues for s in settlements),
         _array(s.crashes for s in settlements),
         _array(s.leases for s in settlements),
+    ]
+
+
+def _claim_parameters(
+    queue_name: str, lanes: Sequence[Lane], limit: int, manager_id: int
+) -> list[Any]:
+    return [
+        _array(lane.priority for lane in lanes),
+        _array(lane.due for lane in lanes),
+        _array(lane.id for lane in lanes),
+        queue_name,
+        limit,
+        limit,
+        manager_id,
     ]
 
 

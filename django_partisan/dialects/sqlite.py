@@ -11,10 +11,16 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.dateparse import parse_datetime
 
 from django_partisan.dialects.base import (
+    SURVEYED_LANES,
     TASK,
+    Batch,
+    BatchRow,
     Dialect,
     InsertedTask,
+    Lane,
+    LaneSurvey,
     NewTask,
+    Reservation,
     Settlement,
     fetch_ids,
     in_order,
@@ -34,11 +40,14 @@ def _seconds_from_now(expression: str) -> str:
 _CLAIM = f"""UPDATE {TASK} SET status = 'in_process', lease = lease + 1, manager_id = %s,
        claimed_at = {_NOW}, updated_at = {_NOW}, attempts = attempts + 1, started_at = NULL,
        unique_key = CASE WHEN is_unique_until_finish THEN unique_key END
- WHERE id IN (SELECT id FROM {TASK}
-     WHERE status = 'new' AND queue_name = %s AND execute_after <= {_NOW}
-     ORDER BY priority, execute_after, id LIMIT %s)
-RETURNING id, lease, processor_class, arguments, queue_name, priority,
-          julianday(execute_after), attempts, retries, postpones, rescues, crashes"""
+ WHERE id IN (SELECT id FROM ({{lanes}}) LIMIT %s)
+RETURNING id, lease, processor_class, arguments, queue_name, priority, execute_after || '',
+          attempts, retries, postpones, rescues, crashes"""
+
+# One for each lane, since there is no LATERAL: future tasks of a better priority are not read.
+_LANE = f"""SELECT * FROM (SELECT id FROM {TASK}
+     WHERE status = 'new' AND queue_name = %s AND priority = %s AND execute_after <= {_NOW}
+     ORDER BY execute_after, id LIMIT %s)"""
 
 _FIELDS = Settlement._fields
 _OUTCOMES = ", ".join(
@@ -78,27 +87,54 @@ _ON_DUPLICATE = {
         WHERE status = 'new' AND execute_after > excluded.execute_after""",
 }
 
-_INSERT = f"""INSERT INTO {TASK} (status, queue_name, created_at, updated_at, processor_class,
-    priority, execute_after, arguments, extra, unique_hash, unique_key, is_unique_until_finish)
+_CONFLICT = "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL"
+
+_COLUMNS = """status, queue_name, created_at, updated_at, processor_class, priority, execute_after,
+    arguments, extra, unique_hash, unique_key, is_unique_until_finish"""
+
+_INSERT = f"""INSERT INTO {TASK} ({_COLUMNS})
 VALUES ('new', %s, {_NOW}, {_NOW}, %s, %s, COALESCE(%s, {_seconds_from_now("%s")}),
-    %s, '{{}}', %s, %s, %s)
-ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL """
+    %s, '{{}}', %s, %s, %s)"""
 
 _INSERTS = {
-    name: f"{_INSERT} {clause} RETURNING id, created_at, execute_after"
+    name: f"{_INSERT} {_CONFLICT} {clause} RETURNING id, created_at, execute_after"
+    for name, clause in _ON_DUPLICATE.items()
+}
+
+# The counter of AUTOINCREMENT has no row before the table's first one. Both statements write, so
+# that from the first of them on nobody else does.
+_RESERVE = f"""UPDATE sqlite_sequence SET seq = seq + %s WHERE name = '{TASK}'
+RETURNING seq, {_NOW}"""
+_RESERVE_FIRST = f"""INSERT INTO sqlite_sequence (name, seq)
+SELECT '{TASK}', COALESCE(max(id), 0) + %s FROM {TASK} RETURNING seq, {_NOW}"""
+
+# WHERE true: else SQLite takes ON CONFLICT for the condition of a join.
+_INSERT_BATCH = f"""INSERT INTO {TASK} (id, {_COLUMNS})
+SELECT json_extract(value, '$[0]'), 'new', %s, %s, %s, %s, %s, %s,
+       json_extract(value, '$[1]'), '{{}}', json_extract(value, '$[2]'),
+       json_extract(value, '$[2]'), %s
+  FROM json_each(%s) WHERE true"""
+
+_INSERT_BATCHES = {
+    name: f"{_INSERT_BATCH} {_CONFLICT} {clause} RETURNING id"
     for name, clause in _ON_DUPLICATE.items()
 }
 
 # The same walk over the distinct priorities of the ready index as on PostgreSQL.
-_NEXT_DUE = f"""WITH RECURSIVE lane(priority) AS (
-    SELECT min(priority) FROM {TASK} WHERE status = 'new' AND queue_name = %s
+_SURVEY = f"""WITH RECURSIVE lane(priority, place) AS (
+    SELECT min(priority), 1 FROM {TASK} WHERE status = 'new' AND queue_name = %s
     UNION ALL
     SELECT (SELECT min(t.priority) FROM {TASK} t WHERE t.status = 'new' AND t.queue_name = %s
-        AND t.priority > lane.priority) FROM lane WHERE lane.priority IS NOT NULL
+        AND t.priority > lane.priority), place + 1
+      FROM lane WHERE lane.priority IS NOT NULL AND place < %s
 )
-SELECT (julianday(min((SELECT min(t.execute_after) FROM {TASK} t WHERE t.status = 'new'
-        AND t.queue_name = %s AND t.priority = lane.priority AND t.execute_after > {_NOW})))
-    - julianday('now')) * 86400.0 FROM lane WHERE lane.priority IS NOT NULL"""
+SELECT priority,
+       (SELECT min(t.execute_after) FROM {TASK} t WHERE t.status = 'new' AND t.queue_name = %s
+           AND t.priority = lane.priority) <= {_NOW},
+       (julianday((SELECT min(t.execute_after) FROM {TASK} t WHERE t.status = 'new'
+           AND t.queue_name = %s AND t.priority = lane.priority AND t.execute_after > {_NOW}))
+        - julianday('now')) * 86400.0
+  FROM lane WHERE priority IS NOT NULL"""
 
 _REGAIN = f"""UPDATE {TASK} SET unique_key = unique_hash
  WHERE id IN (SELECT min(id) FROM {TASK}
@@ -121,11 +157,43 @@ class SQLite(Dialect):
             row = cursor.fetchone()
         return InsertedTask(row[0], _moment(row[1]), _moment(row[2])) if row else None
 
-    def claim(
-        self, connection: BaseDatabaseWrapper, queue_name: str, limit: int, manager_id: int
-    ) -> list[ClaimedTask]:
+    def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
         with connection.cursor() as cursor:
-            cursor.execute(_CLAIM, [manager_id, queue_name, limit])
+            row = cursor.execute(_RESERVE, [count]).fetchone()
+            if row is None:
+                row = cursor.execute(_RESERVE_FIRST, [count]).fetchone()
+        last, now = row
+        return Reservation(range(last - count + 1, last + 1), _moment(now))
+
+    def insert_many(
+        self,
+        connection: BaseDatabaseWrapper,
+        batch: Batch,
+        rows: Sequence[BatchRow],
+        on_duplicate: str,
+        *,
+        hold_duplicates: bool,  # noqa: ARG002 - nobody else writes before the transaction ends
+    ) -> set[int]:
+        moments = _text_of(batch.created_at), _text_of(batch.execute_after)
+        parameters = [*batch.parameters(*moments), json.dumps(rows)]
+        with connection.cursor() as cursor:
+            cursor.execute(_INSERT_BATCHES[on_duplicate], parameters)
+            return fetch_ids(cursor)
+
+    def claim(
+        self,
+        connection: BaseDatabaseWrapper,
+        queue_name: str,
+        lanes: Sequence[Lane],
+        limit: int,
+        manager_id: int,
+    ) -> list[ClaimedTask]:
+        if not lanes:
+            return []
+        places = " UNION ALL ".join([_LANE] * len(lanes))
+        each = [value for lane in lanes for value in (queue_name, lane.priority, limit)]
+        with connection.cursor() as cursor:
+            cursor.execute(_CLAIM.format(lanes=places), [manager_id, *each, limit])
             return in_order(cursor.fetchall())
 
     def settle(
@@ -147,17 +215,23 @@ class SQLite(Dialect):
         connection: BaseDatabaseWrapper,
         settlements: Sequence[Settlement],
         queue_name: str,
+        lanes: Sequence[Lane],
         limit: int,
         manager_id: int,
     ) -> tuple[set[int], list[ClaimedTask]]:
         recorded = self.settle(connection, settlements)
-        return recorded, self.claim(connection, queue_name, limit, manager_id)
+        return recorded, self.claim(connection, queue_name, lanes, limit, manager_id)
 
-    def next_due_in(self, connection: BaseDatabaseWrapper, queue_name: str) -> float | None:
+    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[LaneSurvey]:
         with connection.cursor() as cursor:
-            cursor.execute(_NEXT_DUE, [queue_name, queue_name, queue_name])
-            row = cursor.fetchone()
-        return None if row is None or row[0] is None else max(0.0, float(row[0]))
+            cursor.execute(
+                _SURVEY, [queue_name, queue_name, SURVEYED_LANES, queue_name, queue_name]
+            )
+            return [
+                # No cursor: rows that are gone leave nothing behind in the index.
+                LaneSurvey(Lane(priority), has_due=bool(has_due), next_due_in=next_due_in)
+                for priority, has_due, next_due_in in cursor.fetchall()
+            ]
 
     def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:
         with connection.cursor() as cursor:
@@ -192,7 +266,8 @@ class SQLite(Dialect):
 
 
 def _text_of(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    """Return a moment's text; of whole milliseconds as SQLite writes its own, to sort with them."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f").removesuffix("000")
 
 
 def _moment(value: datetime | str) -> datetime:

@@ -101,6 +101,6 @@ class _Lines:
 
 def _describe(counts: QueueCounts, run: Run) -> str:
     return (
-        f"{counts.waiting:,} waiting, {counts.running:,} running, "
+        f"{counts.waiting:,} waiting, {counts.running:,} in process, "
         f"{counts.failed:,} errors, {run.rate:,.0f} tasks/s"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,11 +46,11 @@ def analyze() -> None:
         cursor.execute(f"ANALYZE {TABLE}")
 
 
-def plan_of(action: Callable[[], object]) -> list[Node]:
-    """Return the nodes by which PostgreSQL ran the first statement of an action, undone after."""
-    sql, parameters = _first_statement(action)
+def plan_of(action: Callable[[], object], number: int = 0) -> list[Node]:
+    """Return the nodes by which PostgreSQL ran a statement of an action, undone after."""
+    sql, parameters = _statement(action, number)
     with _undone(), connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", parameters)
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", parameters)
         answer = cursor.fetchone()[0]
     plan = json.loads(answer) if isinstance(answer, str) else answer
     return list(_flattened(plan[0]["Plan"]))
@@ -57,7 +58,7 @@ def plan_of(action: Callable[[], object]) -> list[Node]:
 
 def sqlite_plan_of(action: Callable[[], object]) -> str:
     """Return how SQLite would run the first statement of an action."""
-    sql, parameters = _first_statement(action)
+    sql, parameters = _statement(action, 0)
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)
         return "\n".join(row[3] for row in cursor.fetchall())
@@ -66,6 +67,37 @@ def sqlite_plan_of(action: Callable[[], object]) -> str:
 def indexes_in(plan: list[Node]) -> set[str]:
     """Return the names of the indexes that a plan uses on the table of tasks."""
     return {node["Index Name"] for node in plan if "Index Name" in node}
+
+
+def buffers(plan: list[Node]) -> int:
+    """Return how many pages the scans of the ready index touched: dead entries cost pages too."""
+    return sum(
+        node["Shared Hit Blocks"] + node["Shared Read Blocks"]
+        for node in plan
+        if node.get("Index Name") == "partisan_task_ready"
+    )
+
+
+@contextmanager
+def open_snapshot() -> Iterator[None]:
+    """Hold a transaction open elsewhere, so that nothing dead can be cleaned up."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(_begin).result()
+        try:
+            yield
+        finally:
+            thread.submit(_end).result()
+
+
+def _begin() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute(f"SELECT count(*) FROM {TABLE} WHERE false")
+
+
+def _end() -> None:
+    # Looked up here: the thread's own connection, not the one of who asks.
+    connection.close()
 
 
 def rows_read(plan: list[Node]) -> int:
@@ -89,7 +121,7 @@ def sequential_scans(plan: list[Node]) -> list[Node]:
     ]
 
 
-def _first_statement(action: Callable[[], object]) -> tuple[str, Any]:
+def _statement(action: Callable[[], object], number: int) -> tuple[str, Any]:
     seen: list[tuple[str, Any]] = []
 
     def note(execute: Callable[..., Any], sql: str, params: Any, *rest: Any) -> Any:
@@ -98,7 +130,7 @@ def _first_statement(action: Callable[[], object]) -> tuple[str, Any]:
 
     with _undone(), connection.execute_wrapper(note):
         action()
-    return next((sql, params) for sql, params in seen if TABLE in sql)
+    return [(sql, params) for sql, params in seen if TABLE in sql][number]
 
 
 @contextmanager

@@ -16,25 +16,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_quick_bench_measures_everything_and_writes_it_down(tmp_path: Path) -> None:
-    output = tmp_path / "figures.json"
-    url = _unused_sqlite_url(tmp_path)
-    if connection.vendor == "postgresql":
-        url = database_url(connection.settings_dict, "postgres")
-    options = ["--quick", "--no-sqlite", f"--database={url}", f"--json={output}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bench", *options],
-        cwd=ROOT,
-        env={**command_environment(), "COLUMNS": "110"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (section,) = json.loads(output.read_text())["databases"].values()
-    measured = {figure["measure"].split(",")[0].split(" ")[0] for figure in section["figures"]}
-    assert measured == {"drain", ".delay()", "pick-up", "idle"}
-    assert "drain, default settings" in done.stdout
+    (names,) = _quick_figures("bench", tmp_path / "figures.json", "--no-sqlite").values()
+    measured = {name.split(",")[0].split(" ")[0] for name in names}
+    assert measured == {"drain", ".delay()", ".delay_many()", "pick-up", "idle"}
+
+
+@pytest.mark.postgresql
+def test_quick_measures_under_conditions_are_written_down(tmp_path: Path) -> None:
+    options = ("--only", "memory,wal")
+    (names,) = _quick_figures("conditions", tmp_path / "figures.json", *options).values()
+    measured = {name.split(",")[0].split(":")[0] for name in names}
+    assert measured == {"WAL per task", "commits per 1", "memory"}
 
 
 @pytest.mark.parametrize(
@@ -51,6 +43,29 @@ def test_a_figure_is_held_to_its_target(value: float, is_maximum: bool, verdict:
 @pytest.mark.parametrize(("value", "text"), [(0.123, "0.12"), (12.34, "12.3"), (12345.6, "12,346")])
 def test_numbers_are_shown_with_the_digits_that_mean_something(value: float, text: str) -> None:
     assert readable(value) == text
+
+
+def _quick_figures(command: str, output: Path, *options: str) -> dict[str, list[str]]:
+    """Run a command; return the names of its figures by database, as written down and shown."""
+    url = _unused_sqlite_url(output.parent)
+    if connection.vendor == "postgresql":
+        url = database_url(connection.settings_dict, "postgres")
+    options = (*options, "--quick", f"--database={url}", f"--json={output}")
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{command}", *options],
+        cwd=ROOT,
+        env={**command_environment(), "COLUMNS": "110"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    sections = json.loads(output.read_text())["databases"]
+    return {
+        name: [figure["measure"] for figure in section["figures"]]
+        for name, section in sections.items()
+    }
 
 
 def _unused_sqlite_url(directory: Path) -> str:

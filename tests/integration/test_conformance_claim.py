@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
-from django_partisan.dialects import dialect_for
+from django_partisan import lifecycle
+from django_partisan.dialects.base import Lane
 from django_partisan.execution import ClaimedTask
+from django_partisan.lanes import Lanes
 from django_partisan.models import Task
 from tests.factories import (
     OWNER,
@@ -19,6 +22,7 @@ from tests.factories import (
     claim,
     claim_new,
     enqueue,
+    finish,
     ids_of,
     insert_in_bulk,
     row_of,
@@ -150,21 +154,81 @@ def test_a_row_that_a_stranger_has_locked_is_passed_over_by_a_claim() -> None:
     assert ids_of(claimed) == [second.id]
 
 
-def test_next_due_in_is_none_without_a_future_task() -> None:
-    enqueue()
-    InOtherQueue().delay(execute_after=5)
-    assert dialect_for().next_due_in(connection, "default") is None
+def _waits() -> dict[int, Any]:
+    """Survey the queue: by priority, whether a task is due, and the seconds until the next."""
+    found = lifecycle.survey("default")
+    assert [each.lane.priority for each in found] == sorted(each.lane.priority for each in found)
+    return {each.lane.priority: (each.has_due, each.next_due_in) for each in found}
 
 
-def test_next_due_in_is_the_wait_for_the_earliest_future_task_of_any_priority() -> None:
+def test_a_survey_finds_nothing_in_an_empty_queue() -> None:
+    InOtherQueue().delay()
+    finish(claim_new()[0])
+    assert lifecycle.survey("default") == []
+
+
+def test_a_survey_tells_for_every_priority_what_is_due_and_how_long_to_wait_for_more() -> None:
     Plain().delay(priority=1, execute_after=500)
+    Plain(2).delay(priority=1, execute_after=300)
     Plain().delay(priority=50, execute_after=30)
-    Plain().delay(priority=99, execute_after=100)
-    Plain().delay(priority=5)
-    assert dialect_for().next_due_in(connection, "default") == pytest.approx(30, abs=2)
+    Plain(2).delay(priority=50)
+    Plain().delay(priority=-5)
+    assert _waits() == {
+        -5: (True, None),
+        1: (False, pytest.approx(300, abs=2)),
+        50: (True, pytest.approx(30, abs=2)),
+    }
 
 
-def test_next_due_in_overlooks_tasks_that_do_not_wait() -> None:
+def test_a_survey_overlooks_tasks_that_do_not_wait() -> None:
     insert_in_bulk(1, status="cancelled", execute_after=timezone.now() + timedelta(seconds=10))
     Plain().delay(execute_after=40)
-    assert dialect_for().next_due_in(connection, "default") == pytest.approx(40, abs=2)
+    assert _waits() == {10: (False, pytest.approx(40, abs=2))}
+
+
+def test_a_claim_looks_at_the_given_lanes_only_and_in_their_order() -> None:
+    enqueue(2, priority=1)
+    Plain(7).delay(priority=2)
+    Plain(8).delay(priority=3)
+    claimed = lifecycle.claim("default", 10, OWNER, [Lane(1), Lane(3)])
+    assert [task.priority for task in claimed] == [1, 1, 3]
+
+
+def test_a_claim_without_lanes_takes_nothing() -> None:
+    enqueue()
+    assert lifecycle.claim("default", 10, OWNER, []) == []
+
+
+@pytest.mark.postgresql
+def test_a_claim_starts_behind_the_cursor_and_the_cursor_ends_at_its_last_task() -> None:
+    tasks = enqueue(3)
+    lanes = Lanes()
+    lanes.surveyed(lifecycle.survey("default"), 0, 0)
+    lanes.claimed(lifecycle.claim("default", 1, OWNER, lanes.current()))
+    Task.objects.filter(pk=tasks[0].pk).update(status="new")
+    rest = lifecycle.claim("default", 10, OWNER, lanes.current())
+    assert ids_of(rest) == ids_of(tasks[1:]), "what came back behind the cursor waits for a survey"
+    lanes.surveyed(lifecycle.survey("default"), 0, 0)
+    assert ids_of(lifecycle.claim("default", 10, OWNER, lanes.current())) == [tasks[0].id]
+
+
+@pytest.mark.postgresql
+def test_a_cursor_tells_tasks_of_the_same_moment_apart() -> None:
+    moment = timezone.now()
+    rows = insert_in_bulk(5, execute_after=moment)
+    lanes = Lanes()
+    lanes.surveyed(lifecycle.survey("default"), 0, 0)
+    taken = []
+    for _ in range(3):
+        claimed = lifecycle.claim("default", 2, OWNER, lanes.current())
+        lanes.claimed(claimed)
+        taken += ids_of(claimed)
+    assert taken == sorted(row.pk for row in rows)
+
+
+def test_a_lane_of_future_tasks_lets_new_ones_through() -> None:
+    Plain().delay(execute_after=500)
+    lanes = Lanes()
+    lanes.surveyed(lifecycle.survey("default"), 0, 0)
+    task = Plain(2).delay()
+    assert ids_of(lifecycle.claim("default", 10, OWNER, lanes.current())) == [task.id]

@@ -7,26 +7,32 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.db import connection
 
-from django_partisan import execution, lifecycle
+from django_partisan import bulk, execution, lifecycle
 from django_partisan.dialects import dialect_for
+from django_partisan.dialects.base import BatchRow, Lane
 from django_partisan.execution import ClaimedTask
-from tests.factories import OWNER, claim, claim_new, ending, record
+from django_partisan.lanes import Lanes
+from django_partisan.models import Task
+from tests.factories import OWNER, claim_new, ending, record
 from tests.integration.plans import (
     analyze,
+    buffers,
     drain,
     fill,
     indexes_in,
+    open_snapshot,
     plan_of,
     rows_read,
     sequential_scans,
     sqlite_plan_of,
 )
-from tests.integration.tasks import Plain
+from tests.integration.tasks import Plain, Unique
 
 # Committed and truncated afterwards: rows rolled back would stay there for later tests to scan.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 READY, CLAIMED = "partisan_task_ready", "partisan_task_claimed"
+UNIQUE = "partisan_task_unique_key"
 PRIMARY = "django_partisan_task_pkey"
 WAITING, BATCH = 20_000, 100
 on_postgresql = pytest.mark.postgresql
@@ -47,8 +53,12 @@ def learn(request: pytest.FixtureRequest, transactional_db: None) -> Iterator[Ca
     connection.close()
 
 
-def _next_due() -> float | None:
-    return dialect_for().next_due_in(connection, "default")
+def _survey() -> object:
+    return lifecycle.survey("default")
+
+
+def _lanes() -> list[Lane]:
+    return [found.lane for found in lifecycle.survey("default")]
 
 
 def _record(kind: str, tasks: list[ClaimedTask]) -> Callable[[], object]:
@@ -61,11 +71,38 @@ def test_a_claim_reads_little_more_than_its_batch(learn: Callable[[], None]) -> 
     fill(5_000, status="finished")
     fill(5_000, queue="other", priority=0)
     learn()
-    plan = plan_of(lambda: claim(BATCH))
+    lanes = _lanes()
+    plan = plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, lanes))
     assert READY in indexes_in(plan)
     assert sequential_scans(plan) == []
     # Once to pick each row, once to update it.
     assert BATCH <= rows_read(plan) <= 3 * BATCH
+
+
+@on_postgresql
+def test_future_tasks_of_a_better_priority_cost_a_claim_nothing(learn: Callable[[], None]) -> None:
+    fill(WAITING, priority=0, due_in=3600)
+    fill(WAITING, priority=10)
+    learn()
+    lanes = _lanes()
+    assert [lane.priority for lane in lanes] == [0, 10]
+    plan = plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, lanes))
+    assert rows_read(plan) <= 3 * BATCH
+
+
+@on_postgresql
+def test_a_claim_does_not_walk_over_what_was_claimed_before(learn: Callable[[], None]) -> None:
+    fill(WAITING)
+    learn()
+    lanes = Lanes()
+    lanes.surveyed(lifecycle.survey("default"), 0, 0)
+    with open_snapshot():
+        for _ in range(5):
+            lanes.claimed(lifecycle.claim("default", 1000, OWNER, lanes.current()))
+        plan = plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, lanes.current()))
+        from_the_start = [lane._replace(due=None) for lane in lanes.current()]
+        walk = plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, from_the_start))
+    assert buffers(plan) < buffers(walk) / 2
 
 
 @on_postgresql
@@ -76,7 +113,8 @@ def test_recording_and_claiming_reads_little_more_than_its_batches(
     fill(WAITING)
     learn()
     endings = [ending(task) for task in tasks]
-    plan = plan_of(lambda: lifecycle.record_and_claim(endings, "default", BATCH, OWNER))
+    lanes = _lanes()
+    plan = plan_of(lambda: lifecycle.record_and_claim(endings, "default", BATCH, OWNER, lanes))
     assert sequential_scans(plan) == []
     assert indexes_in(plan) <= {READY, PRIMARY, CLAIMED}
     assert rows_read(plan) <= 6 * BATCH
@@ -96,21 +134,64 @@ def test_recording_finds_its_rows_by_id(kind: str, learn: Callable[[], None]) ->
 
 
 @on_postgresql
-def test_the_next_due_time_is_found_without_reading_the_waiting_rows(
+def test_a_survey_does_not_read_the_waiting_rows(
     learn: Callable[[], None],
 ) -> None:
     fill(WAITING, priorities=4)
     fill(WAITING, priorities=4, due_in=3600)
     learn()
-    plan = plan_of(_next_due)
+    plan = plan_of(_survey)
     assert indexes_in(plan) == {READY}
     assert sequential_scans(plan) == []
     assert rows_read(plan) <= 50
 
 
+def _find_duplicates() -> Callable[[], object]:
+    rows = [BatchRow(task.id, "", _hex(task)) for task in Unique.delay_many(_numbers())]
+    return lambda: bulk._duplicates("default", rows)
+
+
+def _numbers() -> list[tuple[int]]:
+    return [(number,) for number in range(BATCH)]
+
+
+def _hex(task: Task) -> str:
+    assert task.unique_key is not None
+    return task.unique_key.hex
+
+
+@on_postgresql
+def test_the_duplicates_of_a_batch_are_found_by_their_keys(learn: Callable[[], None]) -> None:
+    find = _find_duplicates()
+    fill(WAITING)
+    learn()
+    plan = plan_of(find)
+    assert indexes_in(plan) == {UNIQUE}
+    assert sequential_scans(plan) == []
+    assert rows_read(plan) == BATCH
+
+
+@on_postgresql
+def test_a_batch_is_inserted_without_reading_the_table(learn: Callable[[], None]) -> None:
+    fill(WAITING)
+    learn()
+    # The first statement that names the table reserves ids.
+    plan = plan_of(lambda: Unique.delay_many(_numbers()), number=1)
+    assert plan[0]["Node Type"] == "ModifyTable"
+    assert rows_read(plan) == 0
+
+
+@on_sqlite
+def test_sqlite_finds_the_duplicates_of_a_batch_by_their_keys() -> None:
+    plan = sqlite_plan_of(_find_duplicates())
+    assert UNIQUE in plan
+    assert "SCAN django_partisan_task" not in plan
+
+
 @on_sqlite
 def test_sqlite_claims_by_the_ready_index() -> None:
-    plan = sqlite_plan_of(lambda: claim(BATCH))
+    lanes = [Lane(1), Lane(10)]
+    plan = sqlite_plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, lanes))
     assert READY in plan
     assert "SCAN django_partisan_task" not in plan
     assert "USE TEMP B-TREE" not in plan
@@ -125,8 +206,8 @@ def test_sqlite_records_by_the_primary_key(kind: str) -> None:
 
 
 @on_sqlite
-def test_sqlite_finds_the_next_due_time_by_the_ready_index() -> None:
+def test_sqlite_surveys_by_the_ready_index() -> None:
     Plain().delay(execute_after=60)
-    plan = sqlite_plan_of(_next_due)
+    plan = sqlite_plan_of(_survey)
     assert READY in plan
     assert "SCAN django_partisan_task" not in plan

@@ -6,6 +6,7 @@ import pytest
 from django.db import DatabaseError
 
 from django_partisan import execution, lifecycle
+from django_partisan.dialects.base import Lane
 from django_partisan.models import Task
 from django_partisan.recorder import FLUSH_SECONDS, Recorder
 from tests.factories import (
@@ -63,7 +64,7 @@ def test_recording_and_claiming_go_together(recorder: Recorder) -> None:
     for task in done:
         recorder.add(ending(task), now=0)
     assert recorder.is_plain
-    claimed = recorder.flush_and_claim(0, "default", 2, OWNER)
+    claimed = recorder.flush_and_claim(0, "default", 2, OWNER, [Lane(1)])
     assert len(claimed) == 2
     assert not len(recorder)
     assert {row_of(task).status for task in done} == {"finished"}
