@@ -142,6 +142,7 @@ class WorkersManager:
 
     def wait(self) -> None:
         """Wait for the next event or deadline, and take the events in."""
+        self._take_notifications()
         timeout = max(0.0, min(self._deadlines()) - time.monotonic())
         self._watch_database()
         for key, _ in self.selector.select(timeout):
@@ -316,6 +317,13 @@ class WorkersManager:
             yield self.heartbeat.fence_at()
         if self._signals and self._stop_by is None:
             yield now
+
+    def _take_notifications(self) -> None:
+        """Take in notifications that came with an answer: no descriptor tells of them."""
+        now = time.monotonic()
+        if self.link.is_up:
+            with self.link.attempt(now):
+                self.exchange.wakeup.check(now)
 
     def _watch_database(self) -> None:
         """Wait on the connection too, so that a notification wakes the loop."""
