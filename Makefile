@@ -19,7 +19,7 @@ inputs := pyproject.toml tools/environment.sh tools/find_python.sh
 sources := $(wildcard django_partisan tests tools example benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serve test test-oldest test-newest lint format types layers docs bench bench-conditions bench-peers \
+.PHONY: help demo demo-serve test test-oldest test-newest faults lint format types layers audit docs bench bench-conditions bench-peers \
 	wheel clean
 
 help: ## list these targets
@@ -49,6 +49,9 @@ test-newest: ## the suite on Python 3.13, Django 6.1 and psycopg 3, where such a
 		echo "SKIPPED: Django 6.1 needs Python 3.12 or newer, and there is none here."; \
 	fi
 
+faults: $(CACHE)/venv-test/.ready ## try every fault, the long ones too (30 minutes); ARGS="-k words"
+	@exec $(<D)/bin/python -m tools.run_tests --only sqlite,embedded --long -v tests/processes tests/faults $(ARGS)
+
 lint: $(CACHE)/venv-lint/.ready ## check style and formatting
 	@$(<D)/bin/ruff check $(sources) docs/conf.py
 	@$(<D)/bin/ruff format --check $(sources) docs/conf.py
@@ -63,6 +66,10 @@ types: $(CACHE)/venv-lint/.ready ## check the types, strictly
 
 layers: $(CACHE)/venv-lint/.ready ## check that imports only point downwards
 	@$(<D)/bin/lint-imports --no-logo
+
+audit: $(CACHE)/venv-audit/.ready ## ask for known vulnerabilities in what an installation brings along
+	@$(<D)/bin/pip-audit --strict --progress-spinner off . || { \
+		echo "audit: a vulnerability is known, or the advisory service could not be asked; see above." >&2; exit 1; }
 
 docs: $(CACHE)/venv-docs/.ready ## build the documentation; warnings are errors
 	@$(<D)/bin/python -m sphinx -q -n -W --keep-going -d .cache/doctrees -b html docs docs/_build/html
@@ -96,6 +103,9 @@ $(CACHE)/venv-test-newest/.ready: $(inputs)
 
 $(CACHE)/venv-lint/.ready: $(inputs)
 	@$(environment) "$(OLDEST)" -e '.[lint,test,psycopg3]' 'Django>=5.2,<5.3'
+
+$(CACHE)/venv-audit/.ready: $(inputs)
+	@$(environment) "$(OLDEST)" pip-audit
 
 $(CACHE)/venv-docs/.ready: $(inputs)
 	@$(environment) "$(OLDEST)" -e '.[docs]'

@@ -16,13 +16,13 @@ from benchmarks.tally import Tally
 from django_partisan.models import Task
 
 TARGET = Target(bound=10_000, is_maximum=False)
-BEST_SETTINGS = ("--min_queue_size=250", "--max_queue_size=500")
+BEST_SETTINGS = ("--min_queue_size=350", "--max_queue_size=500")
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 VARIANTS: dict[str, tuple[type[Noop], Sequence[str]]] = {
     "drain, default settings": (UniqueNoop, ()),
     "drain, default settings, not unique": (Noop, ()),
-    "drain, MIN 250 / MAX 500": (UniqueNoop, BEST_SETTINGS),
+    "drain, MIN 350 / MAX 500": (UniqueNoop, BEST_SETTINGS),
 }
 
 

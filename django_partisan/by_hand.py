@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import timedelta
 from typing import Any, Final
 
 from django.db.models.functions import Now
 
-from django_partisan import execution, lifecycle, registration
+from django_partisan import cancellation, execution, lifecycle, registration
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
 from django_partisan.exceptions import LeaseLost
 from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
@@ -39,7 +40,7 @@ def claim(count: int | None, queue_name: str = DEFAULT_QUEUE_NAME) -> list[Task]
 
 
 def run(task: Task) -> Any:
-    """Run a task's processor; record a retry or postpone it earns, raise any other error."""
+    """Run a task's processor; record what gives it back or cancels it, raise any other error."""
     started = time.monotonic()
     claimed = _claimed(task)
     processor = task.get_initialized_processor()
@@ -47,15 +48,15 @@ def run(task: Task) -> Any:
         return processor.run()
     except BaseException as error:
         outcome = execution.judge(claimed, processor, error, started)
-        if outcome.kind not in (execution.RETRIED, execution.POSTPONED):
+        if outcome.kind not in (execution.RETRIED, execution.POSTPONED, execution.CANCELLED):
             raise
         _record(task, claimed, outcome)
         return None
 
 
 def complete(task: Task) -> None:
-    """Record that a task finished; one that :func:`run` gave back to its queue stays there."""
-    if task.status == Task.STATUS_NEW:
+    """Record that a task finished; what :func:`run` gave back or cancelled stays as it is."""
+    if task.status in (Task.STATUS_NEW, Task.STATUS_CANCELLED):
         return
     now = time.monotonic()
     claimed = _claimed(task)
@@ -65,11 +66,20 @@ def complete(task: Task) -> None:
 def fail(task: Task, error: BaseException) -> None:
     """Record an error as a task's end."""
     claimed = _claimed(task)
-    report: ErrorReport = execution.report(error)
+    report: ErrorReport = execution.report(error, claimed)
     outcome = Outcome(
         claimed.id, claimed.lease, execution.FAILED, None, time.monotonic(), error=report
     )
     _record(task, claimed, outcome)
+
+
+def cancel(task: Task) -> bool:
+    """Cancel a task and refresh the instance; False when it had ended before."""
+    is_taken = any(cancellation.request_cancel([task.pk]))
+    fresh = Task.objects.using(database()).filter(pk=task.pk)
+    for values in fresh.values("status", "finished_at", "cancel_requested_at", "unique_key"):
+        vars(task).update(values)
+    return is_taken
 
 
 def rescue_orphans() -> int:
@@ -108,7 +118,7 @@ def _claimed(task: Task) -> ClaimedTask:
         task.pk,
         task.lease,
         task.processor_class,
-        "",
+        json.dumps(task.arguments),
         task.queue_name,
         task.priority,
         0.0,

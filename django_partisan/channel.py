@@ -10,6 +10,12 @@ from typing import Any, Final
 
 _LENGTH: Final = struct.Struct("!I")
 _READ_SIZE: Final = 1 << 18
+MAX_REPORT_BYTES: Final = 1 << 30
+"""A worker's reports are much shorter; what claims to be longer is none."""
+
+
+class GarbledError(Exception):
+    """What has arrived is no message: somebody else has written into the channel."""
 
 
 class BlockingChannel:
@@ -40,7 +46,7 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         sock.setblocking(False)
-        self._unpacker = _Unpacker()
+        self._unpacker = _Unpacker(MAX_REPORT_BYTES)
         self._unsent = bytearray()
 
     def fileno(self) -> int:
@@ -68,7 +74,10 @@ class Channel:
             self._unsent.clear()
 
     def receive_all(self) -> tuple[deque[Any], bool]:
-        """Return the messages that have arrived, and whether the other end is gone."""
+        """Return the messages that have arrived, and whether the other end is gone.
+
+        One that talks nonsense counts as gone.
+        """
         is_gone = False
         try:
             while data := self._socket.recv(_READ_SIZE):
@@ -79,7 +88,7 @@ class Channel:
                 is_gone = True
         except BlockingIOError:
             pass
-        except OSError:
+        except (OSError, GarbledError):
             is_gone = True
         return self._unpacker.take(), is_gone
 
@@ -89,24 +98,35 @@ class Channel:
 
 
 class _Unpacker:
-    def __init__(self) -> None:
+    def __init__(self, longest: int = 1 << 32) -> None:
         self.messages: deque[Any] = deque()
+        self._longest = longest
         self._data = bytearray()
 
     def feed(self, data: bytes) -> None:
         self._data += data
         start, size = 0, len(self._data)
         while size - start >= _LENGTH.size:
-            end = start + _LENGTH.size + _LENGTH.unpack_from(self._data, start)[0]
+            length = _LENGTH.unpack_from(self._data, start)[0]
+            if length > self._longest:
+                raise GarbledError
+            end = start + _LENGTH.size + length
             if end > size:
                 break
-            self.messages.append(marshal.loads(self._data[start + _LENGTH.size : end]))
+            self.messages.append(_unpacked(self._data[start + _LENGTH.size : end]))
             start = end
         del self._data[:start]
 
     def take(self) -> deque[Any]:
         messages, self.messages = self.messages, deque()
         return messages
+
+
+def _unpacked(data: bytes | bytearray) -> Any:
+    try:
+        return marshal.loads(data)
+    except (ValueError, TypeError, EOFError) as error:
+        raise GarbledError from error
 
 
 def _packed(message: Any) -> bytes:

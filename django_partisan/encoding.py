@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
 
@@ -19,6 +21,8 @@ _SURELY_WRITABLE_BITS = 8192
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
 )
+# Strings are found as well, so that what is inside them is left alone.
+_LARGE_FLOAT = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?e\+\d+')
 # What json raises, and what a value's own methods may raise on the way, says nothing about where.
 _Fault = tuple[type[Exception], str]
 
@@ -30,9 +34,9 @@ def encode_arguments(
 
     Only what JSON knows passes: str, int, float, bool, None, list, tuple (comes back as a list)
     and dict with str keys; subclasses of str, int, float, list and dict are stored as plain
-    values. Raises TypeError naming the argument for anything else; ValueError for NUL, lone
-    surrogates, NaN, Infinity, values that contain themselves, more than 100 levels of nesting
-    and more than `max_bytes` bytes.
+    values, and zero may lose its sign. Raises TypeError naming the argument for anything else;
+    ValueError for NUL, lone surrogates, NaN, Infinity, values that contain themselves, more than
+    100 levels of nesting and more than `max_bytes` bytes.
     """
     text = _plain_json({"args": args, "kwargs": kwargs}, own_braces=2)
     if text is None or not all(isinstance(key, str) for key in kwargs):
@@ -121,9 +125,19 @@ def _left_out(count: int) -> str:
 
 def _json_or_none(value: Any) -> str | None:
     try:
-        return _ENCODER.encode(value)
+        return _json(value)
     except Exception:  # noqa: BLE001 - a value's own methods may raise anything
         return None
+
+
+def _json(value: Any) -> str:
+    text = _ENCODER.encode(value)
+    return _LARGE_FLOAT.sub(_with_point, text) if "e+" in text else text
+
+
+def _with_point(found: re.Match[str]) -> str:
+    """Write a large float without an exponent: jsonb would make a whole number of it."""
+    return found[0] if found[0].startswith('"') else f"{Decimal(found[0]):f}.0"
 
 
 def _plain_json(value: Any, own_braces: int) -> str | None:
@@ -161,7 +175,7 @@ def _checked_json(args: tuple[Any, ...], kwargs: dict[str, Any], processor: str)
         fault = _first_fault(value)
         if fault is not None:
             raise fault[0](f"{label} of {processor}: {fault[1]}")
-    return _ENCODER.encode({"args": args, "kwargs": kwargs})
+    return _json({"args": args, "kwargs": kwargs})
 
 
 def _labelled(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[str, Any]]:

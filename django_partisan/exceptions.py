@@ -89,8 +89,62 @@ class MaxPostponesReached(PartisanException, Postpone):
         )
 
 
+class TaskTimedOut(PartisanException):
+    """The task ran longer than its TIMEOUT_SECONDS; raised inside `run()` at that moment.
+
+    `seconds` is the limit. Whoever catches it may tidy up, for GRACE_SECONDS at most.
+    """
+
+    def __init__(self, seconds: float, *, killed: str = "") -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+        self.killed = killed
+
+    def __str__(self) -> str:
+        return f"The task ran longer than its TIMEOUT_SECONDS ({self.seconds:g}).{self.killed}"
+
+
+class TaskCancelled(BaseException):
+    """The task was cancelled while it ran; raised inside `run()` by its worker.
+
+    Not an Exception, so that code which goes on after any error does not go on after this. Whoever
+    catches it may tidy up, for GRACE_SECONDS at most, and should raise it again.
+    """
+
+    def __init__(self, *, killed: str = "") -> None:
+        super().__init__()
+        self.killed = killed
+
+    def __str__(self) -> str:
+        return f"The task was cancelled while it ran.{self.killed}"
+
+
+class CancelTask(PartisanException):
+    """Raise inside `run()` to end the task as cancelled, with a reason; it is not retried."""
+
+
+class FailTask(PartisanException):
+    """Raise inside `run()` to end the task in error, with a reason; it is never retried."""
+
+
 class LeaseLost(PartisanException):
     """The task is no longer this owner's: another claim or a rescue has taken it since."""
+
+
+class AtomicityLost(PartisanException):
+    """An ATOMIC task has ended its transaction itself, so its end could not be part of it."""
+
+    def __init__(self, processor_class: str) -> None:
+        super().__init__(processor_class)
+        self.processor_class = processor_class
+
+    def __str__(self) -> str:
+        return (
+            f"{self.processor_class} is ATOMIC, and its transaction did not outlast run(): the "
+            "code committed it, rolled it back, closed its connection, or went on after an error "
+            "of the database. What it had not committed itself is rolled back. Leave the "
+            "transaction alone, and wrap statements that may fail in transaction.atomic()."
+        )
 
 
 class DuplicateNotVisible(PartisanException):

@@ -9,8 +9,10 @@ from typing import Final
 from django.db import Error
 
 from django_partisan import execution, lifecycle, notifications
-from django_partisan.database_link import DatabaseLink
+from django_partisan.database_link import Answer, DatabaseLink
+from django_partisan.dialects.base import LaneSurvey
 from django_partisan.execution import ClaimedTask, Outcome
+from django_partisan.fault_points import reach
 from django_partisan.heartbeat import Heartbeat
 from django_partisan.lanes import Lanes
 from django_partisan.lifecycle import Ending
@@ -70,20 +72,26 @@ class Exchange:
             self.queue.put_first(lifecycle.strays(self._heartbeat.manager_id, known))
 
     def turn(self, now: float, in_hand: int, *, may_claim: bool) -> None:
-        """Record and claim what is due; ``in_hand`` tasks are with the workers."""
-        self.wakeup.check(now)
+        """Record and claim what is due; ``in_hand`` tasks are with the workers.
+
+        Recording with a claim is left under way beside the loop, so nothing else may use the
+        database after this without asking :meth:`DatabaseLink.is_usable`.
+        """
+        self._release_old(now)
         limit = self._claim_limit(now, in_hand) if may_claim else 0
         if limit and self._needs_survey(now):
-            limit = limit if self._survey(now) else 0
+            limit = limit if self._survey() else 0
         is_idle = self.queue.qsize() == 0 and in_hand == 0
         is_due = self.recorder.is_due(now, self._batch(), is_idle=is_idle)
+        if limit and len(self.recorder) and self.recorder.is_plain:
+            self._begin_to_record_and_claim(limit)
+            return
         if is_due or (limit and len(self.recorder)):
-            limit = self._record_and_claim(now, limit)
+            self._record(now)
         if limit:
             lanes = self._lanes.current()
             claimed = lifecycle.claim(self._queue_name, limit, self._manager_id, lanes)
             self._took(claimed, limit, now)
-        self._release_old(now)
 
     def look_ahead(self, now: float) -> None:
         """Learn what a claim from the cursors has left, and when the next task is due.
@@ -94,10 +102,25 @@ class Exchange:
         self.must_look_ahead = False
         if not self._lanes.may_survey(now):
             self.wakeup.expect(self._lanes.allowed_at())
-        elif self._survey(now) and self._empty_claims > 1:
+        elif self._survey() and self._empty_claims > 1:
             # What is due is locked by somebody: a peer who claims it, or a stranger.
             self._has_more = False
             self.wakeup.expect(now + _LOCKED_SECONDS)
+
+    def may_survey(self, now: float) -> bool:
+        """Say whether a survey is worth its while: the manager is idle, and it is not too soon."""
+        return not self._has_more and self._lanes.may_survey(now)
+
+    def surveyed(self, found: list[LaneSurvey], now: float) -> None:
+        """Take in what a look at the whole queue, begun ``now``, has found; else begin to wait."""
+        self._lanes.surveyed(found, now, time.monotonic())
+        self._has_surveyed = True
+        self._has_more = any(survey.has_due for survey in found)
+        if not self._has_more:
+            self.wakeup.claimed(now)
+        waits = [survey.next_due_in for survey in found if survey.next_due_in is not None]
+        if waits:
+            self.wakeup.expect(now + max(0.0, min(waits)))
 
     def ended(self, task: ClaimedTask, outcome: Outcome, pid: int | None = None) -> None:
         """Take an outcome in, to be recorded soon."""
@@ -130,23 +153,40 @@ class Exchange:
         if may_claim and self._room(in_hand):
             yield now if self._has_more else self.wakeup.next_deadline()
 
-    def _record_and_claim(self, now: float, limit: int) -> int:
-        """Record what is pending, with a claim where that can be; return what is left to claim."""
-        try:
-            if limit and self.recorder.is_plain:
-                name, manager_id = self._queue_name, self._manager_id
-                lanes = self._lanes.current()
-                claimed = self.recorder.flush_and_claim(now, name, limit, manager_id, lanes)
+    def _begin_to_record_and_claim(self, limit: int) -> None:
+        batch, manager_id = self.recorder.batch(), self._manager_id
+        lanes = self._lanes.current()
+        call = lifecycle.record_and_claim(batch, self._queue_name, limit, manager_id, lanes)
+
+        def take_answer(answer: Answer) -> None:
+            now = time.monotonic()
+            try:
+                recorded, claimed = answer()
+            except Error as error:
+                self._record_singly(error, now)
+                return
+            # Who lost his registration meanwhile must not run what he claimed under it.
+            if self._heartbeat.manager_id == manager_id:
                 self._took(claimed, limit, now)
-                return 0
+            self.recorder.settle(batch, recorded, now)
+
+        self._link.begin(call, take_answer)
+        reach("manager.recording_and_claiming")
+
+    def _record(self, now: float) -> None:
+        try:
             self.recorder.flush(now)
-        except Error:
-            if not self._link.connection.is_usable():
-                raise
-            self.recorder.flush_singly(now)
-        return limit
+        except Error as error:
+            self._record_singly(error, now)
+
+    def _record_singly(self, error: Error, now: float) -> None:
+        """Record one by one what the database refused together; raise when it is not there."""
+        if not self._link.has_survived():
+            raise error
+        self.recorder.flush_singly(now)
 
     def _took(self, claimed: list[ClaimedTask], limit: int, now: float) -> None:
+        reach("manager.claimed")
         if self.queue.qsize() == 0 and len(claimed) == limit:
             self._claim_cap = min(self._settings.MAX_QUEUE_SIZE, 2 * self._claim_cap)
         self.queue.put(claimed, now)
@@ -170,18 +210,9 @@ class Exchange:
             return self._lanes.is_survey_due(now) and (self._has_more or not len(self._lanes))
         return True
 
-    def _survey(self, now: float) -> bool:
-        """Look at the whole queue; return whether a task is due, else begin to wait."""
+    def _survey(self) -> bool:
         started = time.monotonic()
-        found = lifecycle.survey(self._queue_name)
-        self._lanes.surveyed(found, started, time.monotonic())
-        self._has_surveyed = True
-        self._has_more = any(survey.has_due for survey in found)
-        if not self._has_more:
-            self.wakeup.claimed(now)
-        waits = [survey.next_due_in for survey in found if survey.next_due_in is not None]
-        if waits:
-            self.wakeup.expect(now + max(0.0, min(waits)))
+        self.surveyed(lifecycle.survey(self._queue_name), started)
         return self._has_more
 
     def _claim_limit(self, now: float, in_hand: int) -> int:

@@ -8,7 +8,9 @@ from enum import Enum
 from typing import Any, Final
 
 from django_partisan import lifecycle, registration
+from django_partisan.dialects.base import Pulse
 from django_partisan.execution import ClaimedTask
+from django_partisan.fault_points import reach
 from django_partisan.identity import own_identity
 from django_partisan.settings import ProcessSettings
 
@@ -44,6 +46,7 @@ class Heartbeat:
         self._unbroken_since = 0.0
         self._beat_at = 0.0
         self._rescue_at = 0.0
+        self._has_orphans = False
 
     def fence(self) -> Fence:
         """Return the restraint that holds at this very moment."""
@@ -69,7 +72,8 @@ class Heartbeat:
             self.identity,
             [self._queue_name],
             dead_after=self._settings.DEAD_AFTER_SECONDS,
-            is_named=self._settings.NODE_NAME is not None,
+            # At the start alone: two that have one name by mistake would oust each other for ever.
+            is_named=self._settings.NODE_NAME is not None and self._former is None,
             former=self._former,
         )
         self._good_at = self._unbroken_since = sent_at
@@ -85,25 +89,37 @@ class Heartbeat:
         """Say whether it is time for a beat."""
         return self.manager_id is not None and now >= self._beat_at
 
-    def beat(self, state: str, snapshot: dict[str, Any]) -> bool:
-        """Beat; False when the registration is gone, so that the manager must stop its work."""
+    def beat(
+        self, state: str, snapshot: dict[str, Any], queue_name: str | None = None
+    ) -> Pulse | None:
+        """Beat; None when the registration is gone, so that the manager must stop its work.
+
+        With ``queue_name``, a survey of that queue comes with the answer.
+        """
         assert self.manager_id is not None
         sent_at = time.monotonic()
         dead_after = self._settings.DEAD_AFTER_SECONDS
         if sent_at - self._good_at > dead_after / 2:
             self._unbroken_since = sent_at
-        if not registration.beat(self.manager_id, state, snapshot, dead_after):
-            return False
+        pulse = registration.beat(self.manager_id, state, snapshot, dead_after, queue_name)
+        if not pulse.is_alive:
+            return None
+        self._has_orphans = pulse.has_orphans
         self._good_at = sent_at
         self._beat_at = sent_at + self._settings.HEARTBEAT_SECONDS
-        return True
+        return pulse
 
     def next_deadline(self, *, rescues: bool) -> float:
         """Return when the next beat is due, or the next rescue if this manager still does that."""
-        return min(self._beat_at, self._rescue_at) if rescues else self._beat_at
+        return (
+            min(self._beat_at, self._rescue_at) if rescues and self._has_orphans else self._beat_at
+        )
 
     def take_over(self, limit: int) -> list[ClaimedTask]:
-        """Return up to ``limit`` orphans of the predecessors, now one's own."""
+        """Return up to ``limit`` orphans of the predecessors, now one's own.
+
+        When none is left, what they held of other queues is rescued, and they are forgotten.
+        """
         assert self.manager_id is not None
         orphans = registration.orphans_of(self.predecessors)
         taken = lifecycle.take_over(
@@ -113,24 +129,28 @@ class Heartbeat:
             limit=limit,
             max_rescues=self._settings.MAX_RESCUES,
         )
+        reach("manager.took_over")
         if taken:
+            # What is left to do comes with the next call: an error of it must not lose these.
             logger.warning("took over %d tasks that a former manager left unfinished", len(taken))
-        if len(taken) < limit:
-            self._rescue(orphans)
-            registration.forget(self.predecessors)
-            self.predecessors = []
-        return taken
+            return taken
+        self._rescue(orphans)
+        registration.forget(self.predecessors)
+        self.predecessors = []
+        return []
 
     def rescue_if_due(self, now: float) -> None:
         """Give orphans of dead managers back, once one's own beats prove the database well."""
+        if not self._has_orphans or now < self._rescue_at:
+            return
+        dead_after = self._settings.DEAD_AFTER_SECONDS
+        # After an outage everybody's last beat is old, so nobody can be judged by it yet.
+        self._rescue_at = max(self._rescue_at, self._unbroken_since + dead_after)
         if now < self._rescue_at:
             return
         self._rescue_at = now + self._settings.RESCUE_INTERVAL_SECONDS
-        dead_after = self._settings.DEAD_AFTER_SECONDS
-        # After an outage everybody's last beat is old, so nobody can be judged by it yet.
-        if time.monotonic() - self._unbroken_since < dead_after:
-            return
-        if self._rescue(registration.orphans(dead_after)) == RESCUE_BATCH:
+        self._has_orphans = self._rescue(registration.orphans(dead_after)) == RESCUE_BATCH
+        if self._has_orphans:
             self._rescue_at = now
         registration.forget_dead(dead_after)
 

@@ -16,13 +16,17 @@ import threading
 import traceback
 from typing import Any, Final
 
+from django_partisan.fault_points import reach
+
 READY: Final = 1
 BOOT_FAILED: Final = 2
 STARTED: Final = 3
 EXITED: Final = 4
 
+DESCRIPTORS: Final = 3
+"""What a worker is connected to the manager by: its channel, its tokens and its requests."""
 REQUEST: Final = struct.Struct("!I")
-"""A request to fork a worker: its number. Two descriptors travel with it: channel and tokens."""
+"""A request to fork a worker: its number. Its descriptors travel with it."""
 REPORT: Final = struct.Struct("!BIii")
 """A report: kind, number, pid, and the wait status or the length of the text that follows."""
 
@@ -35,6 +39,7 @@ def main(control_fd: int, configuration: str) -> None:
     try:
         options = json.loads(configuration)
         _load_project(options)
+        reach("launcher.loaded")
     except BaseException:
         text = traceback.format_exc().encode()[-60_000:]
         control.sendall(REPORT.pack(BOOT_FAILED, 0, os.getpid(), len(text)) + text)
@@ -78,7 +83,7 @@ class Launcher:
 
     def _serve_request(self) -> bool:
         try:
-            data, fds, _, _ = socket.recv_fds(self._control, REQUEST.size, 2)
+            data, fds, _, _ = socket.recv_fds(self._control, REQUEST.size, DESCRIPTORS)
         except ConnectionError:
             return False
         if len(data) < REQUEST.size:
@@ -88,19 +93,21 @@ class Launcher:
         self._fork(REQUEST.unpack(data)[0], *fds)
         return True
 
-    def _fork(self, number: int, channel: int, tokens: int) -> None:
+    def _fork(self, number: int, *descriptors: int) -> None:
+        reach("launcher.forking")
         pid = os.fork()
         if pid == 0:
-            self._be_worker(channel, tokens)
+            self._be_worker(*descriptors)
         self._numbers[pid] = number
+        reach("launcher.forked")
         # Before anybody can reap the child: its pid cannot mean another process yet.
         pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
         self._report(STARTED, number, pid, 0, pidfd)
-        for fd in (channel, tokens, pidfd):
+        for fd in (*descriptors, pidfd):
             if fd is not None:
                 os.close(fd)
 
-    def _be_worker(self, channel: int, tokens: int) -> None:
+    def _be_worker(self, channel: int, tokens: int, requests: int) -> None:
         """Run a worker in the forked child; never returns."""
         code = 1
         try:
@@ -110,7 +117,7 @@ class Launcher:
             from django_partisan.worker import WorkerOptions, serve
 
             with socket.socket(fileno=channel) as sock:
-                serve(sock, tokens, WorkerOptions(**self._options["worker"]))
+                serve(sock, tokens, requests, WorkerOptions(**self._options["worker"]))
             code = 0
         except BaseException:
             logging.getLogger(__name__).exception("worker %d ends with an error", os.getpid())
@@ -132,6 +139,7 @@ class Launcher:
                 return
             if pid == 0:
                 return
+            reach("launcher.reaped")
             self._report(EXITED, self._numbers.pop(pid, 0), pid, status, None)
 
     def _report(self, kind: int, number: int, pid: int, status: int, fd: int | None) -> None:

@@ -11,13 +11,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 
 from django_partisan import launcher
+from django_partisan.config.const import CUT_OFF_WORKER
 from django_partisan.exceptions import WorkerBootError
 
 logger = logging.getLogger(__name__)
@@ -103,11 +104,11 @@ class LauncherClient:
         """Return the descriptor that becomes readable with an event."""
         return self._control.fileno()
 
-    def request_worker(self, number: int, channel: socket.socket, tokens: int) -> bool:
-        """Ask for a worker that gets these two descriptors; False when the launcher is gone."""
+    def request_worker(self, number: int, descriptors: Sequence[int]) -> bool:
+        """Ask for a worker that gets these descriptors; False when the launcher is gone."""
         try:
             request = [launcher.REQUEST.pack(number)]
-            socket.send_fds(self._control, request, [channel.fileno(), tokens])
+            socket.send_fds(self._control, request, descriptors)
         except OSError:
             return False
         return True
@@ -145,6 +146,14 @@ class LauncherClient:
         readable.register(self._control, select.POLLIN)
         return bool(readable.poll(max(0.0, seconds) * 1000))
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether the process was ended by a signal; meant for one that is :class:`Gone`."""
+        try:
+            return self._process.wait(timeout=1) < 0
+        except subprocess.TimeoutExpired:
+            return False
+
     def close(self) -> None:
         """Let the process end and reap it; kill it when it does not end by itself."""
         self._control.close()
@@ -181,7 +190,10 @@ def death_reason(status: int | None) -> str:
         return "ended for a reason that could not be learnt"
     if os.WIFSIGNALED(status):
         return f"was killed by {_signal_name(os.WTERMSIG(status))}"
-    return f"exited with code {os.WEXITSTATUS(status)}"
+    code = os.WEXITSTATUS(status)
+    if code == CUT_OFF_WORKER:
+        return f"exited with code {code} (its task closed the worker's own file descriptors)"
+    return f"exited with code {code}"
 
 
 def _signal_name(number: int) -> str:

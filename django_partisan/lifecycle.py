@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from django.db import DatabaseError, connections, transaction
@@ -17,6 +18,7 @@ from django_partisan.dialects import dialect_for
 from django_partisan.dialects.base import Lane, LaneSurvey, NewTask, Settlement
 from django_partisan.exceptions import DuplicateNotVisible
 from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
+from django_partisan.fault_points import reach
 from django_partisan.instances import database, inserted_instance
 from django_partisan.models import Attempt, Task
 from django_partisan.notifications import announce
@@ -45,6 +47,7 @@ FINISH: Final = Verb(status="finished")
 RETRY: Final = Verb(status="new", retries=1, tells="retried")
 POSTPONE: Final = Verb(status="new", postpones=1, attempts=-1)
 FAIL: Final = Verb(status="error", tells="failed")
+CANCEL: Final = Verb(status="cancelled", tells="cancelled")
 RELEASE: Final = Verb(status="new", attempts=-1)
 RESCUE_STARTED: Final = Verb(status="new", rescues=1, crashes=1, lease=1, tells="rescued")
 RESCUE: Final = Verb(status="new", rescues=1, attempts=-1, lease=1, tells="rescued")
@@ -55,6 +58,7 @@ VERB_OF: Final[dict[str, Verb]] = {
     execution.RETRIED: RETRY,
     execution.POSTPONED: POSTPONE,
     execution.FAILED: FAIL,
+    execution.CANCELLED: CANCEL,
     execution.RELEASED: RELEASE,
     execution.CRASHED: RESCUE_STARTED,
     execution.ORPHANED: RESCUE,
@@ -128,17 +132,22 @@ def record_and_claim(
     queue_name: str,
     limit: int,
     manager_id: int,
-    lanes: Sequence[Lane] | None = None,
-) -> tuple[set[int], list[ClaimedTask]]:
-    """Record finished tasks and claim the next ones in one round trip and one commit.
+    lanes: Sequence[Lane],
+) -> Callable[[], tuple[set[int], list[ClaimedTask]]]:
+    """Return a call that records finished tasks and claims the next ones, in one round trip.
 
-    ``endings`` must hold FINISHED outcomes only, and DELETE_TASKS_ON_COMPLETE be off.
+    The call may be made in another thread while nothing else uses the connection. ``endings`` must
+    hold FINISHED outcomes only, and DELETE_TASKS_ON_COMPLETE be off.
     """
     alias = database()
-    if lanes is None:
-        lanes = [found.lane for found in survey(queue_name) if found.has_due]
-    return dialect_for(alias).settle_and_claim(
-        connections[alias], _settlements(endings), queue_name, lanes, limit, manager_id
+    return partial(
+        dialect_for(alias).settle_and_claim,
+        connections[alias],
+        _settlements(endings),
+        queue_name,
+        lanes,
+        limit,
+        manager_id,
     )
 
 
@@ -185,10 +194,13 @@ def take_over(
 ) -> list[ClaimedTask]:
     """Make the orphans of one's own dead predecessor one's own, and return them in order.
 
-    Counts as a rescue, so each of them runs alone; those past the cap go to error instead.
+    Counts as a rescue, so each of them runs alone; those past the cap go to error instead. Orphans
+    whose end was asked for are left to :func:`rescue`, which cancels them.
     """
+    wanted = owners & Q(queue_name=queue_name, cancel_requested_at__isnull=True)
     with transaction.atomic(using=database()):
-        orphans = _locked_orphans(owners & Q(queue_name=queue_name), limit)
+        orphans = _locked_orphans(wanted, limit)
+        reach("manager.locked_orphans")
         spent = [task for task, has_started in orphans if has_started]
         hopeless = [task for task in spent if task.crashes >= max_rescues]
         if hopeless:
@@ -219,6 +231,7 @@ def requeue(ids: Iterable[int]) -> list[int]:
             claimed_at=None,
             finished_at=None,
             result=None,
+            cancel_requested_at=None,
             attempts=0,
             retries=0,
             postpones=0,
@@ -250,7 +263,7 @@ def _record_finished(endings: Sequence[Ending], delete: bool) -> set[int]:
     alias = database()
     dialect, settlements = dialect_for(alias), _settlements(endings)
     if not delete:
-        return dialect.settle(connections[alias], settlements)
+        return set(dialect.settle(connections[alias], settlements))
     told = [e.task.id for e in endings if e.task.attempts > 1 or e.task.rescues]
     with transaction.atomic(using=alias):
         deleted = dialect.delete_settled(connections[alias], settlements)
@@ -264,14 +277,15 @@ def _record_others(endings: Sequence[Ending], max_rescues: int) -> set[int]:
     settlements = _settlements(endings, max_rescues)
     with transaction.atomic(using=alias):
         recorded = dialect_for(alias).settle(connections[alias], settlements)
+        reach("manager.settled_without_attempts")
         attempts = [
-            _attempt(ending, verb)
+            _attempt(ending, CANCEL if recorded[ending.task.id] == CANCEL.status else verb)
             for ending in endings
             if ending.task.id in recorded and (verb := _verb_of(ending, max_rescues)).tells
         ]
         Attempt.objects.using(alias).bulk_create(attempts)
-    regain_uniqueness([s.id for s in settlements if s.status == "new" and s.id in recorded])
-    return recorded
+    regain_uniqueness([pk for pk, status in recorded.items() if status == RETRY.status])
+    return set(recorded)
 
 
 def _verb_of(ending: Ending, max_rescues: int) -> Verb:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django_partisan.execution import ClaimedTask
@@ -48,6 +48,15 @@ class LocalQueue:
         """Take everything, in order."""
         return [self.get() for _ in range(self.qsize())]
 
+    def take(self, is_wanted: Callable[[ClaimedTask], bool]) -> list[ClaimedTask]:
+        """Take the tasks for which ``is_wanted`` holds."""
+        taken = [task for task in self._tasks() if is_wanted(task)]
+        if taken:
+            self._first = deque(task for task in self._first if not is_wanted(task))
+            self._ready = [entry for entry in self._ready if not is_wanted(entry[-1])]
+            heapq.heapify(self._ready)
+        return taken
+
     def take_older_than(self, moment: float) -> list[ClaimedTask]:
         """Take the tasks that were claimed before a moment and still wait."""
         old = [entry[-1] for entry in self._ready if entry[3] < moment]
@@ -58,4 +67,9 @@ class LocalQueue:
 
     def ids(self) -> set[int]:
         """Return the ids of all tasks that wait here."""
-        return {task.id for task in self._first} | {entry[-1].id for entry in self._ready}
+        return {task.id for task in self._tasks()}
+
+    def _tasks(self) -> Iterator[ClaimedTask]:
+        yield from self._first
+        for entry in self._ready:
+            yield entry[-1]

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
+from django_partisan.masking import masked
 from django_partisan.registry.registry import registry
 from django_partisan.settings import QueueSettings, get_queue_settings
 
@@ -91,6 +92,9 @@ class Task(models.Model):
         null=True, blank=True, help_text="The hash while it keeps duplicates out; else empty."
     )
     is_unique_until_finish = models.BooleanField(db_default=False)
+    cancel_requested_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its end was asked for; then it never waits again."
+    )
 
     objects = TasksManager()
 
@@ -131,6 +135,11 @@ class Task(models.Model):
     def settings(self) -> QueueSettings:
         """The settings of the task's queue; raises UnknownQueue when there are none."""
         return get_queue_settings(self.queue_name)
+
+    @property
+    def masked_arguments(self) -> Any:
+        """The arguments as they may be shown: what SENSITIVE_PARAMS names is masked."""
+        return masked(self.processor_class, self.arguments)
 
     @property
     def tries_count(self) -> int:
@@ -174,9 +183,19 @@ class Task(models.Model):
 
         by_hand.fail(self, err)
 
+    def cancel(self) -> bool:
+        """Cancel the task: at once while it waits; what runs is stopped by its manager soon.
+
+        False when it had ended before, or is gone: then nothing has changed. True otherwise, and
+        after that ``status`` says whether it is cancelled already. Calling it twice is harmless.
+        """
+        from django_partisan import by_hand
+
+        return by_hand.cancel(self)
+
 
 class Attempt(models.Model):
-    """One try at a task that is worth telling: a failure, a retry or a rescue. Append-only."""
+    """One try at a task that is worth telling: a failure, a retry, a rescue. Append-only."""
 
     class Outcome(models.TextChoices):
         """How the attempt ended."""
@@ -184,6 +203,7 @@ class Attempt(models.Model):
         RETRIED = "retried", "Retried"
         FAILED = "failed", "Failed"
         RESCUED = "rescued", "Rescued"
+        CANCELLED = "cancelled", "Cancelled"
 
     id = models.BigAutoField(primary_key=True)
     # No database constraint: finished tasks are deleted in raw batches.

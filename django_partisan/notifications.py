@@ -35,12 +35,31 @@ def announce(alias: str, queue_name: str) -> None:
         _notify(alias, queue_name)
 
 
+def announce_cancel(alias: str, queue_name: str) -> None:
+    """Have the managers of a queue look for tasks to stop, once the transaction is committed.
+
+    Each is sent, however many there are: nobody looks again later as with new tasks.
+    """
+    if dialect_for(alias).can_notify and get_process_settings().NOTIFY:
+        send = partial(_send, alias, cancel_payload(queue_name))
+        connections[alias].on_commit(send, robust=True)
+
+
+def cancel_payload(queue_name: str) -> str:
+    """Return what is sent for :func:`announce_cancel`; no queue has such a name."""
+    return f"!cancel {queue_name}"
+
+
 def _notify(alias: str, queue_name: str) -> None:
     now = time.monotonic()
     if now - _last_sent.get((alias, queue_name), -WINDOW_SECONDS) < WINDOW_SECONDS:
         return
     _last_sent[alias, queue_name] = now
+    _send(alias, queue_name)
+
+
+def _send(alias: str, payload: str) -> None:
     try:
-        dialect_for(alias).notify(connections[alias], queue_name)
+        dialect_for(alias).notify(connections[alias], payload)
     except DatabaseError as error:
-        logger.warning("queue %s: managers could not be notified: %s", queue_name, error)
+        logger.warning("queue %s: managers could not be notified: %s", payload, error)

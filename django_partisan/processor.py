@@ -28,7 +28,9 @@ _KINDS = {
     "QUEUE_NAME": (str,),
     "RETRY_ON_ERROR_CONFIG": (ErrorsHandleConfig, type(None)),
     "POSTPONE_CONFIG": (PostponeConfig, type(None)),
+    "ATOMIC": (bool,),
 }
+_SHORTEST_LIMIT = 0.001
 _MIN_PRIORITY, _MAX_PRIORITY = -(2**31), 2**31 - 1
 
 
@@ -52,6 +54,14 @@ class BaseTaskProcessor(abc.ABC):
     make it due earlier."""
     RETRY_ON_ERROR_CONFIG: ClassVar[ErrorsHandleConfig | None] = None
     POSTPONE_CONFIG: ClassVar[PostponeConfig | None] = None
+    SENSITIVE_PARAMS: ClassVar[Sequence[str]] = ()
+    """Arguments that are masked wherever tasks are shown: names, or paths as ``card.number``."""
+    ATOMIC: ClassVar[bool] = False
+    """Whether run() and the record of its end are one transaction on the tasks' database."""
+    TIMEOUT_SECONDS: ClassVar[float | None] = None
+    """How long run() may take: then TaskTimedOut is raised inside it."""
+    GRACE_SECONDS: ClassVar[float] = 5.0
+    """How long run() may go on after that, before its worker is killed."""
     ALIASES: ClassVar[tuple[str, ...]] = ()
     """Former names of the class, under which stored tasks still find it."""
 
@@ -185,9 +195,10 @@ class BaseTaskProcessor(abc.ABC):
             return cls(*item)
         if type(item) is cls:
             return item
+        got = type(item).__name__ if cls.SENSITIVE_PARAMS else shown(item)
         raise TypeError(
             f"delay_many() of {cls.__name__} takes its own processors and tuples of positional "
-            f"arguments, got {shown(item)}"
+            f"arguments, got {got}"
         )
 
 
@@ -267,15 +278,37 @@ def _accept_old_queue_attribute(cls: type[BaseTaskProcessor]) -> None:
 
 def _check_rules(cls: type[BaseTaskProcessor]) -> None:
     _checked_priority(cls.PRIORITY, f"{cls.__qualname__}.PRIORITY")
+    if cls.TIMEOUT_SECONDS is not None:
+        _check_time(cls.TIMEOUT_SECONDS, _SHORTEST_LIMIT, f"{cls.__qualname__}.TIMEOUT_SECONDS")
+    _check_time(cls.GRACE_SECONDS, 0, f"{cls.__qualname__}.GRACE_SECONDS")
     for name, allowed in _CHOICES.items():
         if getattr(cls, name) not in allowed:
             raise ValueError(
                 f"{cls.__qualname__}.{name} must be {' or '.join(map(repr, allowed))}, "
                 f"got {getattr(cls, name)!r}"
             )
+    _check_names(cls, cls.SENSITIVE_PARAMS)
     for name, kinds in _KINDS.items():
         if not isinstance(getattr(cls, name), kinds):
             raise TypeError(
                 f"{cls.__qualname__}.{name} must be of type {kinds[0].__name__}, "
                 f"got {getattr(cls, name)!r}"
             )
+
+
+def _check_names(cls: type[BaseTaskProcessor], names: Any) -> None:
+    is_fine = isinstance(names, (tuple, list)) and all(
+        isinstance(name, str) and all(name.split(".")) for name in names
+    )
+    if not is_fine:
+        raise TypeError(
+            f"{cls.__qualname__}.SENSITIVE_PARAMS must be a tuple of names of arguments, or of "
+            f"paths as 'card.number', got {names!r}"
+        )
+
+
+def _check_time(seconds: float, least: float, name: str) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"{name} takes seconds, got {seconds!r}")
+    if not least <= seconds <= MAX_PAUSE_SECONDS:
+        raise ValueError(f"{name} must be {least:g} seconds to ten years, got {seconds!r}")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
 from typing import Final
 
 from django.db import Error
 
 from django_partisan import lifecycle
-from django_partisan.dialects.base import Lane
-from django_partisan.execution import FAILED, FINISHED, ClaimedTask, ErrorReport
+from django_partisan.execution import FAILED, FINISHED, ErrorReport
+from django_partisan.fault_points import reach
 from django_partisan.lifecycle import Ending
 from django_partisan.logs import task_extra
 
@@ -67,18 +66,13 @@ class Recorder:
 
     def flush(self, now: float) -> None:
         """Record everything; raises the database's error with everything still pending."""
-        batch = self._pending
+        batch = self.batch()
         if batch:
-            self._settle(batch, self._record(batch), now)
+            self.settle(batch, self._record(batch), now)
 
-    def flush_and_claim(
-        self, now: float, queue_name: str, limit: int, manager_id: int, lanes: Sequence[Lane]
-    ) -> list[ClaimedTask]:
-        """Record everything and claim new tasks in one round trip; needs :attr:`is_plain`."""
-        batch = self._pending
-        recorded, claimed = lifecycle.record_and_claim(batch, queue_name, limit, manager_id, lanes)
-        self._settle(batch, recorded, now)
-        return claimed
+    def batch(self) -> list[Ending]:
+        """Return everything pending; it stays so until :meth:`settle` is told what became of it."""
+        return list(self._pending)
 
     def flush_singly(self, now: float) -> None:
         """Record one by one what could not be recorded together.
@@ -90,14 +84,11 @@ class Recorder:
                 recorded = self._record([ending])
             except Error as error:
                 recorded = self._record([_refused(ending, error)])
-            self._settle([ending], recorded, now)
+            self.settle([ending], recorded, now)
 
-    def _record(self, batch: list[Ending]) -> set[int]:
-        return lifecycle.record(
-            batch, delete_finished=self._delete_finished, max_rescues=self._max_rescues
-        )
-
-    def _settle(self, batch: list[Ending], recorded: set[int], now: float) -> None:
+    def settle(self, batch: list[Ending], recorded: set[int], now: float) -> None:
+        """Take note of which tasks of a batch were recorded; the others are stale, or locked."""
+        reach("manager.recorded")
         missing = [ending for ending in batch if ending.task.id not in recorded]
         # SKIP LOCKED leaves out rows that somebody else has locked: ours still, so try them again.
         held = lifecycle.still_held(missing) if missing else set()
@@ -108,6 +99,11 @@ class Recorder:
         for ending in missing:
             if ending.task.id not in held:
                 self._note_stale(ending)
+
+    def _record(self, batch: list[Ending]) -> set[int]:
+        return lifecycle.record(
+            batch, delete_finished=self._delete_finished, max_rescues=self._max_rescues
+        )
 
     def _note_stale(self, ending: Ending) -> None:
         self.counts["stale"] += 1

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 import django_partisan
 from django_partisan.dialects import dialect_for
+from django_partisan.dialects.base import Beat, Pulse
 from django_partisan.exceptions import ManagerAlreadyRunning
 from django_partisan.identity import Identity, is_gone
 from django_partisan.instances import database
@@ -49,10 +51,20 @@ def register(
     return row.pk, dead
 
 
-def beat(manager_id: int, state: str, snapshot: dict[str, Any], dead_after: float) -> bool:
-    """Say that the manager lives; False when others hold it for dead, or have removed its row."""
-    alive = rows().filter(pk=manager_id, last_seen__gt=_last_moment(dead_after))
-    return bool(alive.update(last_seen=Now(), state=state, snapshot=snapshot))
+def beat(
+    manager_id: int,
+    state: str,
+    snapshot: dict[str, Any],
+    dead_after: float,
+    queue_name: str | None = None,
+) -> Pulse:
+    """Say that the manager lives, unless others hold it for dead or have removed its row.
+
+    With ``queue_name``, a survey of that queue is made in the same breath.
+    """
+    alias = database()
+    saying = Beat(manager_id, str(state), json.dumps(snapshot), dead_after, queue_name)
+    return dialect_for(alias).beat(connections[alias], saying)
 
 
 def deregister(manager_id: int) -> None:

@@ -127,7 +127,9 @@ PARTISAN_CONFIG: Mapping[str, QueueSettings] = _Queues()
 
 
 def _configured_queues() -> Mapping[str, Any]:
-    configured = getattr(django_settings, QUEUES_SETTING, None) or {}
+    configured = getattr(django_settings, QUEUES_SETTING, None)
+    if configured is None:
+        return {}
     if not isinstance(configured, Mapping):
         raise ConfigurationError(
             f"{QUEUES_SETTING}: must be a dict of queue names and their settings, "
@@ -175,9 +177,10 @@ def _queue_problem(queue_name: object, own: object) -> str:
 def _unknown_queue(queue_name: str) -> UnknownQueue:
     known = list(PARTISAN_CONFIG)
     close = close_match(queue_name, known)
+    listed = ", ".join(map(str, known))
     meant = f"; did you mean {close!r}?" if close else "."
     return UnknownQueue(
-        f"Queue {queue_name!r} is not in {QUEUES_SETTING}{meant} Known queues: {', '.join(known)}.",
+        f"Queue {queue_name!r} is not in {QUEUES_SETTING}{meant} Known queues: {listed}.",
         queue=queue_name,
     )
 

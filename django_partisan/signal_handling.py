@@ -14,15 +14,17 @@ from typing import Any
 @contextlib.contextmanager
 def noted_signals(
     selector: selectors.BaseSelector, note: Callable[[], None], *, is_last: bool
-) -> Iterator[None]:
+) -> Iterator[socket.socket | None]:
     """Call ``note`` for each SIGTERM and SIGINT inside, and make ``selector`` return.
+
+    Yields the socket that is readable from the signal itself until the loop has heard of it.
 
     When this is the process's last work (``is_last``), such signals are ignored from then on: one
     that comes late must not change the exit code. Else the former handlers return. Does nothing
     outside the main thread, where Python delivers no signals.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield None
         return
 
     def handle(number: int, frame: Any) -> None:  # noqa: ARG001
@@ -35,7 +37,7 @@ def noted_signals(
     former_fd = signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
     former = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield wake
     finally:
         for number, handler in former.items():
             signal.signal(number, signal.SIG_IGN if is_last else handler)

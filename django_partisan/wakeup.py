@@ -10,7 +10,7 @@ import time
 from typing import Final
 
 from django_partisan.database_link import DatabaseLink
-from django_partisan.notifications import WINDOW_SECONDS
+from django_partisan.notifications import WINDOW_SECONDS, cancel_payload
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ class Wakeup:
     """Knows when the next claim should be tried.
 
     ``sleep_seconds`` is the longest wait in every mode: a wake-up may be missed, a poll is not.
+    ``may_have_cancels`` is set where somebody may have asked for the end of tasks.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Wakeup:
         self._is_listening = False
         self._version: int | None = None
         self._version_check_at = 0.0
+        self.may_have_cancels = True
         self._poll_at = 0.0
         self._expected_at = _NEVER
         self._notified_at = _NEVER
@@ -59,6 +61,7 @@ class Wakeup:
         """Subscribe on a fresh connection, and prove that notifications arrive on it."""
         link = self._link
         self._poll_at = 0.0
+        self.may_have_cancels = True
         self._is_listening = False
         if link.dialect.can_notify and self._may_notify:
             link.dialect.listen(link.connection)
@@ -81,12 +84,15 @@ class Wakeup:
             if self._queue_name in notified:
                 self._notified_at = now
                 self._repeat_at = now + 2 * WINDOW_SECONDS
+            if cancel_payload(self._queue_name) in notified:
+                self.may_have_cancels = True
         elif self._version is not None and now >= self._version_check_at:
             self._version_check_at = now + VERSION_CHECK_SECONDS
             version = self._link.dialect.data_version(self._link.connection)
             if version != self._version:
                 self._version = version
                 self._notified_at = now
+                self.may_have_cancels = True
 
     def is_claim_due(self, now: float) -> bool:
         """Say whether it is time to look for due tasks."""

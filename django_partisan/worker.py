@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -12,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -20,15 +22,25 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_partisan.channel import BlockingChannel
+from django_partisan.config.const import CUT_OFF_WORKER
 from django_partisan.execution import (
+    CANCELLED,
     FAILED,
+    FINISHED,
+    RECORDED,
     RETRIED,
     ClaimedTask,
     ErrorReport,
     Outcome,
     execute,
+    unreportable,
 )
+from django_partisan.fault_points import reach
+from django_partisan.interruption import Interruption
 from django_partisan.logs import task_extra
+from django_partisan.sessions import changed_sessions, watch_sessions
+from django_partisan.surroundings import Surroundings, is_open, out_of_reach
+from django_partisan.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +48,13 @@ STOP: Final = None
 """The message that ends a worker."""
 RETIRED: Final = "retired"
 """The message by which a worker says that it ends of its own accord."""
+LIMITED: Final = "limited"
+"""Begins the message that a task with a time limit starts: its moment, the limit, the grace."""
 _IDLE_CHECK_SECONDS: Final = 1.0
 _MEMORY_CHECK_SECONDS: Final = 0.5
+_IN_TRANSACTION: Final = (2, 3)
+"""What libpq calls a transaction, and one in which a statement has failed."""
+_PING_SECONDS: Final = 3.0
 
 
 class WorkerOptions(NamedTuple):
@@ -55,14 +72,19 @@ class WorkerOptions(NamedTuple):
 class Worker:
     """One worker process, from its first task to its last.
 
-    A task's error never ends it. It ends when told to, when its manager is gone, or when it has
-    run its share of tasks or grown too large.
+    A task's error never ends it. It ends when told to, when its manager is gone, when it has run
+    its share of tasks or grown too large, and after a task that had to be interrupted.
     """
 
-    def __init__(self, sock: socket.socket, tokens: int, options: WorkerOptions) -> None:
+    def __init__(
+        self, sock: socket.socket, tokens: int, requests: int, options: WorkerOptions
+    ) -> None:
         self._channel = BlockingChannel(sock)
         self._tokens = tokens
         os.set_blocking(tokens, False)
+        self._descriptors = (sock.fileno(), tokens, requests)
+        self._surroundings: Surroundings | None = None
+        self._interruption = Interruption(requests, self._tell_limited)
         self._held_token: bytes | None = None
         self._options = options
         self._tasks_left = _jittered(options.max_tasks)
@@ -71,12 +93,17 @@ class Worker:
 
     def run(self) -> None:
         """Serve chunks of tasks until there is a reason to end."""
+        reach("worker.born")
         _watch_manager(self._tokens, self._options.orphan_seconds)
+        self._interruption.start()
+        self._surroundings = Surroundings(self._descriptors)
+        os.register_at_fork(after_in_child=self._let_go)
         self._show("idle")
         try:
             while (message := self._next_message()) is not STOP:
                 if not self._run_chunk(*message):
                     self._channel.send(RETIRED)
+                    reach("worker.retired")
                     return
         except (EOFError, BrokenPipeError, ConnectionResetError):
             logger.warning("the manager is gone; worker %d ends", os.getpid())
@@ -90,9 +117,12 @@ class Worker:
 
     def _run_chunk(self, number: int, tasks: list[tuple[Any, ...]]) -> bool:
         """Run tasks until the chunk ends or is taken back; say whether there may be more."""
+        reach("worker.got_a_chunk")
+        self._interruption.refresh()
         for fields in tasks:
             if not self._take_token(number):
                 break
+            reach("worker.took_a_task")
             self._run_task(ClaimedTask._make(fields))
             if self._is_spent():
                 return False
@@ -121,14 +151,46 @@ class Worker:
             return None
 
     def _run_task(self, task: ClaimedTask) -> None:
+        assert self._surroundings is not None
         self._show(task.processor_class)
         _close_ended_connections()
-        outcome = execute(task)
+        self._surroundings.prepare(task.processor_class)
+        outcome = execute(task, self._interruption, self._surroundings.restore, _atomically)
+        if self._surroundings.damage and not all(map(is_open, self._descriptors)):
+            os._exit(CUT_OFF_WORKER)  # Nothing can be said any more but by the exit code.
         _log(task, outcome)
-        _tidy_connections()
-        self._channel.send(message_of(outcome))
+        if not self._surroundings.damage:  # Else they end with the worker, whatever they are.
+            _tidy_connections()
+        reach("worker.ran")
+        self._report(outcome)
+        reach("worker.reported")
+
+    def _report(self, outcome: Outcome) -> None:
+        try:
+            self._channel.send(message_of(outcome))
+        except ValueError as error:
+            # A value that the task has smuggled in, as the delay of a postpone, is not plain.
+            self._channel.send(message_of(unreportable(outcome, error)))
+
+    def _let_go(self) -> None:
+        """Leave the manager to the worker alone: a process that a task forks is no worker."""
+        for fd in self._descriptors:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+    def _tell_limited(self, started: float, limit: float, grace: float) -> None:
+        self._channel.send((LIMITED, started, limit, grace))
 
     def _is_spent(self) -> bool:
+        if self._surroundings is not None and self._surroundings.damage:
+            logger.warning(
+                "worker %d is replaced after its last task: %s",
+                os.getpid(),
+                self._surroundings.damage,
+            )
+            return True
+        if self._interruption.has_interrupted:
+            return True
         if self._tasks_left is not None:
             self._tasks_left -= 1
             if self._tasks_left <= 0:
@@ -148,13 +210,29 @@ class Worker:
             setproctitle.setproctitle(f"{self._options.title} {doing}")
 
 
-def serve(sock: socket.socket, tokens: int, options: WorkerOptions) -> None:
+def serve(sock: socket.socket, tokens: int, requests: int, options: WorkerOptions) -> None:
     """Be a worker in a freshly forked process; returns when it should exit."""
     for number in (signal.SIGINT, signal.SIGTERM):
         # A handler instead of SIG_IGN: programs that a task starts would inherit the latter.
         signal.signal(number, _ignore)
     random.seed()
-    Worker(sock, tokens, options).run()
+    watch_sessions()
+    with socket.socket(fileno=_moved(sock.detach())) as moved:
+        Worker(moved, _moved(tokens), _moved(requests), options).run()
+
+
+def _moved(fd: int) -> int:
+    """Move a descriptor to where a task that closes all it can think of rarely gets."""
+    duplicate = out_of_reach(fd)
+    os.close(fd)
+    return duplicate
+
+
+def _atomically(task: ClaimedTask, run: Callable[[], Outcome]) -> Outcome:
+    # It needs the models, and this module may be imported before they are there.
+    from django_partisan.atomicity import atomically
+
+    return atomically(task, run)
 
 
 def message_of(outcome: Outcome) -> tuple[Any, ...]:
@@ -202,12 +280,15 @@ def _log(task: ClaimedTask, outcome: Outcome) -> None:
         level, text = logging.ERROR, "task %s failed: %s: %s"
     elif outcome.kind == RETRIED:
         level, text = logging.WARNING, "task %s will be retried: %s: %s"
+    elif outcome.kind == CANCELLED:
+        level, text = logging.INFO, "task %s is cancelled: %s: %s"
     else:
         level, text = logging.DEBUG, "task %s %s"
     if not logger.isEnabledFor(level):
         return
     error = outcome.error
-    details = (outcome.kind,) if error is None else (error.type, error.message)
+    kind = FINISHED if outcome.kind == RECORDED else outcome.kind
+    details = (kind,) if error is None else (error.type, error.message)
     logger.log(level, text, task.id, *details, extra=extra_of(task))
 
 
@@ -226,15 +307,33 @@ def _tidy_connections() -> None:
 
     A good connection stays open: opening one per task costs more than most tasks.
     """
+    changed = changed_sessions()
     for connection in connections.all(initialized_only=True):
         connection.queries_log.clear()
         if connection.connection is None:
             continue
-        if connection.in_atomic_block or not connection.autocommit:
-            connection.in_atomic_block = False
-            connection.close()
+        if connection in changed or _is_in_transaction(connection):
+            _discard(connection)
         elif connection.errors_occurred:
             _close_unless_usable(connection)
+
+
+def _discard(connection: BaseDatabaseWrapper) -> None:
+    # In an atomic block close() only makes a note and leaves the rest to the block's end.
+    connection.in_atomic_block = False
+    connection.closed_in_transaction = False
+    connection.close()
+
+
+def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
+    if connection.in_atomic_block or not connection.autocommit:
+        return True
+    # A BEGIN of the task's own: Django does not know of it, its driver does, without asking.
+    raw = connection.connection
+    if hasattr(raw, "in_transaction"):
+        return bool(raw.in_transaction)
+    info = getattr(raw, "info", None)
+    return info is not None and int(info.transaction_status) in _IN_TRANSACTION
 
 
 def _close_ended_connections() -> None:
@@ -262,7 +361,11 @@ def _close_broken_connections() -> None:
 
 
 def _close_unless_usable(connection: BaseDatabaseWrapper) -> None:
-    if connection.is_usable():
+    # Behind a silent network the question alone would wait for ever.
+    watchdog = Watchdog(connection, _PING_SECONDS)
+    with contextlib.closing(watchdog), watchdog.watching():
+        is_usable = connection.is_usable()
+    if is_usable:
         connection.errors_occurred = False
     else:
         connection.close()
@@ -277,4 +380,4 @@ def _memory_mb() -> float:
     return pages * resource.getpagesize() / (1 << 20)
 
 
-__all__ = ["RETIRED", "STOP", "Worker", "WorkerOptions", "outcome_of", "serve"]
+__all__ = ["LIMITED", "RETIRED", "STOP", "Worker", "WorkerOptions", "outcome_of", "serve"]

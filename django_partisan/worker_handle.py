@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import select
 import signal
@@ -9,12 +11,16 @@ import socket
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django_partisan.channel import Channel
+from django_partisan.exceptions import TaskCancelled, TaskTimedOut
 from django_partisan.execution import ClaimedTask, Outcome
+from django_partisan.interruption import REQUEST
 from django_partisan.launcher_client import LauncherClient
-from django_partisan.worker import RETIRED, STOP, outcome_of
+from django_partisan.worker import LIMITED, RETIRED, STOP, outcome_of
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -26,12 +32,21 @@ class InHand:
     seconds: float | None
 
 
+class HardLimit(NamedTuple):
+    """When a worker is killed unless its task has ended, and what the task then ends with."""
+
+    kill_at: float
+    error: BaseException
+    started: float | None
+
+
 class WorkerHandle:
     """The manager's end of one worker process.
 
     Beside the channel there is a pipe of tokens, one byte for each task in hand that has not been
     started. Whoever reads a byte has the task: the worker to run it, or the manager to take it
-    back. So no task is ever run by one worker while it is handed to another.
+    back. So no task is ever run by one worker while it is handed to another. A second pipe carries
+    requests to stop a task that runs.
     """
 
     def __init__(self, number: int, now: float, launcher: LauncherClient) -> None:
@@ -47,16 +62,36 @@ class WorkerHandle:
         self.is_stopping = False
         self.is_gone = False
         self.doom = ""
+        self.hard_limit: HardLimit | None = None
+        self.is_over_limit = False
         ours, self.theirs = socket.socketpair()
         self.channel = Channel(ours)
         self.tokens, self._token_writer = os.pipe()
         os.set_blocking(self.tokens, False)
+        self._requests, self._request_writer = os.pipe()
+        os.set_blocking(self._request_writer, False)
         self._next_chunk = 0
 
     @property
     def accepts(self) -> bool:
         """Whether the worker may be handed tasks."""
-        return not (self.is_stopping or self.is_gone or self.doom)
+        is_ending = self.is_stopping or self.is_gone or self.is_killed
+        return not (is_ending or self.is_cancelling)
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether the manager itself has ended the worker."""
+        return bool(self.doom) or self.is_over_limit
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether the task that runs has been asked to stop."""
+        return self.hard_limit is not None and isinstance(self.hard_limit.error, TaskCancelled)
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What the worker process is given: its channel, its tokens, and the requests to it."""
+        return [self.theirs.fileno(), self.tokens, self._requests]
 
     @property
     def running(self) -> ClaimedTask | None:
@@ -99,8 +134,15 @@ class WorkerHandle:
         for message in messages:
             if message == RETIRED:
                 self.is_stopping = True
+            elif (limited := _limit_in(message)) is not None:
+                self.hard_limit = self.hard_limit or _hard_limit(*limited)
+            elif (outcome := self._expected(message)) is not None:
+                outcomes.append((self._done(), outcome))
+                self.hard_limit = None
             else:
-                outcomes.append((self._done(), outcome_of(message)))
+                logger.error("worker %s says what no worker says; it is replaced", self.pid)
+                is_gone = True
+                break
         if outcomes:
             self.changed_at = now
             if not self.in_hand:
@@ -119,6 +161,21 @@ class WorkerHandle:
         self.doom = self.doom or doom
         self.send_kill()
 
+    def cancel(self, task: ClaimedTask, grace: float, now: float) -> None:
+        """Ask the task that runs to stop; it has its grace, or what is left of its own limit."""
+        limit = self.hard_limit
+        kill_at = now + grace if limit is None else min(limit.kill_at, now + grace)
+        started = None if limit is None else limit.started
+        self.hard_limit = HardLimit(kill_at, TaskCancelled(killed=_killed_after(grace)), started)
+        # A full pipe or a dead reader: the worker is killed soon.
+        with contextlib.suppress(OSError):
+            os.write(self._request_writer, REQUEST.pack(task.id, task.lease))
+
+    def kill_over_limit(self) -> None:
+        """End the worker now because its task does not stop."""
+        self.is_over_limit = True
+        self.send_kill()
+
     def send_kill(self) -> None:
         """Send SIGKILL, to exactly this process where the system can."""
         try:
@@ -129,18 +186,29 @@ class WorkerHandle:
         except ProcessLookupError:
             pass
 
-    def wait_until_dead(self, seconds: float) -> None:
-        """Wait a moment for the process to have ended: its channel closes a little earlier."""
-        if self.pidfd is not None:
-            ended = select.poll()
-            ended.register(self.pidfd, select.POLLIN)
-            ended.poll(max(0.0, seconds) * 1000)
+    def wait_until_dead(self, seconds: float) -> bool:
+        """Wait a moment for the process to have ended: its channel closes a little earlier.
+
+        Returns False when it certainly has not.
+        """
+        if self.pidfd is None:
+            return True
+        ended = select.poll()
+        ended.register(self.pidfd, select.POLLIN)
+        return bool(ended.poll(max(0.0, seconds) * 1000))
+
+    def close_theirs(self) -> None:
+        """Close what only the worker's process needs, once it has it."""
+        self.theirs.close()
+        if self._requests >= 0:
+            os.close(self._requests)
+            self._requests = -1
 
     def close(self) -> None:
         """Close every descriptor."""
         self.channel.close()
-        self.theirs.close()
-        for fd in (self.tokens, self._token_writer, self.pidfd):
+        self.close_theirs()
+        for fd in (self.tokens, self._token_writer, self._request_writer, self.pidfd):
             if fd is not None:
                 os.close(fd)
         self.pidfd = None
@@ -157,6 +225,16 @@ class WorkerHandle:
         except BlockingIOError:
             return b""
 
+    def _expected(self, message: Any) -> Outcome | None:
+        """Return the outcome of the task that runs; None when the message holds anything else."""
+        try:
+            outcome = outcome_of(message)
+        except (TypeError, ValueError):
+            return None
+        running = self.running
+        is_its = running is not None and outcome[:2] == (running.id, running.lease)
+        return outcome if is_its else None
+
     def _done(self) -> ClaimedTask:
         item = self.in_hand.popleft()
         self.backlog_seconds -= item.seconds or 0.0
@@ -165,3 +243,20 @@ class WorkerHandle:
     def _weigh(self) -> None:
         self.backlog_seconds = sum(item.seconds or 0.0 for item in self.in_hand)
         self.is_exclusive = any(item.seconds is None for item in self.in_hand)
+
+
+def _limit_in(message: Any) -> tuple[float, float, float] | None:
+    """Return the moment, limit and grace of a message that tells them."""
+    match message:
+        case (head, int() | float(), int() | float(), int() | float()) if head == LIMITED:
+            return message[1], message[2], message[3]
+    return None
+
+
+def _hard_limit(started: float, limit: float, grace: float) -> HardLimit:
+    error = TaskTimedOut(limit, killed=_killed_after(grace))
+    return HardLimit(started + limit + grace, error, started)
+
+
+def _killed_after(grace: float) -> str:
+    return f" It did not stop within {grace:g} s after that, so its worker was killed."

@@ -14,6 +14,7 @@ from django_partisan import orphaned_processes
 from django_partisan.backoff import Backoff
 from django_partisan.exceptions import WorkerBootError
 from django_partisan.execution import ClaimedTask, Outcome
+from django_partisan.fault_points import reach
 from django_partisan.launcher_client import (
     BootFailed,
     Event,
@@ -33,7 +34,10 @@ logger = logging.getLogger(__name__)
 _CALM_DEATHS: Final = 20
 """So many deaths a minute are replaced at once; beyond, replacements slow down, loudly."""
 _MINUTE: Final = 60.0
+_BOOTS: Final = 5
+"""So many times the process that starts workers may be killed before it has loaded the project."""
 _STATUS_SECONDS: Final = 0.25
+_LAST_BREATH_SECONDS: Final = 0.1
 
 
 class Ledger(Protocol):
@@ -69,6 +73,7 @@ class WorkerPool:
         self._pace = Pace()
         self._launcher: LauncherClient | None = None
         self._has_booted = False
+        self._killed_boots = 0
         self._launch_at = 0.0
         self._launch_backoff = Backoff(0.2, 30.0)
         self._respawn_at = 0.0
@@ -126,8 +131,18 @@ class WorkerPool:
             return
         for worker in sorted(self.workers.values(), key=lambda worker: len(worker.in_hand)):
             if worker.accepts and (chunk := self._next_chunk(worker, queue)):
+                reach("manager.handing_out")
                 worker.hand_out(chunk, now)
+                reach("manager.handed_out")
                 self._watch_writes(worker)
+
+    def receive(self, worker: WorkerHandle) -> None:
+        """Take in what a worker has reported so far."""
+        for task, outcome in worker.receive(time.monotonic()):
+            reach("manager.heard")
+            if outcome.started is not None:
+                self._pace.learn(task.processor_class, outcome.ended - outcome.started)
+            self._ledger.ended(worker, task, outcome)
 
     def rebalance(self, queue: LocalQueue, now: float) -> float | None:
         """Take unstarted tasks from behind a slow one while another worker is idle.
@@ -202,10 +217,11 @@ class WorkerPool:
         assert self._launcher is not None
         self._last_number += 1
         worker = WorkerHandle(self._last_number, now, self._launcher)
-        if not self._launcher.request_worker(worker.number, worker.theirs, worker.tokens):
+        if not self._launcher.request_worker(worker.number, worker.descriptors):
             worker.close()
             return False
-        worker.theirs.close()
+        worker.close_theirs()
+        reach("manager.asked_for_a_worker")
         self.workers[worker.number] = worker
         self._selector.register(worker.channel, selectors.EVENT_READ, self._reader(worker))
         return True
@@ -215,17 +231,11 @@ class WorkerPool:
             if worker.channel.has_unsent:
                 worker.channel.flush()
                 self._watch_writes(worker)
-            self._receive(worker)
+            self.receive(worker)
             if worker.is_gone:
                 self._bury(worker)
 
         return read
-
-    def _receive(self, worker: WorkerHandle) -> None:
-        for task, outcome in worker.receive(time.monotonic()):
-            if outcome.started is not None:
-                self._pace.learn(task.processor_class, outcome.ended - outcome.started)
-            self._ledger.ended(worker, task, outcome)
 
     def _watch_writes(self, worker: WorkerHandle) -> None:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.channel.has_unsent else 0)
@@ -261,7 +271,7 @@ class WorkerPool:
                 os.close(event.pidfd)
             return
         worker.pid, worker.pidfd = event.pid, event.pidfd
-        if worker.doom:
+        if worker.is_killed:
             worker.send_kill()
         logger.debug("worker %d started", event.pid)
         if event.pidfd is not None:
@@ -276,11 +286,17 @@ class WorkerPool:
         """Take note of a dead worker's last reports, of its death, and of what it had in hand."""
         if self.workers.get(worker.number) is not worker:
             return
-        worker.send_kill()  # Whoever closes his channel is no use, even if he still breathes.
-        self._receive(worker)
+        reach("manager.burying")
+        # Whoever closes his channel is no use, even if he still breathes.
+        is_limited = worker.doom or worker.is_over_limit
+        is_cut_off = not is_limited and not worker.wait_until_dead(_LAST_BREATH_SECONDS)
+        worker.send_kill()
+        self.receive(worker)
         del self.workers[worker.number]
         unstarted = worker.take_back()
         reason = f"worker {worker.pid} {death_reason(self._status_of(worker))}"
+        if is_cut_off:
+            reason += " since its channel was closed or garbled"
         self._selector.unregister(worker.channel)
         if worker.pidfd is not None:
             self._selector.unregister(worker.pidfd)
@@ -310,7 +326,7 @@ class WorkerPool:
 
     def _slow_down_if_many(self, worker: WorkerHandle, reason: str) -> None:
         now = time.monotonic()
-        if worker.is_stopping or worker.doom:
+        if worker.is_stopping or worker.is_killed:
             return
         self._deaths.append(now)
         while now - self._deaths[0] > _MINUTE:
@@ -331,12 +347,18 @@ class WorkerPool:
         logger.error("the project could not be loaded for new workers:\n%s", text)
 
     def _launcher_gone(self) -> None:
-        if not self._has_booted:
+        if not self._has_booted and not self._may_boot_again():
             raise WorkerBootError("The process that starts workers ended unexpectedly")
         self._drop_launcher()
         wait = self._launch_backoff.next()
         self._launch_at = time.monotonic() + wait
         logger.error("the process that starts workers is gone; starting a new one in %.1f s", wait)
+
+    def _may_boot_again(self) -> bool:
+        """Say whether it was killed from outside, and not time after time."""
+        assert self._launcher is not None
+        self._killed_boots += 1
+        return self._launcher.was_killed and self._killed_boots < _BOOTS
 
     def _drop_launcher(self) -> None:
         assert self._launcher is not None

@@ -12,13 +12,17 @@ from typing import Any, Final
 import setproctitle
 
 from django_partisan import execution, lifecycle, orphaned_processes
+from django_partisan.cancel_watch import CancelWatch
 from django_partisan.config.const import DEFAULT_QUEUE_NAME, ExitCode
 from django_partisan.database_link import DatabaseLink
+from django_partisan.enforcement import Enforcement
 from django_partisan.exchange import Exchange
 from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
+from django_partisan.fault_points import reach
 from django_partisan.heartbeat import Fence, Heartbeat
 from django_partisan.instances import database
 from django_partisan.local_queue import LocalQueue
+from django_partisan.long_transactions import LongTransactions
 from django_partisan.migration_state import require_migrated
 from django_partisan.models import ManagerProcess
 from django_partisan.recorder import Recorder
@@ -31,7 +35,7 @@ from django_partisan.worker_pool import WorkerPool
 logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT: Final = 5.0
-_LAST_WORDS_SECONDS: Final = 4.0
+_LAST_WORDS_SECONDS: Final = 2.0
 """After the grace period: how long the last outcomes may take to be recorded."""
 _SAME_SIGNAL_SECONDS: Final = 1.0
 _PRUNE_SECONDS: Final = 60.0
@@ -71,9 +75,14 @@ class WorkersManager:
         self.exchange = Exchange(
             queue_name, self.settings, self.process_settings, self.link, self.heartbeat
         )
+        self.long_transactions = LongTransactions(
+            self.link, self.process_settings.LONG_TRANSACTION_SECONDS
+        )
         self.pool = WorkerPool(
             self.settings.WORKERS_COUNT, self._launcher_options(console), self.selector, self
         )
+        self.enforcement = Enforcement(self.pool, self.queue)
+        self.cancels = CancelWatch(self.exchange, self.heartbeat, self.pool, self.enforcement)
         self._signals = 0
         self._signalled_at = float("-inf")
         self._stop_by: float | None = None
@@ -81,6 +90,7 @@ class WorkersManager:
         self._watched: tuple[int, int] | None = None
         self._rebalance_at: float | None = None
         self._prune_at = 0.0
+        self.selector.register(self.link.side, selectors.EVENT_READ, self._take_answer)
 
     @property
     def queue(self) -> LocalQueue:
@@ -103,7 +113,9 @@ class WorkersManager:
         setproctitle.setproctitle(f"partisan/parent {self.queue_name}")
         orphaned_processes.adopt()
         # A signal that arrives while everything is closed must not end the process in the middle.
-        with self.selector, noted_signals(self.selector, self.stop, is_last=is_last):
+        with self.selector, noted_signals(self.selector, self.stop, is_last=is_last) as signals:
+            if signals is not None:
+                self.link.watchdog.heed(signals)
             try:
                 self.turn(time.monotonic())
                 while self._exit_code is None:
@@ -126,15 +138,18 @@ class WorkersManager:
 
     def turn(self, now: float) -> None:
         """Do everything that is due, once. Never waits for anything but the database."""
+        self.enforcement.turn(now)
         self.pool.maintain(now)
         self._keep_fence()
         if self._signals and self._stop_by is None:
             self._begin_stop(now)
-        if self.link.is_usable(now):
+        if not self.link.is_busy and self.link.is_usable(now):
             with self.link.attempt(now):
                 self._keep_standing(now)
-                self.exchange.turn(now, self.pool.in_hand, may_claim=self._may_claim())
+                self.cancels.turn(now)
                 self._prune_if_due(now)
+                self.long_transactions.check_if_due(now)
+                self.exchange.turn(now, self.pool.in_hand, may_claim=self._may_claim())
         self._hand_out(now)
         self._look_ahead(now)
         if self._stop_by is not None:
@@ -152,6 +167,9 @@ class WorkersManager:
 
     def ended(self, handle: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
         """Take note of a worker's report."""
+        if outcome.kind == execution.RECORDED:
+            self.recorder.counts[execution.FINISHED] += 1
+            return
         self.exchange.ended(task, outcome, handle.pid)
 
     def died(self, handle: WorkerHandle, unstarted: list[ClaimedTask], reason: str) -> None:
@@ -175,9 +193,11 @@ class WorkersManager:
         return bool(started)
 
     def _charge(self, task: ClaimedTask, handle: WorkerHandle, reason: str) -> None:
-        kind = execution.RELEASED if handle.doom else execution.CRASHED
-        error = ErrorReport("WorkerDied", f"{reason} while it ran the task", "")
-        outcome = lifecycle.orphan_outcome(task, kind, error)
+        outcome = self.enforcement.outcome(handle, task)
+        if outcome is None:
+            kind = execution.RELEASED if handle.doom else execution.CRASHED
+            error = ErrorReport("WorkerDied", f"{reason} while it ran the task", "")
+            outcome = lifecycle.orphan_outcome(task, kind, error)
         self.exchange.ended(task, outcome, handle.pid)
 
     # ----- standing -----
@@ -204,15 +224,26 @@ class WorkersManager:
             self._register()
         if self.heartbeat.is_beat_due(now):
             state = ManagerProcess.State.STOPPING if self._stop_by else ManagerProcess.State.RUNNING
-            if not self.heartbeat.beat(state, self._snapshot()):
-                logger.error("this manager's registration is gone: stopping what runs")
-                self._abandon()
-                self._register()
+            self._beat(state, now)
+            reach("manager.beaten")
         if self._stop_by is None:
             self.heartbeat.rescue_if_due(now)
 
+    def _beat(self, state: str, now: float) -> None:
+        """Beat; an idle manager looks at its queue in the same breath, which saves a poll."""
+        wants_survey = self._may_claim() and self.exchange.may_survey(now)
+        queue_name = self.queue_name if wants_survey else None
+        pulse = self.heartbeat.beat(state, self._snapshot(), queue_name)
+        if pulse is None:
+            logger.error("this manager's registration is gone: stopping what runs")
+            self._abandon()
+            self._register()
+        elif pulse.found is not None:
+            self.exchange.surveyed(pulse.found, now)
+
     def _register(self) -> None:
         self.heartbeat.register()
+        reach("manager.registered")
         logger.info(
             "manager %d on %s serves queue %r with %d workers (%s, %s)",
             self.heartbeat.manager_id,
@@ -244,7 +275,7 @@ class WorkersManager:
             self._rebalance_at = self.pool.rebalance(self.queue, now)
 
     def _look_ahead(self, now: float) -> None:
-        if self.exchange.must_look_ahead and self.link.is_usable(now):
+        if self.exchange.must_look_ahead and not self.link.is_busy and self.link.is_usable(now):
             with self.link.attempt(now):
                 self.exchange.look_ahead(now)
 
@@ -263,9 +294,13 @@ class WorkersManager:
         """Give back what has not started, let the rest run on for the grace period."""
         grace = self.process_settings.SHUTDOWN_GRACE_SECONDS
         logger.info("stopping: running tasks have %g s to finish", grace)
-        self._stop_by = now + grace
+        # The grace counts from the signal, which may have had to wait for an answer.
+        self._stop_by = min(now, self.link.watchdog.signalled_at) + grace
+        self.link.hurry(self._stop_by)
+        self.link.finish(now)
         unstarted = self.queue.take_all() + self.pool.take_back()
         self.pool.stop()
+        reach("manager.stopping")
         self._release(unstarted, now)
 
     def _go_on_stopping(self, now: float) -> None:
@@ -290,6 +325,7 @@ class WorkersManager:
             with self.link.attempt(now):
                 self.recorder.flush(now)
                 self.heartbeat.deregister()
+                reach("manager.deregistered")
         is_settled = not len(self.recorder)
         if is_settled and (self.link.is_up or self.heartbeat.manager_id is None):
             self._exit_code = ExitCode.FORCED if is_forced else ExitCode.CLEAN
@@ -305,12 +341,14 @@ class WorkersManager:
         retry_at = self.link.retry_at()
         if retry_at is not None:
             yield retry_at
-        else:
+        elif not self.link.is_busy:
             yield self.heartbeat.next_deadline(rescues=self._stop_by is None)
+            yield self.cancels.next_deadline()
             yield from self.exchange.deadlines(self.pool.in_hand, may_claim=self._may_claim())
         if self._may_hand_out() and self.queue.qsize() and self.pool.has_idle:
             yield now
-        for deadline in (self.pool.next_deadline(), self._rebalance_at, self._stop_by):
+        moments = (self.pool.next_deadline(), self.enforcement.next_deadline())
+        for deadline in (*moments, self._rebalance_at, self._stop_by):
             if deadline is not None:
                 yield deadline if deadline > now else now + 0.01
         if self.heartbeat.manager_id is not None:
@@ -319,15 +357,20 @@ class WorkersManager:
             yield now
 
     def _take_notifications(self) -> None:
-        """Take in notifications that came with an answer: no descriptor tells of them."""
+        """Take in notifications; of one that came with an answer no descriptor would tell."""
         now = time.monotonic()
-        if self.link.is_up:
+        if self.link.is_up and not self.link.is_busy:
             with self.link.attempt(now):
                 self.exchange.wakeup.check(now)
 
+    def _take_answer(self) -> None:
+        self.link.finish(time.monotonic())
+
     def _watch_database(self) -> None:
         """Wait on the connection too, so that a notification wakes the loop."""
-        fd = self.exchange.wakeup.file_descriptor() if self.link.is_up else None
+        # While a call is under way, the descriptor would tell of its answer, not of notifications.
+        is_ours = self.link.is_up and not self.link.is_busy
+        fd = self.exchange.wakeup.file_descriptor() if is_ours else None
         # A new connection may get the old one's descriptor: the number alone proves nothing.
         wanted = None if fd is None else (fd, self.link.connects)
         if wanted == self._watched:
@@ -336,12 +379,12 @@ class WorkersManager:
             with contextlib.suppress(KeyError, ValueError, OSError):
                 self.selector.unregister(self._watched[0])
         if fd is not None:
-            self.selector.register(fd, selectors.EVENT_READ, lambda: None)
+            self.selector.register(fd, selectors.EVENT_READ, self._take_notifications)
         self._watched = wanted
 
     def _close(self) -> None:
         self.pool.close()
-        self.link.close()
+        self.link.end()
 
     # ----- words -----
 

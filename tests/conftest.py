@@ -10,20 +10,28 @@ from django.db import connection
 
 from tests.helpers import wait_until
 from tests.leftovers import describe, find_leftovers, mark_this_run
+from tests.scenarios import SCENARIOS, print_summary
 
 LEFTOVERS = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the tests marked long as well")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     mark_this_run()
     config.stash[LEFTOVERS] = []
+    config.stash[SCENARIOS] = []
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.option.long:
+        _deselect_long(config, items)
     for item in items:
         kind = Path(item.path).parent.name
-        if kind in {"processes", "browser"}:
-            item.add_marker(kind)
+        if kind in {"processes", "faults", "browser"}:
+            item.add_marker("browser" if kind == "browser" else "processes")
         for vendor in ("postgresql", "sqlite"):
             if item.get_closest_marker(vendor) and connection.vendor != vendor:
                 item.add_marker(
@@ -53,6 +61,15 @@ def pytest_terminal_summary(
 ) -> None:
     for line in config.stash[LEFTOVERS]:
         terminalreporter.write_line(f"LEFT OVER (killed now): {line}", red=True)
+    if config.option.long:
+        print_summary(config.stash[SCENARIOS])
+
+
+def _deselect_long(config: pytest.Config, items: list[pytest.Item]) -> None:
+    long = [item for item in items if item.get_closest_marker("long")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
 
 
 def _kill(process: psutil.Process) -> None:

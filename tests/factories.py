@@ -46,7 +46,7 @@ def ending(task: ClaimedTask, kind: str = execution.FINISHED, **details: Any) ->
     """Return the end of an attempt that ran from two seconds to one second ago."""
     now = time.monotonic()
     details.setdefault("started", now - 2)
-    if kind in {execution.RETRIED, execution.FAILED, execution.CRASHED, execution.ORPHANED}:
+    if kind not in {execution.FINISHED, execution.POSTPONED, execution.RELEASED}:
         details.setdefault("error", BOOM)
     if kind in {execution.RETRIED, execution.POSTPONED} and "due_at" not in details:
         details.setdefault("delay_seconds", 0.0)
@@ -57,6 +57,14 @@ def ending(task: ClaimedTask, kind: str = execution.FINISHED, **details: Any) ->
 def record(*endings: Ending, delete_finished: bool = False) -> set[int]:
     """Record with the default cap on rescues."""
     return lifecycle.record(endings, delete_finished=delete_finished, max_rescues=MAX_RESCUES)
+
+
+def record_and_claim(
+    endings: Sequence[Ending], limit: int, owner: int = OWNER
+) -> tuple[set[int], list[ClaimedTask]]:
+    """Record finished tasks and claim of the default queue what a survey finds."""
+    lanes = [found.lane for found in lifecycle.survey("default") if found.has_due]
+    return lifecycle.record_and_claim(endings, "default", limit, owner, lanes)()
 
 
 def finish(task: ClaimedTask) -> set[int]:

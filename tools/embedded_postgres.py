@@ -155,6 +155,12 @@ class EmbeddedPostgres:
         self.stop(immediate=immediate)
         self.start()
 
+    def copy_from(self, primary: EmbeddedPostgres) -> None:
+        """Begin as a copy of a running server; started, it follows that one as a standby."""
+        options = ["-X", "stream", "-c", "fast", "--write-recovery-conf"]
+        source = ["-h", str(primary.socket_directory), "-U", "postgres"]
+        self._run("pg_basebackup", "-D", str(self._data), *source, *options)
+
     def create_database(self, database: str) -> None:
         """Create a database when it does not exist."""
         query = f"SELECT 1 FROM pg_database WHERE datname = '{database}'"  # noqa: S608  # our own names only

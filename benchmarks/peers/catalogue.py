@@ -26,10 +26,10 @@ def _ours(name: str, driver: str) -> Peer:
             options={"free": bool(options)},
         )
 
-    best = ("--min_queue_size=250", "--max_queue_size=500")
+    best = ("--min_queue_size=350", "--max_queue_size=500")
     variants = [
         variant("default", "PostgreSQL", f"{driver}, unique tasks"),
-        variant("best", "PostgreSQL", f"{driver}, MIN 250 / MAX 500, not unique", *best),
+        variant("best", "PostgreSQL", f"{driver}, MIN 350 / MAX 500, not unique", *best),
     ]
     if driver == "psycopg 2":
         variants.append(variant("default, SQLite", "SQLite", "unique tasks"))

@@ -1,4 +1,4 @@
-"""What a person may do with selected tasks: put them back in their queue, or delete them."""
+"""What a person may do with selected tasks: put them back, cancel them, or delete them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 
 from django_partisan import lifecycle, retention
+from django_partisan.cancellation import CancelRequest, request_cancel
 from django_partisan.models import Task
 
 MAX_REQUEUED: Final = 10_000
@@ -30,7 +31,7 @@ def requeue(
     moved: list[int] = []
     for start in range(0, len(ids), _CHUNK):
         moved += lifecycle.requeue(ids[start : start + _CHUNK])
-    _log_requeued(request, moved)
+    _log(request, moved, "Put back in its queue.")
     if moved:
         told = f"Put {_tasks(len(moved))} back in {'its' if len(moved) == 1 else 'their'} queue."
         model_admin.message_user(request, told, messages.SUCCESS)
@@ -39,9 +40,29 @@ def requeue(
             f"Left {_tasks(left)} alone: only finished, failed or cancelled ones can be put back."
         )
         model_admin.message_user(request, told, messages.WARNING)
-    # The button on a task's own page leads back there.
-    is_from_page = "_from_page" in request.POST and len(ids) == 1
-    return redirect(f"{request.path}{ids[0]}/change/") if is_from_page else None
+    return _way_back(request, ids)
+
+
+@action(permissions=["cancel"], description="Cancel selected tasks")
+def cancel(
+    model_admin: ModelAdmin[Task], request: HttpRequest, queryset: QuerySet[Task]
+) -> HttpResponseBase | None:
+    """Cancel what waits, have what runs stopped, and say how many had ended before."""
+    ids = _selected(model_admin, request, queryset, MAX_REQUEUED)
+    done = CancelRequest([], [])
+    for start in range(0, len(ids), _CHUNK):
+        cancelled, requested = request_cancel(ids[start : start + _CHUNK])
+        done.cancelled.extend(cancelled)
+        done.requested.extend(requested)
+    _log(request, done.cancelled, "Cancelled.")
+    _log(request, done.requested, "Asked to stop.")
+    for count, told in ((len(done.cancelled), "Cancelled"), (len(done.requested), "Stopping")):
+        if count:
+            model_admin.message_user(request, f"{told} {_tasks(count)}.", messages.SUCCESS)
+    if left := len(ids) - len(done.cancelled) - len(done.requested):
+        told = f"Left {_tasks(left)} alone, which had ended before."
+        model_admin.message_user(request, told, messages.WARNING)
+    return _way_back(request, ids)
 
 
 @action(permissions=["delete"], description="Delete selected tasks (not those in process)")
@@ -88,12 +109,16 @@ def _tell_left_in_process(model_admin: ModelAdmin[Task], request: HttpRequest, c
         model_admin.message_user(request, told, messages.WARNING)
 
 
-def _log_requeued(request: HttpRequest, ids: Sequence[int]) -> None:
+def _way_back(request: HttpRequest, ids: Sequence[int]) -> HttpResponseBase | None:
+    # The button on a task's own page leads back there.
+    is_from_page = "_from_page" in request.POST and len(ids) == 1
+    return redirect(f"{request.path}{ids[0]}/change/") if is_from_page else None
+
+
+def _log(request: HttpRequest, ids: Sequence[int], message: str) -> None:
     tasks: Any = Task.objects.filter(pk__in=ids).only("pk", "processor_class", "status")
     if tasks and request.user.pk is not None:
-        LogEntry.objects.log_actions(
-            request.user.pk, tasks, CHANGE, change_message="Put back in its queue."
-        )
+        LogEntry.objects.log_actions(request.user.pk, tasks, CHANGE, change_message=message)
 
 
 def _tasks(count: int) -> str:

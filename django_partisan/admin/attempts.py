@@ -9,6 +9,8 @@ from typing import Final
 from django.utils.safestring import SafeString
 
 from django_partisan.admin.rendering import badge, block, duration, exact
+from django_partisan.admin.stored import secrets_of
+from django_partisan.masking import scrubbed
 from django_partisan.models import Attempt, Task
 
 MAX_ATTEMPTS: Final = 50
@@ -31,19 +33,23 @@ def shown_attempts(task: Task) -> tuple[list[ShownAttempt], bool]:
     """Return the newest attempts of a task, newest first, and whether there are more."""
     newest = Attempt.objects.filter(task_id=task.pk).order_by("-pk")
     attempts = list(newest[: MAX_ATTEMPTS + 1])
-    return [_shown(attempt) for attempt in attempts[:MAX_ATTEMPTS]], len(attempts) > MAX_ATTEMPTS
+    # What is told of a processor that is gone was masked when it was recorded.
+    secrets = (attempts and secrets_of(task)) or []
+    shown = [_shown(attempt, secrets) for attempt in attempts[:MAX_ATTEMPTS]]
+    return shown, len(attempts) > MAX_ATTEMPTS
 
 
-def _shown(attempt: Attempt) -> ShownAttempt:
+def _shown(attempt: Attempt, secrets: list[str]) -> ShownAttempt:
     # A traceback ends with its message; then that need not stand there twice.
     has_own_message = attempt.message and attempt.message not in attempt.traceback
+    message, traceback = (scrubbed(text, secrets) for text in (attempt.message, attempt.traceback))
     return ShownAttempt(
         number=str(attempt.number),
         outcome=badge(attempt.get_outcome_display().lower(), _kind(attempt)),
         error_type=attempt.error_type,
         facts=", ".join(_facts(attempt)),
-        message=block(attempt.message) if has_own_message else "",
-        traceback=block(attempt.traceback) if attempt.traceback else "",
+        message=block(message) if has_own_message else "",
+        traceback=block(traceback) if traceback else "",
     )
 
 

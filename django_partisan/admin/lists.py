@@ -14,6 +14,7 @@ from django.utils.functional import cached_property
 
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
 from django_partisan.exceptions import ConfigurationError
+from django_partisan.masking import open_names
 from django_partisan.models import Task
 from django_partisan.settings import MAX_QUEUE_NAME_LENGTH, PARTISAN_CONFIG
 
@@ -92,9 +93,16 @@ def search(queryset: QuerySet[Task], term: str) -> QuerySet[Task]:
     newest = queryset.order_by("-pk").values_list("pk", flat=True)
     oldest_searched = next(iter(newest[MAX_SEARCHED - 1 : MAX_SEARCHED]), 0)
     return queryset.alias(arguments_text=Cast("arguments", TextField())).filter(
-        Q(processor_class__icontains=term) | Q(arguments_text__icontains=term),
+        Q(processor_class__icontains=term)
+        | (_has_no_secrets() & Q(arguments_text__icontains=term)),
         pk__gte=oldest_searched,
     )
+
+
+def _has_no_secrets() -> Q:
+    # Whoever may search could guess a secret letter by letter otherwise.
+    names = open_names()
+    return Q() if names is None else Q(processor_class__in=names)
 
 
 def _of_queue(queue_name: str) -> Q:

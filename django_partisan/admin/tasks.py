@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet, TextField
-from django.db.models.functions import Cast, Now
+from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -34,6 +34,7 @@ from django_partisan.admin.rendering import (
     short_name,
     titled,
 )
+from django_partisan.admin.stored import shown_arguments, shown_result
 from django_partisan.exceptions import ProcessorClassException
 from django_partisan.models import ManagerProcess, Task
 from django_partisan.registry.registry import registry
@@ -46,7 +47,7 @@ else:
 
 @admin.register(Task)
 class TaskAdmin(_ModelAdmin):
-    """Tasks are read here, put back in their queue and deleted; nobody edits one by hand."""
+    """Tasks are read here, put back, cancelled and deleted; nobody edits one by hand."""
 
     list_display = (
         "id",
@@ -72,7 +73,7 @@ class TaskAdmin(_ModelAdmin):
         f"A number finds the task with that id; text is looked for in the processors and arguments "
         f"of the newest {MAX_SEARCHED:,} tasks."
     )
-    actions = (actions.requeue, actions.delete_selected)
+    actions = (actions.requeue, actions.cancel, actions.delete_selected)
     fieldsets = (
         (None, {"fields": ("processor_class", "code", ("status_badge", "queue", "priority"))}),
         ("Arguments and result", {"fields": ("arguments_shown", "result_shown")}),
@@ -97,6 +98,10 @@ class TaskAdmin(_ModelAdmin):
         """Search within bounds; a task is never found twice."""
         return (search(queryset, search_term) if search_term.strip() else queryset), False
 
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """Filter by nothing but what the page offers: arguments could be guessed in the address."""
+        return lookup in _LOOKUPS
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Nobody adds tasks by hand: processors do, with their arguments checked."""
         return False
@@ -107,6 +112,10 @@ class TaskAdmin(_ModelAdmin):
 
     def has_requeue_permission(self, request: HttpRequest) -> bool:
         """Say whether the user may put tasks back in their queue: Django's "change" permission."""
+        return bool(request.user.has_perm("django_partisan.change_task"))
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """Say whether the user may cancel tasks: Django's "change" permission."""
         return bool(request.user.has_perm("django_partisan.change_task"))
 
     def has_delete_permission(self, request: HttpRequest, obj: Task | None = None) -> bool:
@@ -122,13 +131,13 @@ class TaskAdmin(_ModelAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Add the task's attempts, newest first, and whether it can be put back."""
+        """Add the task's attempts, newest first, and what can be done with it."""
         task = context.get("original")
         if isinstance(task, Task):
             context["attempts"], context["has_more_attempts"] = shown_attempts(task)
-            context["can_requeue"] = (
-                task.status in Task.TERMINAL_STATUSES and self.has_requeue_permission(request)
-            )
+            has_ended = task.status in Task.TERMINAL_STATUSES
+            context["can_requeue"] = has_ended and self.has_requeue_permission(request)
+            context["can_cancel"] = not has_ended and self.has_cancel_permission(request)
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 
@@ -178,12 +187,12 @@ class TaskAdmin(_ModelAdmin):
     @admin.display(description="arguments")
     def arguments_shown(self, task: Task) -> str | SafeString:
         """The arguments, indented."""
-        return json_block(_stored_text(task, "arguments"))
+        return json_block(shown_arguments(task))
 
     @admin.display(description="result")
     def result_shown(self, task: Task) -> str | SafeString:
         """What the processor returned, indented."""
-        return json_block(_stored_text(task, "result"))
+        return json_block(shown_result(task))
 
     @admin.display(description="moments")
     def timeline(self, task: Task) -> SafeString:
@@ -211,18 +220,13 @@ class TaskAdmin(_ModelAdmin):
         return format_html('<a href="{}">{}</a> {}', url, manager, liveness(manager))
 
 
+_LOOKUPS = {"id", "id__exact", "id__in", "pk", "pk__in", "queue", "status", "status__exact"}
 _MOMENTS = {
     "created_at": "created",
     "execute_after": "due",
     "claimed_at": "claimed",
     "started_at": "started",
+    "cancel_requested_at": "cancel asked for",
     "finished_at": "ended",
     "updated_at": "last changed",
 }
-
-
-def _stored_text(task: Task, column: str) -> str | None:
-    """Return a JSON column as the database holds it, even where it cannot be decoded."""
-    rows = Task.objects.filter(pk=task.pk).annotate(text=Cast(column, TextField()))
-    text: str | None = rows.values_list("text", flat=True).first()
-    return text

@@ -18,6 +18,10 @@ MAX_PAUSE_SECONDS = 10 * 366 * 24 * 3600.0
 """Ten years: no wait is longer, so no wait can leave the range of a datetime."""
 
 
+CUT_OFF_WORKER = 70
+"""The exit code of a worker whose task has closed its connection to the manager."""
+
+
 class ExitCode(IntEnum):
     """Say how `start_partisan` ended; these numbers are the process's exit status."""
 

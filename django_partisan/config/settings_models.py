@@ -25,14 +25,14 @@ class QueueSettings(BaseModel):
     """How one queue is served. Frozen; types are strict, so `"5"` and True are not numbers.
 
     When only one of MIN_QUEUE_SIZE and MAX_QUEUE_SIZE is given, the other one's default makes
-    room for it (a quarter of the maximum at most, four times the minimum at least).
+    room for it (half of the maximum at most, twice the minimum at least).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    MIN_QUEUE_SIZE: Count = 50
+    MIN_QUEUE_SIZE: Count = 150
     """Claim more tasks once the local queue holds this many or fewer."""
-    MAX_QUEUE_SIZE: Positive = 200
+    MAX_QUEUE_SIZE: Positive = 300
     """Fill the local queue up to this many tasks."""
     CHECKS_BEFORE_CLEANUP: Count = 50
     """Accepted for compatibility with 1.6.1; does nothing."""
@@ -62,9 +62,9 @@ class QueueSettings(BaseModel):
             return given
         lowest, highest = given.get("MIN_QUEUE_SIZE"), given.get("MAX_QUEUE_SIZE")
         if lowest is None and type(highest) is int:
-            return {**given, "MIN_QUEUE_SIZE": max(0, min(50, highest // 4))}
+            return {**given, "MIN_QUEUE_SIZE": min(150, highest // 2)}
         if highest is None and type(lowest) is int:
-            return {**given, "MAX_QUEUE_SIZE": max(200, lowest * 4)}
+            return {**given, "MAX_QUEUE_SIZE": max(300, lowest * 2)}
         return given
 
     @model_validator(mode="after")
@@ -96,6 +96,8 @@ class ProcessSettings(BaseModel):
     """How long running tasks may go on after SIGTERM."""
     LOCAL_TTL_SECONDS: PositiveSeconds = 30.0
     """A claimed task that has not started after this time is given back."""
+    LONG_TRANSACTION_SECONDS: PositiveSeconds | None = 300.0
+    """Warn of a transaction in the database that is open for longer; None: never."""
     MAX_ARGUMENTS_BYTES: Bytes = 262_144
     """The largest size of a task's arguments as JSON."""
     MAX_RESCUES: Count = 3

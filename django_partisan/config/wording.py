@@ -34,9 +34,9 @@ def explain(error: ErrorDetails, known_keys: Iterable[str], *, or_none: bool = F
     return f"{wanted}{', or None' if or_none else ''}, got {shown(error['input'])}"
 
 
-def close_match(given: object, known: Iterable[str]) -> str | None:
+def close_match(given: object, known: Iterable[object]) -> str | None:
     """Return the known word that was probably meant, whatever its case, or None."""
-    words = {word.upper(): word for word in known}
+    words = {word.upper(): word for word in known if isinstance(word, str)}
     close = difflib.get_close_matches(str(given).upper(), words, n=1)
     return words[close[0]] if close else None
 

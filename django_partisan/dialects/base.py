@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -15,6 +16,7 @@ from django.db.models.expressions import RawSQL
 from django_partisan.execution import ClaimedTask
 
 TASK = "django_partisan_task"
+MANAGER = "django_partisan_managerprocess"
 SURVEYED_LANES: Final = 100
 
 
@@ -71,6 +73,28 @@ class LaneSurvey(NamedTuple):
     lane: Lane
     has_due: bool
     next_due_in: float | None
+
+
+class Beat(NamedTuple):
+    """What a manager says of itself; with ``queue_name``, it wants a survey in the same breath."""
+
+    manager_id: int
+    state: str
+    snapshot: str
+    dead_after: float
+    queue_name: str | None
+
+
+class Pulse(NamedTuple):
+    """What a manager learns by its beat.
+
+    ``is_alive``: its row was there, and others do not hold it for dead. ``has_orphans``: a rescue
+    has something to do. ``found``: what a survey found, None without one.
+    """
+
+    is_alive: bool
+    has_orphans: bool
+    found: list[LaneSurvey] | None
 
 
 class Reservation(NamedTuple):
@@ -134,6 +158,26 @@ class Settlement(NamedTuple):
     leases: int
 
 
+class CancelledRow(NamedTuple):
+    """A task that was cancelled, or whose end was asked for, with its status from then on."""
+
+    id: int
+    status: str
+    queue_name: str
+
+
+class OpenTransaction(NamedTuple):
+    """A session's transaction, as the database describes it."""
+
+    pid: int
+    user: str
+    application: str
+    state: str
+    began: str
+    seconds: float
+    statement: str
+
+
 class Dialect(abc.ABC):
     """One kind of database. Every method runs one statement on the connection it is given."""
 
@@ -188,8 +232,11 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def settle(
         self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
-    ) -> set[int]:
-        """Record ends of attempts whose lease still holds; return the ids that were recorded."""
+    ) -> dict[int, str]:
+        """Record ends of attempts whose lease still holds; return the statuses by id.
+
+        What would wait again is cancelled instead where that was asked for.
+        """
 
     @abc.abstractmethod
     def delete_settled(
@@ -214,8 +261,18 @@ class Dialect(abc.ABC):
         """Return the lanes of a queue's waiting tasks in order, the first hundred at most."""
 
     @abc.abstractmethod
+    def beat(self, connection: BaseDatabaseWrapper, beat: Beat) -> Pulse:
+        """Write that a manager lives, and look around, in one statement where possible."""
+
+    @abc.abstractmethod
     def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:
         """Let waiting tasks keep duplicates out again, where no other task does already."""
+
+    @abc.abstractmethod
+    def request_cancel(
+        self, connection: BaseDatabaseWrapper, ids: Sequence[int]
+    ) -> list[CancelledRow]:
+        """Cancel waiting tasks, mark those in process; return both as they are then."""
 
     @abc.abstractmethod
     def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
@@ -227,6 +284,10 @@ class Dialect(abc.ABC):
 
         Where the session is not the manager's own, as behind a pooler, nothing may stick to it.
         """
+
+    def writing(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Return what to put around a transaction that certainly writes in its end."""
+        return nullcontext()
 
     @abc.abstractmethod
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
@@ -241,8 +302,20 @@ class Dialect(abc.ABC):
         """Return the queue names that were notified since the last call, without waiting."""
 
     @abc.abstractmethod
+    def hurry(self, connection: BaseDatabaseWrapper) -> None:
+        """Make later attempts to connect short: the process is to end soon."""
+
+    @abc.abstractmethod
     def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:
         """Return the descriptor that becomes readable with a notification, None without one."""
+
+    def oldest_transaction(
+        self,
+        connection: BaseDatabaseWrapper,  # noqa: ARG002
+        seconds: float,  # noqa: ARG002
+    ) -> OpenTransaction | None:
+        """Return the oldest transaction that keeps old rows alive for longer than so long."""
+        return None
 
     @abc.abstractmethod
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
@@ -256,6 +329,11 @@ def is_terminal() -> RawSQL:
     always passes values as parameters.
     """
     return RawSQL("status IN ('finished', 'error', 'cancelled')", (), BooleanField())
+
+
+def is_in_process() -> RawSQL:
+    """Return the condition "in process" as the index of those states it, as above."""
+    return RawSQL("status = 'in_process'", (), BooleanField())
 
 
 def in_order(rows: Iterator[tuple[Any, ...]] | Sequence[tuple[Any, ...]]) -> list[ClaimedTask]:

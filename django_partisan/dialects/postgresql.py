@@ -9,15 +9,18 @@ from typing import Any, ClassVar
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_partisan.dialects.base import (
-    SURVEYED_LANES,
     TASK,
     Batch,
     BatchRow,
+    Beat,
+    CancelledRow,
     Dialect,
     InsertedTask,
     Lane,
     LaneSurvey,
     NewTask,
+    OpenTransaction,
+    Pulse,
     Reservation,
     Settlement,
     fetch_ids,
@@ -30,12 +33,23 @@ from django_partisan.dialects.postgresql_inserts import (
     RESERVE,
     batch_parameters,
 )
+from django_partisan.dialects.postgresql_surveys import (
+    SURVEY,
+    beat_statement,
+    pulse_of,
+    survey_parameters,
+    surveys_of,
+)
 from django_partisan.execution import ClaimedTask
 
 CHANNEL = "django_partisan"
 
-# Waiting longer than this for a lock, a statement or the server is an outage, not patience.
-_SESSION_LIMITS = "SET statement_timeout = '10s'; SET lock_timeout = '2s'"
+# Waiting longer than this for a lock, a statement or the server is an outage, not patience. A
+# session whose client is gone without a word must not keep its locks, either.
+_SESSION_LIMITS = (
+    "SET statement_timeout = '7s'; SET lock_timeout = '2s';"
+    " SET idle_in_transaction_session_timeout = '10s'"
+)
 # With statistics of the time when the table was drained, a bitmap of all waiting rows and a sort
 # look as cheap as the head of the ready index.
 _SESSION_PLANS = "SET enable_bitmapscan = off"
@@ -46,6 +60,7 @@ _CONNECTION_LIMITS = {
     "keepalives_interval": 3,
     "keepalives_count": 3,
 }
+_SHORTEST_CONNECT_TIMEOUT = 2  # libpq takes no less
 
 _CLAIMED_COLUMNS = """t.id, t.lease, t.processor_class, t.arguments::text, t.queue_name, t.priority,
     (extract(epoch FROM t.execute_after) * 1000000)::bigint, t.attempts, t.retries,
@@ -80,14 +95,23 @@ _OUTCOMES = """outcome AS (
         AS o(id, lease, result, started_ago, ended_ago)
 )"""
 
+
 # SKIP LOCKED, in id order: a row that a stranger has locked must not hold up the whole batch.
 # LATERAL with a lock inside is one look at an index per outcome, whatever the statistics say.
-_HELD = f"""held AS MATERIALIZED (
-    SELECT t.id AS held_id, o.* FROM (SELECT * FROM outcome ORDER BY id) o CROSS JOIN LATERAL (
-        SELECT id FROM {TASK}
+def _held(columns: str) -> str:
+    return f"""held AS MATERIALIZED (
+    SELECT t.id AS held_id, {columns}
+      FROM (SELECT * FROM outcome ORDER BY id) o CROSS JOIN LATERAL (
+        SELECT id, cancel_requested_at FROM {TASK}
          WHERE id = o.id AND lease = o.lease AND status = 'in_process' FOR UPDATE SKIP LOCKED
     ) t
 )"""
+
+
+_HELD = _held("o.*")
+# Read under the lock: else somebody might ask for the end of what is about to wait, unheard.
+_HELD_TO_SETTLE = _held("""o.*, CASE WHEN o.status = 'new' AND t.cancel_requested_at IS NOT NULL
+        THEN 'cancelled' ELSE o.status END AS status_then""")
 
 _FINISH_PARTS = f"""{_OUTCOMES}, {_HELD}, recorded AS (
     UPDATE {TASK} t SET status = 'finished', result = h.result::jsonb, unique_key = NULL,
@@ -103,7 +127,7 @@ SELECT true, id, NULL::bigint, NULL::varchar, NULL::text, NULL::varchar, NULL::i
        NULL::int, NULL::int, NULL::int, NULL::int, NULL::int FROM recorded
 UNION ALL SELECT false, * FROM claimed"""
 
-_FINISH = f"WITH {_FINISH_PARTS} SELECT id FROM recorded"
+_FINISH = f"WITH {_FINISH_PARTS} SELECT id, 'finished' FROM recorded"
 
 _DELETE = f"""WITH {_OUTCOMES}, {_HELD}
 DELETE FROM {TASK} t WHERE t.id = ANY (ARRAY(SELECT held_id FROM held)) RETURNING t.id"""
@@ -114,46 +138,45 @@ _SETTLE = f"""WITH outcome AS (
         %s::int[], %s::int[])
         AS o(id, lease, result, started_ago, ended_ago, status, delay, due_at, attempts, retries,
              postpones, rescues, crashes, leases)
-), {_HELD}
-UPDATE {TASK} t SET status = h.status, result = h.result::jsonb, manager_id = NULL,
+), {_HELD_TO_SETTLE}
+UPDATE {TASK} t SET status = h.status_then, result = h.result::jsonb, manager_id = NULL,
        updated_at = statement_timestamp(),
        execute_after = COALESCE(to_timestamp(h.due_at),
             statement_timestamp() + h.delay * interval '1 second', t.execute_after),
-       claimed_at = CASE WHEN h.status = 'new' THEN NULL ELSE t.claimed_at END,
-       started_at = CASE WHEN h.status = 'new' THEN NULL
+       claimed_at = CASE WHEN h.status_then = 'new' THEN NULL ELSE t.claimed_at END,
+       started_at = CASE WHEN h.status_then = 'new' THEN NULL
             ELSE statement_timestamp() - h.started_ago * interval '1 second' END,
-       finished_at = CASE WHEN h.status = 'new' THEN NULL
+       finished_at = CASE WHEN h.status_then = 'new' THEN NULL
             ELSE statement_timestamp() - h.ended_ago * interval '1 second' END,
-       unique_key = CASE WHEN h.status = 'new' THEN t.unique_key END,
+       unique_key = CASE WHEN h.status_then = 'new' THEN t.unique_key END,
        attempts = t.attempts + h.attempts, retries = t.retries + h.retries,
        postpones = t.postpones + h.postpones, rescues = t.rescues + h.rescues,
        crashes = t.crashes + h.crashes, lease = t.lease + h.leases
   FROM held h WHERE t.id = h.held_id AND t.id = ANY (ARRAY(SELECT held_id FROM held))
-RETURNING t.id"""
+RETURNING t.id, t.status"""
 
-# A walk over the distinct priorities of the ready index: a few probes for each of them, however
-# many rows wait.
-_SURVEY = f"""WITH RECURSIVE lane AS (
-    (SELECT priority, 1 AS place FROM {TASK} WHERE status = 'new' AND queue_name = %s
-      ORDER BY priority LIMIT 1)
-    UNION ALL
-    SELECT (SELECT t.priority FROM {TASK} t WHERE t.status = 'new' AND t.queue_name = %s
-        AND t.priority > lane.priority ORDER BY t.priority LIMIT 1), place + 1
-      FROM lane WHERE lane.priority IS NOT NULL AND place < %s
+# In the order of their ids, as everybody locks them.
+_REQUEST_CANCEL = f"""WITH pick AS MATERIALIZED (
+    SELECT id FROM {TASK} WHERE id = ANY (%s::bigint[]) AND status IN ('new', 'in_process')
+     ORDER BY id FOR UPDATE
 )
-SELECT lane.priority,
-       (extract(epoch FROM LEAST(first.execute_after, statement_timestamp())) * 1000000)::bigint,
-       first.execute_after <= statement_timestamp(),
-       extract(epoch FROM future.execute_after - statement_timestamp())::float8
-  FROM lane
- CROSS JOIN LATERAL (
-    SELECT execute_after FROM {TASK} WHERE status = 'new' AND queue_name = %s
-       AND priority = lane.priority ORDER BY execute_after, id LIMIT 1) first
-  LEFT JOIN LATERAL (
-    SELECT execute_after FROM {TASK} WHERE status = 'new' AND queue_name = %s
-       AND priority = lane.priority AND execute_after > statement_timestamp()
-     ORDER BY execute_after, id LIMIT 1) future ON true
- WHERE lane.priority IS NOT NULL"""
+UPDATE {TASK} t SET status = CASE WHEN t.status = 'new' THEN 'cancelled' ELSE t.status END,
+       cancel_requested_at = COALESCE(t.cancel_requested_at, statement_timestamp()),
+       finished_at = CASE WHEN t.status = 'new' THEN statement_timestamp() END,
+       unique_key = CASE WHEN t.status <> 'new' THEN t.unique_key END,
+       updated_at = statement_timestamp()
+ WHERE t.id = ANY (ARRAY(SELECT id FROM pick)) RETURNING t.id, t.status, t.queue_name"""
+
+# Whoever may not see another user's sessions finds none of them here.
+_OLDEST_TRANSACTION = """SELECT pid, usename::text, application_name, state, xact_start::text,
+       extract(epoch FROM clock_timestamp() - xact_start)::float8,
+       regexp_replace(left(query, 200), '\\s+', ' ', 'g')
+  FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+   AND (backend_xid IS NOT NULL OR backend_xmin IS NOT NULL)
+   AND backend_type = 'client backend'
+   AND xact_start < clock_timestamp() - %s * interval '1 second'
+ ORDER BY xact_start LIMIT 1"""
 
 _REGAIN = f"""UPDATE {TASK} t SET unique_key = t.unique_hash
   FROM (SELECT min(id) AS id FROM {TASK} WHERE id = ANY(%s::bigint[]) AND status = 'new'
@@ -214,17 +237,20 @@ class PostgreSQL(Dialect):
 
     def settle(
         self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
-    ) -> set[int]:
-        if all(settlement.status == "finished" for settlement in settlements):
-            return self._ids(connection, _FINISH, _outcome_arrays(settlements))
-        return self._ids(
-            connection, _SETTLE, [*_outcome_arrays(settlements), *_change_arrays(settlements)]
-        )
+    ) -> dict[int, str]:
+        statement, parameters = _FINISH, _outcome_arrays(settlements)
+        if any(settlement.status != "finished" for settlement in settlements):
+            statement, parameters = _SETTLE, [*parameters, *_change_arrays(settlements)]
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return dict(cursor.fetchall())
 
     def delete_settled(
         self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
     ) -> set[int]:
-        return self._ids(connection, _DELETE, _outcome_arrays(settlements))
+        with connection.cursor() as cursor:
+            cursor.execute(_DELETE, _outcome_arrays(settlements))
+            return fetch_ids(cursor)
 
     def settle_and_claim(
         self,
@@ -247,23 +273,32 @@ class PostgreSQL(Dialect):
 
     def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[LaneSurvey]:
         with connection.cursor() as cursor:
-            cursor.execute(
-                _SURVEY, [queue_name, queue_name, SURVEYED_LANES, queue_name, queue_name]
-            )
-            return [
-                # Just before the first task that is there, or before now: new ones come after.
-                LaneSurvey(Lane(priority, first - 1), has_due=has_due, next_due_in=next_due_in)
-                for priority, first, has_due, next_due_in in cursor.fetchall()
-            ]
+            cursor.execute(SURVEY, survey_parameters(queue_name))
+            return surveys_of(cursor.fetchall())
+
+    def beat(self, connection: BaseDatabaseWrapper, beat: Beat) -> Pulse:
+        with connection.cursor() as cursor:
+            cursor.execute(*beat_statement(beat))
+            return pulse_of(cursor.fetchall(), has_surveyed=beat.queue_name is not None)
 
     def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:
         with connection.cursor() as cursor:
             cursor.execute(_REGAIN, [_array(ids)])
 
+    def request_cancel(
+        self, connection: BaseDatabaseWrapper, ids: Sequence[int]
+    ) -> list[CancelledRow]:
+        with connection.cursor() as cursor:
+            cursor.execute(_REQUEST_CANCEL, [_array(ids)])
+            return [CancelledRow._make(row) for row in cursor.fetchall()]
+
     def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
         options = connection.settings_dict["OPTIONS"]
         for name, value in _CONNECTION_LIMITS.items():
             options.setdefault(name, value)
+
+    def hurry(self, connection: BaseDatabaseWrapper) -> None:
+        connection.settings_dict["OPTIONS"]["connect_timeout"] = _SHORTEST_CONNECT_TIMEOUT
 
     def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:
         if is_own:
@@ -288,14 +323,16 @@ class PostgreSQL(Dialect):
         raw = connection.connection
         return None if raw is None or raw.closed else int(raw.fileno())
 
+    def oldest_transaction(
+        self, connection: BaseDatabaseWrapper, seconds: float
+    ) -> OpenTransaction | None:
+        with connection.cursor() as cursor:
+            cursor.execute(_OLDEST_TRANSACTION, [seconds])
+            row = cursor.fetchone()
+        return OpenTransaction._make(row) if row else None
+
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
         return None
-
-    @staticmethod
-    def _ids(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> set[int]:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            return fetch_ids(cursor)
 
 
 def _outcome_arrays(settlements: Sequence[Settlement]) -> list[Any]:

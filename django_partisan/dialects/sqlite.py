@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -11,15 +12,19 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.dateparse import parse_datetime
 
 from django_partisan.dialects.base import (
+    MANAGER,
     SURVEYED_LANES,
     TASK,
     Batch,
     BatchRow,
+    Beat,
+    CancelledRow,
     Dialect,
     InsertedTask,
     Lane,
     LaneSurvey,
     NewTask,
+    Pulse,
     Reservation,
     Settlement,
     fetch_ids,
@@ -55,23 +60,35 @@ _OUTCOMES = ", ".join(
 )
 _STILL_OURS = f"{TASK}.id = x.x_id AND {TASK}.lease = x.x_lease AND {TASK}.status = 'in_process'"
 
-_SETTLE = f"""UPDATE {TASK} SET status = x.x_status, result = x.x_result, manager_id = NULL,
+# What would wait again ends here where that was asked for.
+_STATUS = """CASE WHEN x.x_status = 'new' AND cancel_requested_at IS NOT NULL THEN 'cancelled'
+            ELSE x.x_status END"""
+
+_SETTLE = f"""UPDATE {TASK} SET status = {_STATUS}, result = x.x_result, manager_id = NULL,
        updated_at = {_NOW},
        execute_after = CASE
             WHEN x.x_due_at IS NOT NULL THEN strftime({_FORMAT}, x.x_due_at, 'unixepoch')
             WHEN x.x_delay_seconds IS NOT NULL THEN {_seconds_from_now("x.x_delay_seconds")}
             ELSE execute_after END,
-       claimed_at = CASE WHEN x.x_status = 'new' THEN NULL ELSE claimed_at END,
-       started_at = CASE WHEN x.x_status = 'new' OR x.x_started_ago IS NULL THEN NULL
+       claimed_at = CASE WHEN {_STATUS} = 'new' THEN NULL ELSE claimed_at END,
+       started_at = CASE WHEN {_STATUS} = 'new' OR x.x_started_ago IS NULL THEN NULL
             ELSE {_seconds_from_now("-x.x_started_ago")} END,
-       finished_at = CASE WHEN x.x_status = 'new' THEN NULL
+       finished_at = CASE WHEN {_STATUS} = 'new' THEN NULL
             ELSE {_seconds_from_now("-x.x_ended_ago")} END,
-       unique_key = CASE WHEN x.x_status = 'new' THEN unique_key END,
+       unique_key = CASE WHEN {_STATUS} = 'new' THEN unique_key END,
        attempts = attempts + x.x_attempts, retries = retries + x.x_retries,
        postpones = postpones + x.x_postpones, rescues = rescues + x.x_rescues,
        crashes = crashes + x.x_crashes, lease = lease + x.x_leases
   FROM (SELECT {_OUTCOMES} FROM json_each(%s)) AS x
- WHERE {_STILL_OURS} RETURNING id"""
+ WHERE {_STILL_OURS} RETURNING id, status"""
+
+_REQUEST_CANCEL = f"""UPDATE {TASK} SET
+       status = CASE WHEN status = 'new' THEN 'cancelled' ELSE status END,
+       cancel_requested_at = COALESCE(cancel_requested_at, {_NOW}),
+       finished_at = CASE WHEN status = 'new' THEN {_NOW} END,
+       unique_key = CASE WHEN status <> 'new' THEN unique_key END, updated_at = {_NOW}
+ WHERE id IN (SELECT value FROM json_each(%s)) AND status IN ('new', 'in_process')
+RETURNING id, status, queue_name"""
 
 _DELETE = f"""DELETE FROM {TASK} WHERE status = 'in_process' AND id IN (
     SELECT t.id FROM {TASK} t JOIN (SELECT {_OUTCOMES} FROM json_each(%s)) x
@@ -136,6 +153,15 @@ SELECT priority,
         - julianday('now')) * 86400.0
   FROM lane WHERE priority IS NOT NULL"""
 
+_BEAT = f"""UPDATE {MANAGER} SET last_seen = {_NOW}, state = %s, snapshot = %s
+ WHERE id = %s AND last_seen > {_seconds_from_now("%s")}"""
+
+_HAS_ORPHANS = f"""SELECT EXISTS (
+    SELECT 1 FROM {MANAGER} WHERE id <> %s AND last_seen <= {_seconds_from_now("%s")}
+) OR EXISTS (SELECT 1 FROM {TASK} t WHERE status = 'in_process' AND NOT EXISTS (
+    SELECT 1 FROM {MANAGER} m
+     WHERE m.id = t.manager_id AND m.last_seen > {_seconds_from_now("%s")}))"""
+
 _REGAIN = f"""UPDATE {TASK} SET unique_key = unique_hash
  WHERE id IN (SELECT min(id) FROM {TASK}
          WHERE id IN (SELECT value FROM json_each(%s)) AND status = 'new'
@@ -198,10 +224,10 @@ class SQLite(Dialect):
 
     def settle(
         self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
-    ) -> set[int]:
+    ) -> dict[int, str]:
         with connection.cursor() as cursor:
             cursor.execute(_SETTLE, [json.dumps(settlements)])
-            return fetch_ids(cursor)
+            return dict(cursor.fetchall())
 
     def delete_settled(
         self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
@@ -219,7 +245,7 @@ class SQLite(Dialect):
         limit: int,
         manager_id: int,
     ) -> tuple[set[int], list[ClaimedTask]]:
-        recorded = self.settle(connection, settlements)
+        recorded = set(self.settle(connection, settlements))
         return recorded, self.claim(connection, queue_name, lanes, limit, manager_id)
 
     def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[LaneSurvey]:
@@ -233,9 +259,26 @@ class SQLite(Dialect):
                 for priority, has_due, next_due_in in cursor.fetchall()
             ]
 
+    def beat(self, connection: BaseDatabaseWrapper, beat: Beat) -> Pulse:
+        seconds = -beat.dead_after
+        with connection.cursor() as cursor:
+            cursor.execute(_BEAT, [beat.state, beat.snapshot, beat.manager_id, seconds])
+            is_alive = cursor.rowcount == 1
+            cursor.execute(_HAS_ORPHANS, [beat.manager_id, seconds, seconds])
+            has_orphans = bool(cursor.fetchone()[0])
+        found = None if beat.queue_name is None else self.survey(connection, beat.queue_name)
+        return Pulse(is_alive=is_alive, has_orphans=has_orphans, found=found)
+
     def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:
         with connection.cursor() as cursor:
             cursor.execute(_REGAIN, [json.dumps(list(ids))])
+
+    def request_cancel(
+        self, connection: BaseDatabaseWrapper, ids: Sequence[int]
+    ) -> list[CancelledRow]:
+        with connection.cursor() as cursor:
+            cursor.execute(_REQUEST_CANCEL, [json.dumps(ids)])
+            return [CancelledRow._make(row) for row in cursor.fetchall()]
 
     def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
         """Do nothing: everything can be set on the open file."""
@@ -247,6 +290,19 @@ class SQLite(Dialect):
             cursor.execute("PRAGMA journal_mode = WAL")
             cursor.execute("PRAGMA synchronous = NORMAL")
 
+    @contextmanager
+    def writing(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Take the lock of writers first: who has read before is refused it, without any wait."""
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout = 20000")
+        # Known only once there is a connection.
+        former = connection.transaction_mode  # type: ignore[attr-defined]
+        connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            connection.transaction_mode = former  # type: ignore[attr-defined]
+
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
         """Do nothing: the file's data_version tells."""
 
@@ -255,6 +311,9 @@ class SQLite(Dialect):
 
     def received_notifications(self, connection: BaseDatabaseWrapper) -> list[str]:  # noqa: ARG002
         return []
+
+    def hurry(self, connection: BaseDatabaseWrapper) -> None:
+        pass
 
     def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
         return None

@@ -73,6 +73,11 @@ class Registry:
         """Return the stored names of all registered classes, sorted."""
         return sorted(self._by_stored_name)
 
+    def classes_by_name(self) -> dict[str, ProcessorClass]:
+        """Return every name that leads to a class: bare names, aliases and stored names."""
+        bare = {name: same[0] for name, same in self._by_bare_name.items() if len(same) == 1}
+        return {**bare, **self._by_alias, **self._by_stored_name}
+
     def _find(self, name: str) -> ProcessorClass | None:
         found = self._by_stored_name.get(name) or self._by_alias.get(name)
         if found is not None:

@@ -7,6 +7,7 @@ import ctypes
 import os
 import resource
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,38 +18,12 @@ from django_partisan.config.processor_configs import ErrorsHandleConfig, Postpon
 from django_partisan.exceptions import PostponeTask
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.registry import registry
-from tests.app.models import Ledger
+from tests.app import stopped_tasks
+from tests.app.noted import Noted
+
+__all__ = ["Noted", "stopped_tasks"]
 
 _ballast: list[bytearray] = []
-
-
-class Noted(BaseTaskProcessor):
-    """Writes "started" and "done" into the ledger around what a subclass does.
-
-    Its result holds the lease it ran under, so that a test can tell which execution was recorded.
-    """
-
-    UNIQUE_FOR_PARAMS = False
-
-    def run(self) -> Any:
-        self.write("started")
-        result = self.work(*self.args, **self.kwargs)
-        self.write("done")
-        return self.proof() if result is None else result
-
-    def work(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
-
-    def write(self, note: str) -> None:
-        Ledger.objects.create(task_id=self.task.id, note=note, **self.proof())
-
-    def proof(self) -> dict[str, int]:
-        return {"lease": self.task.lease, "attempt": self.task.attempts, "pid": os.getpid()}
-
-    @property
-    def task(self) -> Any:
-        assert self._claimed is not None
-        return self._claimed
 
 
 @registry.register
@@ -90,9 +65,33 @@ class WaitForFile(Noted):
 
 
 @registry.register
+class Append(BaseTaskProcessor):
+    """Writes its id into a file, once another file exists: notes for times without a database."""
+
+    UNIQUE_FOR_PARAMS = False
+
+    def run(self) -> None:
+        assert self._claimed is not None
+        notes, gate = map(Path, self.args)
+        while not gate.exists():
+            time.sleep(0.01)
+        with notes.open("a") as file:
+            file.write(f"{self._claimed.id}\n")
+
+
+@registry.register
 class Exit(Noted):
     def work(self, code: int) -> None:
         os._exit(code)
+
+
+@registry.register
+class ExitOnce(Noted):
+    """Ends its worker, but not a second time."""
+
+    def work(self) -> None:
+        if not self.task.crashes:
+            os._exit(1)
 
 
 @registry.register
@@ -114,6 +113,19 @@ class Segfault(Noted):
 class Recurse(Noted):
     def work(self, depth: int = 0) -> None:
         self.work(depth + 1)
+
+
+@registry.register
+class RecurseInC(Noted):
+    """Recurses through calls of C until the stack is used up, or Python counts them."""
+
+    def work(self) -> None:
+        _leave_no_core()
+        sys.setrecursionlimit(10**9)
+        list(map(self.again, [0]))
+
+    def again(self, number: int) -> None:
+        list(map(self.again, [number]))
 
 
 @registry.register

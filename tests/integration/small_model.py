@@ -23,6 +23,7 @@ class ModelTask:
     owner: int | None = None
     holds_key: bool = False
     has_started: bool = False
+    is_to_be_cancelled: bool = False
     lease: int = 0
     attempts: int = 0
     retries: int = 0
@@ -34,22 +35,24 @@ class ModelTask:
     def is_held_under(self, lease: int) -> bool:
         return self.status == "in_process" and self.lease == lease
 
-    def leave(self, status: str) -> None:
+    def leave(self, status: str, told: str = "") -> None:
+        if status == "new" and self.is_to_be_cancelled:
+            status, told = "cancelled", told and "cancelled"
         self.status, self.owner, self.has_started = status, None, False
         if status != "new":
             self.holds_key = False
+        if told:
+            self.told.append(told)
 
     def be_orphaned(self, is_charged: bool) -> None:
         self.lease += 1
         if is_charged and self.crashes >= MAX_CRASHES:
             self.crashes += 1
-            self.told.append("failed")
-            return self.leave("error")
+            return self.leave("error", "failed")
         self.rescues += 1
         self.crashes += is_charged
         self.attempts -= not is_charged
-        self.told.append("rescued")
-        return self.leave("new")
+        return self.leave("new", "rescued")
 
 
 class Model:
@@ -108,6 +111,8 @@ class Model:
     def take_over(self, owner: int, successor: int) -> set[int]:
         adopted = set()
         for task in [task for task in self.tasks.values() if task.owner == owner]:
+            if task.is_to_be_cancelled:
+                continue
             if task.has_started and task.crashes >= MAX_CRASHES:
                 task.be_orphaned(is_charged=True)
                 continue
@@ -121,23 +126,30 @@ class Model:
     def requeue(self, ids: Iterable[int]) -> list[int]:
         moved = [self.tasks[pk] for pk in sorted(ids) if self.tasks[pk].status in TERMINAL]
         for task in moved:
+            task.is_to_be_cancelled = task.is_future = False
             task.leave("new")
-            task.is_future = False
             task.attempts = task.retries = task.postpones = task.rescues = task.crashes = 0
         self._regain(moved)
         return [task.id for task in moved]
+
+    def request_cancel(self, ids: Iterable[int]) -> tuple[list[int], list[int]]:
+        alive = [self.tasks[pk] for pk in sorted(ids) if self.tasks[pk].status not in TERMINAL]
+        waiting = [task for task in alive if task.status == "new"]
+        for task in alive:
+            task.is_to_be_cancelled = True
+        for task in waiting:
+            task.leave("cancelled")
+        return [task.id for task in waiting], [t.id for t in alive if t not in waiting]
 
     def _end(self, task: ModelTask, kind: str) -> None:
         match kind:
             case "finished":
                 task.leave("finished")
-            case "failed":
-                task.leave("error")
-                task.told.append("failed")
+            case "failed" | "cancelled":
+                task.leave("error" if kind == "failed" else kind, kind)
             case "retried":
-                task.leave("new")
+                task.leave("new", "retried")
                 task.retries += 1
-                task.told.append("retried")
             case "postponed":
                 task.leave("new")
                 task.postpones += 1

@@ -452,5 +452,44 @@ def test_an_action_takes_a_bounded_number_of_tasks(
 def test_a_task_that_is_gone_meanwhile_breaks_no_action(admin: Client) -> None:
     task = make_task("error")
     Task.objects.all().delete()
-    for name in ("requeue", "delete_selected"):
+    for name in ("requeue", "cancel", "delete_selected"):
         text_of(act(admin, name, [task], post="yes", _from_page="1"))
+
+
+# --- Cancelling -------------------------------------------------------------------------------
+
+
+def test_cancelling_tells_what_was_cancelled_what_is_stopped_and_what_had_ended(
+    admin: Client,
+) -> None:
+    tasks = [make_task("new"), make_task("in_process"), make_task("finished", ended_ago=5)]
+    page = text_of(act(admin, "cancel", tasks))
+    assert "Cancelled 1 task." in page
+    assert "Stopping 1 task." in page
+    assert "Left 1 task alone, which had ended before." in page
+    assert [status_of(task) for task in tasks] == ["cancelled", "in_process", "finished"]
+    assert Task.objects.get(pk=tasks[1].pk).cancel_requested_at is not None
+    logged = LogEntry.objects.values_list("object_id", "change_message")
+    assert set(logged) == {(str(tasks[0].pk), "Cancelled."), (str(tasks[1].pk), "Asked to stop.")}
+
+
+def test_a_tasks_own_page_cancels_it_and_leads_back(admin: Client) -> None:
+    task = make_task("new")
+    assert 'value="cancel"' in text_of(admin.get(page_of(task)))
+    response = act(admin, "cancel", [task], _from_page="1")
+    assert response.redirect_chain[-1][0] == page_of(task)  # type: ignore[attr-defined]
+    page = text_of(response)
+    assert 'value="cancel"' not in page
+    assert "cancel asked for" in page
+
+
+def test_who_may_only_look_cannot_cancel(client: Client) -> None:
+    login_with(client, "view_task")
+    task = make_task("new")
+    assert 'value="cancel"' not in text_of(client.get(page_of(task)))
+    act(client, "cancel", [task])
+    assert status_of(task) == "new"
+    User.objects.all().delete()
+    login_with(client, "view_task", "change_task")
+    act(client, "cancel", [task])
+    assert status_of(task) == "cancelled"

@@ -15,7 +15,6 @@ from django_partisan.encoding import encode_result
 from django_partisan.execution import ErrorReport
 from django_partisan.models import Attempt, Task
 from tests.factories import (
-    OWNER,
     RIVAL,
     at_once,
     attempts_of,
@@ -26,6 +25,7 @@ from tests.factories import (
     finish,
     ids_of,
     record,
+    record_and_claim,
     row_of,
     seconds_from_now,
     statuses,
@@ -43,6 +43,7 @@ TRANSITIONS: dict[str, tuple[str, dict[str, int]]] = {
     "retried": ("new", {"lease": 1, "attempts": 1, "retries": 1}),
     "postponed": ("new", {"lease": 1, "postpones": 1}),
     "failed": ("error", {"lease": 1, "attempts": 1}),
+    "cancelled": ("cancelled", {"lease": 1, "attempts": 1}),
     "released": ("new", {"lease": 1}),
     "crashed": ("new", {"lease": 2, "attempts": 1, "rescues": 1, "crashes": 1}),
     "orphaned": ("new", {"lease": 2, "rescues": 1}),
@@ -267,7 +268,7 @@ def test_recording_and_claiming_in_one_step_does_both() -> None:
     Task.objects.filter(pk=done[0].id).update(lease=5)
     waiting = enqueue(3, priority=-1)
     endings = [ending(task, result='{"n": 1}') for task in done]
-    recorded, claimed = lifecycle.record_and_claim(endings, "default", 2, OWNER)
+    recorded, claimed = record_and_claim(endings, 2)
     assert recorded == set(ids_of(done[1:]))
     assert ids_of(claimed) == ids_of(waiting[:2])
     assert statuses() == ["in_process", "finished", "finished", "in_process", "in_process", "new"]
@@ -277,5 +278,5 @@ def test_recording_and_claiming_in_one_step_does_both() -> None:
 def test_recording_and_claiming_hands_out_tasks_in_order() -> None:
     [done] = claim_new()
     rows = [enqueue(priority=priority)[0] for priority in (5, -5, 0)]
-    _, claimed = lifecycle.record_and_claim([ending(done)], "default", 10, OWNER)
+    _, claimed = record_and_claim([ending(done)], 10)
     assert ids_of(claimed) == ids_of([rows[1], rows[2], rows[0]])

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 
 from django_partisan import heartbeat as module
 from django_partisan import registration
+from django_partisan.dialects.base import Pulse
 from django_partisan.exceptions import ManagerAlreadyRunning
 from django_partisan.heartbeat import Fence, Heartbeat
 from django_partisan.identity import Identity, boot_id, own_identity
@@ -152,6 +153,19 @@ def test_the_same_name_elsewhere_counts_only_when_it_was_given_on_purpose() -> N
     assert registered(NODE_NAME="shop-1").predecessors == [other.pk]
 
 
+@pytest.mark.postgresql
+def test_two_that_have_one_name_by_mistake_do_not_oust_each_other_for_ever() -> None:
+    first, second = manager(NODE_NAME="shop-1"), manager(NODE_NAME="shop-1")
+    second.identity = second.identity._replace(boot_id="another boot")
+    first.register()
+    second.register()
+    assert not first.beat(STATE, {}), "a start under a name ends whoever had it"
+    first.lose()
+    first.register()
+    assert first.beat(STATE, {})
+    assert second.beat(STATE, {})
+
+
 @pytest.mark.sqlite
 def test_a_second_manager_of_an_sqlite_file_is_refused_with_the_remedy() -> None:
     mine = own_identity()
@@ -185,8 +199,38 @@ def test_after_a_gap_in_ones_own_beats_nobody_is_judged_for_a_while(clock: Clock
     clock.now += 10
     task = taken_by(row(boot_id="another boot").pk)
     ManagerProcess.objects.exclude(pk=id_of(made)).update(last_seen=Now() - timedelta(seconds=60))
+    assert made.beat(STATE, {})
     made.rescue_if_due(clock.now)
+    assert made.next_deadline(rescues=True) > clock.now
     assert row_of(task).status == "in_process"
+
+
+def test_a_beat_tells_of_orphans_and_of_rows_that_nobody_needs() -> None:
+    made = registered()
+    peer = row(boot_id="another boot", node_name="elsewhere")
+    assert not beaten(made).has_orphans
+    grow_old(peer.pk)
+    assert beaten(made).has_orphans, "a row to be removed"
+    ManagerProcess.objects.filter(pk=peer.pk).delete()
+    assert not beaten(made).has_orphans
+    mine = taken_by(id_of(made))
+    assert not beaten(made).has_orphans
+    taken_by(peer.pk)
+    assert beaten(made).has_orphans, "a task in process whose owner is gone"
+    assert row_of(mine).status == "in_process"
+
+
+def test_a_beat_looks_at_the_queue_in_the_same_breath_when_asked_to() -> None:
+    made = registered()
+    assert beaten(made).found is None
+    assert beaten(made, "default").found == []
+    enqueue(1, priority=3)
+    enqueue(1, priority=7, execute_after=60)
+    found = beaten(made, "default").found
+    assert found is not None
+    assert [(lane.lane.priority, lane.has_due) for lane in found] == [(3, True), (7, False)]
+    assert found[1].next_due_in == pytest.approx(60, abs=30)
+    assert beaten(made, "other").found == []
 
 
 def test_what_a_living_peer_holds_is_left_alone(clock: Clock) -> None:
@@ -222,6 +266,12 @@ def test_a_boot_without_this_process_proves_nothing_about_pids() -> None:
     registration_row = row(boot_id=boot_id() + "x", process_started="")
     identity = Identity(registration_row.node_name, "elsewhere", 1, "")
     assert registration._is_predecessor(registration_row, identity, False, None) is False
+
+
+def beaten(made: Heartbeat, queue_name: str | None = None) -> Pulse:
+    pulse = made.beat(STATE, {}, queue_name)
+    assert pulse is not None
+    return pulse
 
 
 def taken_by(manager_id: int) -> int:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.db import connection
 
-from django_partisan import bulk, execution, lifecycle
+from django_partisan import bulk, cancellation, execution, lifecycle, registration
 from django_partisan.dialects import dialect_for
 from django_partisan.dialects.base import BatchRow, Lane
 from django_partisan.execution import ClaimedTask
 from django_partisan.lanes import Lanes
-from django_partisan.models import Task
+from django_partisan.models import ManagerProcess, Task
 from tests.factories import OWNER, claim_new, ending, record
 from tests.integration.plans import (
+    TABLE,
     analyze,
     buffers,
     drain,
@@ -114,7 +115,7 @@ def test_recording_and_claiming_reads_little_more_than_its_batches(
     learn()
     endings = [ending(task) for task in tasks]
     lanes = _lanes()
-    plan = plan_of(lambda: lifecycle.record_and_claim(endings, "default", BATCH, OWNER, lanes))
+    plan = plan_of(lifecycle.record_and_claim(endings, "default", BATCH, OWNER, lanes))
     assert sequential_scans(plan) == []
     assert indexes_in(plan) <= {READY, PRIMARY, CLAIMED}
     assert rows_read(plan) <= 6 * BATCH
@@ -143,6 +144,20 @@ def test_a_survey_does_not_read_the_waiting_rows(
     plan = plan_of(_survey)
     assert indexes_in(plan) == {READY}
     assert sequential_scans(plan) == []
+    assert rows_read(plan) <= 50
+
+
+@on_postgresql
+def test_a_beat_with_a_survey_reads_neither_waiting_nor_ended_rows(
+    learn: Callable[[], None],
+) -> None:
+    manager = ManagerProcess.objects.create(node_name="here", pid=1)
+    fill(WAITING, priorities=4)
+    fill(WAITING, status="finished")
+    learn()
+    plan = plan_of(lambda: registration.beat(manager.pk, "running", {}, 30.0, "default"))
+    tasks = [node for node in plan if node.get("Relation Name") == TABLE]
+    assert {node.get("Index Name") for node in tasks} <= {READY, CLAIMED}
     assert rows_read(plan) <= 50
 
 
@@ -211,3 +226,31 @@ def test_sqlite_surveys_by_the_ready_index() -> None:
     plan = sqlite_plan_of(_survey)
     assert READY in plan
     assert "SCAN django_partisan_task" not in plan
+
+
+@on_sqlite
+def test_sqlite_finds_requests_among_what_is_in_process_and_marks_by_the_primary_key() -> None:
+    assert CLAIMED in sqlite_plan_of(lambda: cancellation.requests_to(OWNER))
+    plan = sqlite_plan_of(lambda: cancellation.request_cancel([1, 2]))
+    assert "SEARCH django_partisan_task USING INTEGER PRIMARY KEY" in plan
+
+
+@on_postgresql
+def test_looking_for_requests_reads_what_is_in_process_alone(learn: Callable[[], None]) -> None:
+    fill(WAITING)
+    fill(5_000, status="finished")
+    lifecycle.claim("default", 50, OWNER, _lanes())
+    learn()
+    plan = plan_of(lambda: cancellation.requests_to(OWNER))
+    assert indexes_in(plan) == {CLAIMED}
+    assert rows_read(plan) <= 50
+
+
+@on_postgresql
+def test_cancelling_reads_what_it_cancels(learn: Callable[[], None]) -> None:
+    fill(WAITING)
+    learn()
+    ids = list(Task.objects.values_list("pk", flat=True)[:BATCH])
+    plan = plan_of(lambda: cancellation.request_cancel(ids))
+    assert sequential_scans(plan) == []
+    assert rows_read(plan) <= 3 * BATCH

@@ -6,16 +6,13 @@ import pytest
 from django.db import DatabaseError
 
 from django_partisan import execution, lifecycle
-from django_partisan.dialects.base import Lane
 from django_partisan.models import Task
 from django_partisan.recorder import FLUSH_SECONDS, Recorder
 from tests.factories import (
     MAX_RESCUES,
-    OWNER,
     attempts_of,
     claim_new,
     ending,
-    enqueue,
     finish,
     ids_of,
     row_of,
@@ -56,18 +53,6 @@ def test_a_mixed_batch_is_recorded_and_counted(recorder: Recorder) -> None:
     assert not len(recorder)
     assert statuses() == ["finished", "new", "new", "error"]
     assert recorder.counts == dict.fromkeys(kinds, 1)
-
-
-def test_recording_and_claiming_go_together(recorder: Recorder) -> None:
-    done = claim_new(2)
-    enqueue(3, priority=1)
-    for task in done:
-        recorder.add(ending(task), now=0)
-    assert recorder.is_plain
-    claimed = recorder.flush_and_claim(0, "default", 2, OWNER, [Lane(1)])
-    assert len(claimed) == 2
-    assert not len(recorder)
-    assert {row_of(task).status for task in done} == {"finished"}
 
 
 def test_an_outcome_under_a_lost_lease_is_counted_and_changes_nothing(

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from django_partisan import lifecycle
+from django_partisan.cancellation import request_cancel, requests_to
 from django_partisan.execution import ClaimedTask
 from django_partisan.lifecycle import Ending
 from django_partisan.models import Attempt, Task
-from tests.factories import ending, ids_of
+from tests.factories import ending, ids_of, record_and_claim
 from tests.integration.small_model import MAX_CRASHES, Model, ModelTask
 from tests.integration.tasks import Plain, Unique, UniqueUntilFinish
 
@@ -22,8 +23,8 @@ KINDS = st.sampled_from(sorted(lifecycle.VERB_OF))
 # Counting from the newest, so that small numbers stay interesting while there are ever more.
 RECENT = st.lists(st.integers(0, 8), max_size=5, unique=True)
 COMPARED = (
-    "status", "owner", "holds_key", "has_started", "lease", "attempts", "retries",
-    "postpones", "rescues", "crashes",
+    "status", "owner", "holds_key", "has_started", "is_to_be_cancelled", "lease", "attempts",
+    "retries", "postpones", "rescues", "crashes",
 )  # fmt: skip
 
 
@@ -88,7 +89,7 @@ class RivalManagers(RuleBasedStateMachine):
         due = self.model.due()
         tasks = list({task.id: task for task in self._recent(indexes)}.values())
         endings = [ending(task) for task in tasks]
-        recorded, claimed = lifecycle.record_and_claim(endings, "default", limit, owner)
+        recorded, claimed = record_and_claim(endings, limit, owner)
         assert recorded == self.model.record((task, "finished", False) for task in tasks)
         assert len(claimed) == min(limit, len(due))
         assert set(ids_of(claimed)) <= due
@@ -116,9 +117,21 @@ class RivalManagers(RuleBasedStateMachine):
 
     @rule(indexes=RECENT)
     def requeue(self, indexes: list[int]) -> None:
-        newest = sorted(self.model.tasks, reverse=True)
-        ids = [newest[index] for index in indexes if index < len(newest)]
+        ids = self._newest(indexes)
         assert lifecycle.requeue(ids) == self.model.requeue(ids)
+
+    @rule(indexes=RECENT)
+    def cancel(self, indexes: list[int]) -> None:
+        ids = self._newest(indexes)
+        assert request_cancel(ids) == self.model.request_cancel(ids)
+
+    @rule(owner=OWNERS)
+    def look_for_requests(self, owner: int) -> None:
+        assert requests_to(owner) == {
+            task.id: task.lease
+            for task in self.model.tasks.values()
+            if task.owner == owner and task.is_to_be_cancelled
+        }
 
     @rule()
     def an_hour_passes(self) -> None:
@@ -141,6 +154,10 @@ class RivalManagers(RuleBasedStateMachine):
             told[task_id].append(outcome)
         assert told == {pk: task.told for pk, task in self.model.tasks.items()}
 
+    def _newest(self, indexes: list[int]) -> list[int]:
+        newest = sorted(self.model.tasks, reverse=True)
+        return [newest[index] for index in indexes if index < len(newest)]
+
     def _recent(self, indexes: list[int]) -> list[ClaimedTask]:
         return [self.claims[-1 - index] for index in indexes if index < len(self.claims)]
 
@@ -158,6 +175,8 @@ def _seen(row: Task, name: str) -> object:
             return row.unique_key is not None
         case "has_started":
             return row.started_at is not None and row.status == "in_process"
+        case "is_to_be_cancelled":
+            return row.cancel_requested_at is not None
     return getattr(row, name)
 
 

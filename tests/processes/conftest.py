@@ -10,6 +10,7 @@ import pytest
 
 from tests.processes.harness import Manager
 from tests.processes.ledger import Book
+from tests.scenarios import SCENARIOS, Scenario
 
 StartManager = Callable[..., Manager]
 
@@ -21,7 +22,12 @@ def managers() -> list[Manager]:
 
 
 @pytest.fixture
-def book(transactional_db: None, managers: list[Manager]) -> Iterator[Book]:
+def database(transactional_db: None) -> None:
+    """Make the tables ready."""
+
+
+@pytest.fixture
+def book(database: None, managers: list[Manager], request: pytest.FixtureRequest) -> Iterator[Book]:
     """Yield the book of tasks; in the end the managers are stopped and the rule is checked."""
     book = Book()
     try:
@@ -32,6 +38,7 @@ def book(transactional_db: None, managers: list[Manager]) -> Iterator[Book]:
             manager.assert_nothing_left()
         book.check()
     finally:
+        request.config.stash[SCENARIOS].append(Scenario.of(request.node.name, book))
         for manager in managers:
             manager.destroy()
             print(f"--- log of manager {manager.pid}\n{manager.log}")

@@ -202,16 +202,15 @@ def run_command(
 
 
 class Stopwatch:
-    """Prints how long something took, for the reader of a test's output."""
+    """Tells how long something takes."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
 
-    def tell(self, what: str) -> float:
-        """Print and return the seconds since the start."""
-        seconds = time.monotonic() - self._started
-        print(f"{what}: {seconds:.3f} s")
-        return seconds
+    @property
+    def seconds(self) -> float:
+        """The seconds since the start."""
+        return time.monotonic() - self._started
 
 
 def _title_of(process: psutil.Process) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
+from enum import Enum
+from typing import NamedTuple
 
 from django.db import transaction
 
@@ -13,11 +15,34 @@ from tests.app.models import Ledger
 from tests.helpers import wait_until
 
 
+class Broken(Enum):
+    """The ways in which the rule can be broken, as the summary of `make faults` counts them."""
+
+    LOST = "lost"
+    STUCK = "stuck"
+    STALE = "stale writes"
+    COUNTED_WRONG = "counted wrong"
+
+
+class Problem(NamedTuple):
+    """One thing that breaks the rule."""
+
+    kind: Broken
+    text: str
+
+
 class Book:
-    """The tasks that a test has enqueued, and the rule they are held to in the end."""
+    """The tasks that a test has enqueued, and the rule they are held to in the end.
+
+    Beside them it keeps what the summary tells: faults that were injected, and how long it took to
+    recover from them.
+    """
 
     def __init__(self) -> None:
         self.ids: list[int] = []
+        self.faults = 1
+        self.recoveries: list[float] = []
+        self.problems: list[Problem] = []
         self.waiting: set[int] = set()
         """Tasks that may still wait at the end; the test knows why."""
         self.is_deleting = False
@@ -35,10 +60,16 @@ class Book:
         ids = self.enqueue(*processors)
         wait_until(lambda: all_are(ids, "finished"), message=lambda: f"finished: {statuses(ids)}")
 
+    def recovered(self, what: str, seconds: float, *, within: float | None = None) -> None:
+        """Take note of a recovery, and fail when it took longer than a promise allows."""
+        print(f"{what}: {seconds:.3f} s")
+        self.recoveries.append(seconds)
+        assert within is None or seconds <= within, f"{what}: {seconds:.1f} s, allowed {within} s"
+
     def check(self) -> None:
         """Fail with everything that breaks the rule. No manager may be running any more."""
-        problems = list(_problems(self.ids, self.waiting, is_deleting=self.is_deleting))
-        assert not problems, "\n".join(problems)
+        self.problems = list(_problems(self.ids, self.waiting, is_deleting=self.is_deleting))
+        assert not self.problems, "\n".join(problem.text for problem in self.problems)
 
 
 def started(ids: Collection[int]) -> Counter[int]:
@@ -71,19 +102,19 @@ def _noted(note: str, ids: Collection[int]) -> Counter[int]:
     return Counter(rows.values_list("task_id", flat=True))
 
 
-def _problems(ids: Collection[int], waiting: set[int], *, is_deleting: bool) -> Iterator[str]:
+def _problems(ids: Collection[int], waiting: set[int], *, is_deleting: bool) -> Iterator[Problem]:
     tasks = {task.pk: task for task in Task.objects.all()}
     executions = Counter(Ledger.objects.filter(note="started").values_list("task_id", "lease"))
     ends = set(Ledger.objects.filter(note="done").values_list("task_id", "lease"))
     yield from _lost(ids, tasks, ends, is_deleting=is_deleting)
     for (task_id, lease), count in executions.items():
         if count > 1:
-            yield f"task {task_id} ran {count} times under lease {lease}"
+            yield Problem(Broken.STALE, f"task {task_id} ran {count} times under lease {lease}")
     for task in tasks.values():
         yield from _problems_of(task, waiting)
     yield from _problems_of_attempts(tasks)
     for manager in ManagerProcess.objects.filter(state="stopping"):
-        yield f"{manager} stopped and left its row"
+        yield Problem(Broken.STUCK, f"{manager} stopped and left its row")
 
 
 def _lost(
@@ -92,38 +123,48 @@ def _lost(
     ends: set[tuple[int, int]],
     *,
     is_deleting: bool,
-) -> Iterator[str]:
+) -> Iterator[Problem]:
     finished = {task_id for task_id, _ in ends} if is_deleting else set()
     for task_id in set(ids) - set(tasks) - finished:
-        yield f"task {task_id} is lost"
+        yield Problem(Broken.LOST, f"task {task_id} is lost")
 
 
-def _problems_of(task: Task, waiting: set[int]) -> Iterator[str]:
+def _problems_of(task: Task, waiting: set[int]) -> Iterator[Problem]:
     if task.status not in Task.TERMINAL_STATUSES and task.pk not in waiting:
-        yield f"{task} has no end (lease {task.lease}, manager {task.manager_id})"
+        yield Problem(
+            Broken.STUCK, f"{task} has no end (lease {task.lease}, manager {task.manager_id})"
+        )
     if task.status == Task.STATUS_IN_PROCESS:
-        yield f"{task} is in process without a live manager"
+        yield Problem(Broken.STUCK, f"{task} is in process without a live manager")
     result = task.result
     if isinstance(result, dict) and "lease" in result and result["lease"] != task.lease:
-        yield f"{task} has the outcome of lease {result['lease']} under lease {task.lease}"
+        yield Problem(
+            Broken.STALE,
+            f"{task} has the outcome of lease {result['lease']} under lease {task.lease}",
+        )
     if task.attempts > 1 + task.retries + task.crashes:
-        yield f"{task} was charged {task.attempts} attempts: {_counters(task)}"
+        yield Problem(
+            Broken.COUNTED_WRONG, f"{task} was charged {task.attempts} attempts: {_counters(task)}"
+        )
     begun = Ledger.objects.filter(task_id=task.pk, note="started").count()
     if begun > task.lease:
-        yield f"{task} ran {begun} times: {_counters(task)}"
+        yield Problem(Broken.COUNTED_WRONG, f"{task} ran {begun} times: {_counters(task)}")
 
 
-def _problems_of_attempts(tasks: dict[int, Task]) -> Iterator[str]:
+def _problems_of_attempts(tasks: dict[int, Task]) -> Iterator[Problem]:
     told = Counter(Attempt.objects.values_list("task_id", "lease"))
     for (task_id, lease), count in told.items():
         if count > 1:
-            yield f"{count} outcomes of task {task_id} were recorded under lease {lease}"
+            yield Problem(
+                Broken.STALE,
+                f"{count} outcomes of task {task_id} were recorded under lease {lease}",
+            )
         if task_id in tasks and lease > tasks[task_id].lease:
-            yield f"an outcome of task {task_id} has a lease from the future"
+            yield Problem(Broken.STALE, f"an outcome of task {task_id} has a lease from the future")
     failed = set(Attempt.objects.filter(outcome="failed").values_list("task_id", flat=True))
     for task in tasks.values():
         if task.status == Task.STATUS_ERROR and task.pk not in failed:
-            yield f"{task} does not tell why"
+            yield Problem(Broken.COUNTED_WRONG, f"{task} does not tell why")
 
 
 def _counters(task: Task) -> str:

@@ -23,6 +23,7 @@ from tests.app.partisan_tasks import (
     Noted,
     OutOfMemory,
     Recurse,
+    RecurseInC,
     ReturnMuch,
     ReturnObject,
     ReturnUnstorableText,
@@ -40,6 +41,7 @@ POISON = [
     (Segfault(), "was killed by SIGSEGV"),
     (Signal(signal.SIGKILL), "was killed by SIGKILL"),
     (Signal(signal.SIGABRT), "was killed by SIGABRT"),
+    (Signal(signal.SIGBUS), "was killed by SIGBUS"),
 ]
 
 
@@ -61,6 +63,21 @@ def test_poison_ends_in_error_with_the_reason_while_others_progress(
         assert message.startswith("Given up after 3 rescues: worker ")
         assert reason in message
     assert set(Task.objects.filter(pk__in=others).values_list("rescues", "attempts")) == {(0, 1)}
+    assert "workers died within a minute" in manager.log, "and are replaced slowly"
+    wait_until(lambda: len(manager.workers()) == 2)
+
+
+def test_recursion_that_nothing_stops_ends_in_error(
+    start_manager: StartManager, book: Book
+) -> None:
+    manager = start_manager()
+    (bad,) = book.enqueue(RecurseInC())
+    others = book.enqueue(*[Note()] * 20)
+    wait_until(lambda: all_are(others, "finished"), message=lambda: manager.log)
+    wait_until(lambda: all_are([bad], "error"), seconds=60, message=lambda: manager.log)
+    message = Attempt.objects.filter(task_id=bad).latest("pk").message
+    # Newer versions of Python count such calls.
+    assert "was killed by SIGSEGV" in message or "recursion" in message
     wait_until(lambda: len(manager.workers()) == 2)
 
 
@@ -154,6 +171,18 @@ def test_a_connection_that_the_server_has_ended_does_not_reach_the_next_task(
     book.run(Note())
 
 
+def test_arguments_that_nobody_could_have_enqueued_end_their_own_task_alone(
+    start_manager: StartManager, book: Book
+) -> None:
+    manager = start_manager()
+    deep = _store_text('{"args": ' + "[" * 900 + "]" * 900 + ', "kwargs": {}}')
+    huge = [_store_text('{"args": ["%s"], "kwargs": {}}' % ("x" * (20 << 20))) for _ in range(3)]
+    book.ids += [deep, *huge]
+    good = book.enqueue(*[Note()] * 20)
+    wait_until(lambda: all_are(good, "finished"), message=lambda: manager.log)
+    wait_until(lambda: all_are([deep, *huge], "finished"), seconds=60, message=lambda: manager.log)
+
+
 ODD_ARGUMENTS: list[Any] = [
     {"args": [1], "kwargs": {"unknown": 1}},
     {"args": "text", "kwargs": {}},
@@ -166,6 +195,18 @@ ODD_ARGUMENTS: list[Any] = [
 
 def _store(processor_class: str, arguments: Any) -> int:
     return Task.objects.create(processor_class=processor_class, arguments=arguments).pk
+
+
+def _store_text(arguments: str) -> int:
+    """Store arguments as they are, past everything that looks at them."""
+    task = Task.objects.create(processor_class="tests.app.partisan_tasks.Note", priority=100)
+    text = "%s::jsonb" if connection.vendor == "postgresql" else "%s"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE django_partisan_task SET arguments = {text} WHERE id = %s",
+            [arguments, task.pk],
+        )
+    return task.pk
 
 
 def _end_connections_of_others() -> None:

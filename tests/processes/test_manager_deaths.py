@@ -33,7 +33,7 @@ def test_workers_of_a_killed_manager_end_after_their_task(
     watch = Stopwatch()
     gate.touch()
     wait_until(lambda: not manager.processes())
-    watch.tell("end of a task without a manager to the end of its worker")
+    book.recovered("end of a task to the end of its orphaned worker", watch.seconds, within=5)
     assert len(done(running)) == 2
     assert not done(book.waiting), "nothing new begins without a manager"
     start_manager()
@@ -70,7 +70,7 @@ def test_a_restart_on_the_same_node_runs_the_orphans_before_all_other_tasks(
     watch = Stopwatch()
     start_manager(queue={"WORKERS_COUNT": 1})
     wait_until(lambda: Ledger.objects.exclude(pk__in=before).exists())
-    watch.tell("start of the command to the first orphan's start")
+    book.recovered("start of the command to the first orphan", watch.seconds, within=6)
     wait_until(lambda: all_are(book.ids, "finished"), seconds=30)
     order = list(
         Ledger.objects.exclude(pk__in=before)
@@ -90,6 +90,7 @@ def test_a_restart_on_the_same_node_runs_the_orphans_before_all_other_tasks(
 def test_a_manager_killed_again_and_again_loses_nothing(
     start_manager: StartManager, book: Book
 ) -> None:
+    book.faults = 3
     for _ in range(3):
         manager = start_manager()
         book.enqueue(*[Sleep(0.01)] * 80)
@@ -112,7 +113,7 @@ def test_a_peer_rescues_what_a_killed_manager_held(
     manager.kill()
     gate.touch()
     wait_until(lambda: all_are(ids, "finished"), message=lambda: peer.log)
-    watch.tell("kill of a manager to the end of its tasks elsewhere, dead after 3 s")
+    book.recovered("kill of a manager to the end of its tasks elsewhere", watch.seconds)
     assert set(Task.objects.values_list("rescues", flat=True)) == {1}
     assert set(Attempt.objects.values_list("outcome", "error_type")) == {("rescued", "ManagerDied")}
     wait_until(lambda: not ManagerProcess.objects.filter(node_name="north").exists())

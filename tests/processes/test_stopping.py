@@ -32,7 +32,7 @@ def test_a_signal_lets_running_tasks_finish_and_gives_the_others_back(
     watch = Stopwatch()
     manager.send(number)
     wait_until(lambda: statuses(waiting) == {"new": 30}, message=lambda: manager.log)
-    watch.tell("signal to the release of the local queue")
+    book.recovered("signal to the release of the local queue", watch.seconds, within=3)
     assert manager.process.poll() is None, "it waits for what runs"
     gate.touch()
     assert manager.wait_for_exit() == ExitCode.CLEAN
@@ -54,7 +54,8 @@ def test_tasks_longer_than_the_grace_are_released_uncharged(
     watch = Stopwatch()
     manager.send(number)
     assert manager.wait_for_exit() == ExitCode.CLEAN
-    assert 1 <= watch.tell("stop with a grace of 1 s") < 6
+    assert watch.seconds >= 1
+    book.recovered("stop with a grace of 1 s", watch.seconds, within=6)
     assert set(Task.objects.values_list("status", "attempts", "rescues")) == {("new", 0, 0)}
     gate.touch()
     start_manager()
@@ -75,7 +76,7 @@ def test_a_second_signal_stops_at_once(
     # Another one within a second counts as the same wish.
     wait_until(lambda: _insists(manager, number), interval=0.2)
     assert manager.wait_for_exit() == ExitCode.FORCED
-    assert watch.tell("first to second signal and exit") < 8
+    book.recovered("first to second signal and exit", watch.seconds, within=8)
     assert set(Task.objects.values_list("status", "attempts")) == {("new", 0)}
     book.waiting.update(ids)
 
@@ -138,7 +139,7 @@ def test_a_peer_starts_at_once_what_a_stopping_manager_releases(
     watch = Stopwatch()
     manager.send(signal.SIGTERM)
     wait_until(lambda: done(waiting))
-    watch.tell("SIGTERM to the first released task's end at a peer")
+    book.recovered("SIGTERM to a released task's end at a peer", watch.seconds)
     wait_until(lambda: all_are(waiting, "finished"))
     gate.touch()
     assert manager.wait_for_exit() == ExitCode.CLEAN

@@ -38,9 +38,9 @@ def test_a_killed_worker_costs_only_the_task_it_ran(
     watch, worker = Stopwatch(), Ledger.objects.get(task_id=victim).pid
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: has_begun_again(victim))
-    watch.tell("kill of a busy worker to the second start of its task")
+    book.recovered("kill of a busy worker to its task's second start", watch.seconds, within=3)
     wait_until(lambda: len(manager.workers()) == 2)
-    watch.tell("kill of a busy worker to its replacement")
+    book.recovered("kill of a busy worker to its replacement", watch.seconds, within=3)
     gates[0].touch()
     wait_until(lambda: len(done(chunk)) == len(chunk), message="the chunk runs elsewhere")
     gates[1].touch()
@@ -61,6 +61,7 @@ def test_a_hundred_killed_idle_workers_stall_nothing(
     start_manager: StartManager, book: Book
 ) -> None:
     manager = start_manager(queue={"WORKERS_COUNT": 4})
+    book.faults = 100
     for _ in range(25):
         wait_until(lambda: len(manager.idle_workers()) == 4, message=lambda: manager.log)
         killed = {worker.pid for worker in manager.idle_workers()}
@@ -78,6 +79,7 @@ def test_workers_killed_in_the_middle_of_a_stream_lose_nothing(
     start_manager: StartManager, book: Book
 ) -> None:
     manager = start_manager(queue={"WORKERS_COUNT": 3})
+    book.faults = 8
     for _ in range(8):
         book.enqueue(*[Note()] * 60)
         kill(wait_until(manager.workers)[0].pid)
@@ -93,6 +95,7 @@ def test_a_killed_launcher_is_replaced_and_stalls_nothing(
     (busy,) = book.enqueue(WaitForFile(str(gate)))
     wait_until(lambda: started([busy]))
     worker = Ledger.objects.get().pid
+    book.faults = 4
     for _ in range(4):
         launcher = wait_until(manager.launchers)[0]
         kill(launcher.pid)

@@ -87,3 +87,15 @@ def test_only_plain_values_travel(ends: Ends) -> None:
     manager, _ = ends
     with pytest.raises(ValueError, match="unmarshallable"):
         manager.send(object())
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\xff\xff\xff\xff and so on", b"\0\0\0\x05nonse", b"\0\0\0\0", b"\0\0\0\x01("],
+    ids=["too long", "no value", "nothing", "half a value"],
+)
+def test_a_worker_that_talks_nonsense_counts_as_gone(ends: Ends, garbage: bytes) -> None:
+    manager, worker = ends
+    worker.send("before")
+    worker._socket.sendall(garbage)
+    assert manager.receive_all() == (deque(["before"]), True)

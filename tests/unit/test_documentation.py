@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.db.models import Model
 
-from django_partisan import lifecycle
+from django_partisan import cancellation, lifecycle
 from django_partisan.config import const
 from django_partisan.config.const import ExitCode
 from django_partisan.config.processor_configs import ErrorsHandleConfig
@@ -71,7 +71,9 @@ def test_the_states_of_a_manager_are_those_of_the_model() -> None:
 
 def test_every_verb_of_the_lifecycle_has_its_row_in_the_transition_table() -> None:
     told = {verb: row for verb, *row in table("statuses", "Transitions")}
-    assert set(verbs()) == set(told) - {"enqueue", "claim", "take over", "requeue"}
+    assert set(verbs()) == set(told) - {
+        *("enqueue", "claim", "take over", "requeue", "request cancel")
+    }
     assert set(lifecycle.VERB_OF.values()) | {lifecycle.GIVE_UP} == set(verbs().values())
     for name, verb in verbs().items():
         move, guard, adds, attempt = told[name]
@@ -86,6 +88,7 @@ def test_every_public_move_of_the_lifecycle_has_its_row_in_the_transition_table(
     for name in ("enqueue", "claim", "take_over", "requeue"):
         assert callable(getattr(lifecycle, name))
         assert name.replace("_", " ") in told
+    assert callable(cancellation.request_cancel)
 
 
 def _added(verb: Verb) -> str:
@@ -208,6 +211,14 @@ def test_every_link_of_the_readme_leads_to_a_file() -> None:
     links = re.findall(r"<((?:docs/)?[\w./-]+\.rst)>`_", (ROOT / "README.rst").read_text())
     assert links
     assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
+def test_every_test_that_proves_a_promise_exists() -> None:
+    page = (DOCS / "explanation" / "reliability.rst").read_text()
+    proofs = re.findall(r"``(tests/\S+\.py)::(\w+)``", page)
+    assert len(proofs) > 20
+    for path, name in proofs:
+        assert f"def {name}(" in (DOCS.parent / path).read_text(), f"{path} has no {name}"
 
 
 def test_every_setting_that_a_page_names_exists() -> None:

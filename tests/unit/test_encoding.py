@@ -139,6 +139,19 @@ def test_numbers_of_any_size_pass_unchanged(number: Any) -> None:
     assert repr(back) == repr(number)
 
 
+@pytest.mark.parametrize("number", [1e16, -1.5e22, 1.7976931348623157e308])
+def test_a_large_float_is_written_so_that_no_database_takes_it_for_a_whole_number(
+    number: float,
+) -> None:
+    text = encode([number, "1e+16", '\\"1e+16'], {"1e+16": number})
+    assert text.count("e+") == 3
+    assert text.count(".0") == 2
+    assert encoding.decode_arguments(text)[0][0][0] == number
+    result, _ = encoding.encode_result(number, LIMIT)
+    assert json.loads(str(result)) == number
+    assert str(result).endswith(".0")
+
+
 def test_text_that_only_looks_suspicious_passes() -> None:
     looks = ["\\u0000", "{[" * 200, "\\\\u0000", "\x01\x1f\x7f", "\ufffd", "\U0001f600"]
     assert encoding.decode_arguments(encode(*looks)) == (looks, {})

@@ -14,7 +14,13 @@ from django.test import override_settings
 
 from django_partisan import execution, registry
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
-from django_partisan.exceptions import PostponeTask
+from django_partisan.exceptions import (
+    CancelTask,
+    FailTask,
+    PostponeTask,
+    TaskCancelled,
+    TaskTimedOut,
+)
 from django_partisan.execution import ErrorReport, Outcome, execute
 from django_partisan.processor import BaseTaskProcessor
 from tests.factories import claimed_task
@@ -54,6 +60,20 @@ class Retrying(Doing):
 
 
 @registry.register
+class RetryingOnEverything(Doing):
+    RETRY_ON_ERROR_CONFIG = ErrorsHandleConfig(
+        retry_on_errors=(Exception,), retries_count=None, retry_pause=0
+    )
+
+
+@registry.register
+class RetryingWhenLate(Doing):
+    RETRY_ON_ERROR_CONFIG = ErrorsHandleConfig(
+        retry_on_errors=(TaskTimedOut,), retries_count=2, retry_pause=4
+    )
+
+
+@registry.register
 class PostponingTwice(Doing):
     POSTPONE_CONFIG = PostponeConfig(max_postpones=2)
 
@@ -86,6 +106,9 @@ ERRORS: dict[str, BaseException] = {
     "interrupt": KeyboardInterrupt(),
     "close": GeneratorExit("closed"),
     "unprintable": UnprintableError(),
+    "cancel": CancelTask("no address"),
+    "fail": FailTask("no address"),
+    "stopped": TaskCancelled(),
     "key": KeyError("k"),
     "lookup": FinalLookupError("k"),
     "value": ValueError("bad \0 \ud800 value"),
@@ -314,8 +337,36 @@ def test_a_return_value_whose_repr_ends_the_process_is_a_failure() -> None:
     assert (outcome.kind, error.type) == ("failed", "SystemExit")
 
 
-def test_every_kind_of_outcome_is_one_of_the_seven_that_can_be_recorded() -> None:
+def test_every_kind_of_outcome_is_one_that_can_be_recorded_or_is_already() -> None:
     from django_partisan.lifecycle import VERB_OF
 
     kinds = {value for name, value in vars(execution).items() if name.isupper()}
-    assert kinds == set(VERB_OF)
+    assert kinds - {execution.RECORDED} == set(VERB_OF)
+
+
+def test_a_task_whose_worker_was_killed_for_its_time_ends_by_the_processors_own_rules() -> None:
+    error = TaskTimedOut(5, killed=" It was killed.")
+    failed = execution.stopped(claimed_task(Doing()), error, 100.0)
+    assert (failed.kind, failed.started) == ("failed", 100.0)
+    assert failed.error is not None
+    assert failed.error.message.endswith("TIMEOUT_SECONDS (5). It was killed.")
+    assert execution.stopped(claimed_task(RetryingWhenLate()), error, 100.0).kind == "retried"
+    unknown = claimed_task(Doing(), processor_class="gone.Processor")
+    assert execution.stopped(unknown, error, 100.0).kind == "failed"
+
+
+@pytest.mark.parametrize("processor", [Doing, RetryingOnEverything])
+@pytest.mark.parametrize(("name", "kind"), [("cancel", "cancelled"), ("fail", "failed")])
+def test_a_task_ends_itself_with_a_reason_whatever_its_config_says(
+    processor: type[BaseTaskProcessor], name: str, kind: str
+) -> None:
+    outcome, error = run("raise", name, processor=processor)
+    assert (outcome.kind, error.message) == (kind, "no address")
+    assert error.type == f"django_partisan.exceptions.{name.title()}Task"
+
+
+def test_a_task_that_was_stopped_is_cancelled_whatever_its_config_says() -> None:
+    assert run("raise", "stopped", processor=RetryingOnEverything)[0].kind == "cancelled"
+    killed = TaskCancelled(killed=" It was killed.")
+    outcome = execution.stopped(claimed_task(Doing()), killed, None)
+    assert (outcome.kind, outcome.started) == ("cancelled", None)

@@ -39,3 +39,12 @@ def test_only_what_was_claimed_before_the_moment_is_taken_as_old() -> None:
     assert {task.id for task in queue.take_older_than(15)} == {1, 2}
     assert queue.ids() == {3}
     assert queue.take_older_than(15) == []
+
+
+def test_chosen_tasks_are_taken_from_wherever_they_wait() -> None:
+    queue = LocalQueue()
+    queue.put([claimed_task(number) for number in (1, 2, 3)], now=0)
+    queue.put_first([claimed_task(5), claimed_task(4)])
+    taken = queue.take(lambda task: task.id in (2, 4))
+    assert sorted(task.id for task in taken) == [2, 4]
+    assert [task.id for task in queue.take_all()] == [5, 1, 3]

@@ -203,6 +203,13 @@ def test_a_processor_without_run_cannot_be_made() -> None:
         ("RETRY_ON_ERROR_CONFIG", {"retries_count": 3}, TypeError),
         ("POSTPONE_CONFIG", 5, TypeError),
         ("QUEUE_NAME", None, TypeError),
+        ("ATOMIC", 1, TypeError),
+        ("TIMEOUT_SECONDS", "5", TypeError),
+        ("TIMEOUT_SECONDS", True, TypeError),
+        ("TIMEOUT_SECONDS", 0, ValueError),
+        ("TIMEOUT_SECONDS", float("nan"), ValueError),
+        ("GRACE_SECONDS", None, TypeError),
+        ("GRACE_SECONDS", -1, ValueError),
     ],
 )
 def test_a_rule_that_makes_no_sense_is_refused_when_the_class_is_made(

@@ -113,12 +113,12 @@ def test_the_default_number_of_workers_is_the_number_of_usable_cpus(
 @pytest.mark.parametrize(
     ("given", "sizes"),
     [
-        ({}, (50, 200)),
-        ({"MAX_QUEUE_SIZE": 10}, (2, 10)),
+        ({}, (150, 300)),
+        ({"MAX_QUEUE_SIZE": 10}, (5, 10)),
         ({"MAX_QUEUE_SIZE": 1}, (0, 1)),
-        ({"MAX_QUEUE_SIZE": 1000}, (50, 1000)),
-        ({"MIN_QUEUE_SIZE": 10}, (10, 200)),
-        ({"MIN_QUEUE_SIZE": 500}, (500, 2000)),
+        ({"MAX_QUEUE_SIZE": 1000}, (150, 1000)),
+        ({"MIN_QUEUE_SIZE": 10}, (10, 300)),
+        ({"MIN_QUEUE_SIZE": 500}, (500, 1000)),
         ({"MIN_QUEUE_SIZE": 0, "MAX_QUEUE_SIZE": 1}, (0, 1)),
         ({"MIN_QUEUE_SIZE": 5, "MAX_QUEUE_SIZE": 5}, (5, 5)),
     ],

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from django_partisan.exceptions import TaskTimedOut
 from django_partisan.execution import ClaimedTask
+from django_partisan.interruption import REQUEST
 from django_partisan.launcher_client import LauncherClient
 from django_partisan.worker import RETIRED, Worker, WorkerOptions, message_of
 from django_partisan.worker_handle import WorkerHandle
@@ -26,7 +28,8 @@ def handle() -> Iterator[WorkerHandle]:
 @pytest.fixture
 def worker(handle: WorkerHandle) -> Worker:
     """The other end, driven by the test instead of running tasks."""
-    return Worker(handle.theirs, os.dup(handle.tokens), OPTIONS)
+    _, tokens, requests = handle.descriptors
+    return Worker(handle.theirs, os.dup(tokens), os.dup(requests), OPTIONS)
 
 
 def chunk(*tasks: ClaimedTask) -> list[tuple[ClaimedTask, float | None]]:
@@ -118,8 +121,89 @@ def test_a_retiring_worker_gets_nothing_more(handle: WorkerHandle, worker: Worke
     assert not handle.accepts
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        7,
+        "finished",
+        (1, 1),
+        message_of(finished_outcome(TASKS[1])),
+        message_of(finished_outcome(TASKS[0]._replace(lease=2))),
+    ],
+    ids=["number", "word", "too short", "of another task", "of another claim"],
+)
+def test_a_worker_that_says_what_no_worker_says_is_gone(
+    handle: WorkerHandle, worker: Worker, message: Any
+) -> None:
+    handle.hand_out(chunk(TASKS[0], TASKS[1]), now=0)
+    worker._channel.send(message)
+    assert handle.receive(now=1) == []
+    assert handle.is_gone
+    assert handle.running == TASKS[0]
+
+
+def test_a_report_of_nothing_in_hand_ends_the_worker_and_not_the_manager(
+    handle: WorkerHandle, worker: Worker
+) -> None:
+    report(worker, TASKS[0])
+    assert handle.receive(now=1) == []
+    assert handle.is_gone
+
+
 def test_the_snapshot_says_what_the_worker_runs(handle: WorkerHandle) -> None:
     assert handle.snapshot() == {"worker": 1, "pid": None}
     handle.hand_out(chunk(TASKS[0]), now=0)
     assert handle.snapshot()["task"] == TASKS[0].id
     assert handle.snapshot()["processor"] == "shop.Mail"
+
+
+def test_a_hard_limit_ends_with_the_task_it_was_for(handle: WorkerHandle, worker: Worker) -> None:
+    handle.hand_out(chunk(TASKS[0]), now=0)
+    worker._tell_limited(100.0, 5.0, 2.0)
+    handle.receive(now=0)
+    assert handle.hard_limit is not None
+    assert (handle.hard_limit.kill_at, handle.hard_limit.started) == (107.0, 100.0)
+    assert isinstance(handle.hard_limit.error, TaskTimedOut)
+    report(worker, TASKS[0])
+    handle.receive(now=0)
+    assert handle.hard_limit is None
+
+
+def test_a_worker_over_its_limit_gets_nothing_more(handle: WorkerHandle) -> None:
+    handle.kill_over_limit()
+    assert not handle.accepts
+
+
+def test_a_worker_that_is_to_stop_its_task_gets_no_other_until_it_has(
+    handle: WorkerHandle, worker: Worker
+) -> None:
+    handle.hand_out(chunk(TASKS[0]), now=0)
+    handle.cancel(TASKS[0], grace=3.0, now=10.0)
+    assert not handle.accepts
+    assert handle.hard_limit is not None
+    assert handle.hard_limit.kill_at == 13.0
+    worker._tell_limited(12.0, 50.0, 2.0)
+    handle.receive(now=12)
+    assert handle.is_cancelling, "a limit that begins later does not make it go on"
+    assert os.read(handle.descriptors[2], 100) == REQUEST.pack(TASKS[0].id, TASKS[0].lease)
+    report(worker, TASKS[0])
+    handle.receive(now=13)
+    assert handle.accepts
+
+
+def test_a_limit_that_ends_sooner_than_the_grace_still_holds(
+    handle: WorkerHandle, worker: Worker
+) -> None:
+    handle.hand_out(chunk(TASKS[0]), now=0)
+    worker._tell_limited(1.0, 1.0, 2.0)
+    handle.receive(now=2)
+    handle.cancel(TASKS[0], grace=30.0, now=3.0)
+    assert handle.hard_limit is not None
+    assert (handle.hard_limit.kill_at, handle.hard_limit.started) == (4.0, 1.0)
+
+
+def test_requests_that_nobody_reads_are_left_out(handle: WorkerHandle) -> None:
+    for _ in range(10_000):
+        handle.cancel(TASKS[0], grace=3.0, now=10.0)
+    handle.close_theirs()
+    handle.cancel(TASKS[0], grace=3.0, now=10.0)

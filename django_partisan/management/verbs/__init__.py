@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from django_partisan.management.verbs.base import Verb
+from django_partisan.management.verbs.cancel import Cancel
 from django_partisan.management.verbs.prune import Prune
 
 __all__ = ["VERBS", "Verb"]
 
-VERBS: Final[dict[str, Verb]] = {"prune": Prune()}
+VERBS: Final[dict[str, Verb]] = {"cancel": Cancel(), "prune": Prune()}

@@ -1,0 +1,120 @@
+"""Every labelled point of every process: killed, stopped and cut off there."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from django.db import connection
+
+from tests.app.models import Ledger
+from tests.app.partisan_tasks import ExitOnce, Note, SucceedAtThird, WaitForFile
+from tests.app.stopped_tasks import WriteTwice
+from tests.faults.points import points
+from tests.faults.striker import Strike
+from tests.helpers import wait_until
+from tests.processes.conftest import StartManager
+from tests.processes.harness import Manager, Stopwatch, is_running
+from tests.processes.ledger import Book, all_are, started, statuses
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+QUEUE: dict[str, Any] = {
+    "WORKERS_COUNT": 2,
+    "TASKS_PER_WORKER_INSTANCE": 8,
+    "MIN_QUEUE_SIZE": 5,
+    "MAX_QUEUE_SIZE": 10,
+}
+OF_TAKING_OVER = {"manager.took_over", "manager.locked_orphans"}
+OF_STOPPING = {"manager.stopping", "manager.deregistered"}
+QUICK = [("manager.claimed", "kill"), ("manager.heard", "stop"), ("worker.ran", "kill")]
+PAUSE_SECONDS = {"manager": 4.0, "launcher": 1.0, "worker": 1.0}
+"""Longer than what makes a manager dead, for a manager."""
+
+
+def _cases() -> list[tuple[str, str]]:
+    """Return each point with each action that means something there."""
+    actions = ["kill", "stop", "break"] if connection.vendor == "postgresql" else ["kill"]
+    return [
+        (point, action)
+        for point in points()
+        for action in actions
+        if not (action == "break" and point.startswith("launcher"))
+    ]
+
+
+def test_every_process_has_points() -> None:
+    assert {point.partition(".")[0] for point in points()} == {"manager", "launcher", "worker"}
+    assert len(set(points())) == len(points()) > 20
+    assert {point for point, _ in QUICK} | OF_STOPPING | OF_TAKING_OVER <= set(points())
+
+
+@pytest.mark.parametrize(("point", "action"), QUICK)
+def test_nothing_is_lost_at_a_point_of_each_process(
+    start_manager: StartManager, book: Book, tmp_path: Path, point: str, action: str
+) -> None:
+    _strike_at(point, action, start_manager, book, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("point", "action"), sorted(set(_cases()) - set(QUICK)))
+def test_nothing_is_lost_at_any_point(
+    start_manager: StartManager, book: Book, tmp_path: Path, point: str, action: str
+) -> None:
+    _strike_at(point, action, start_manager, book, tmp_path)
+
+
+def _strike_at(
+    point: str, action: str, start_manager: StartManager, book: Book, directory: Path
+) -> None:
+    if point in OF_TAKING_OVER:
+        _leave_orphans(start_manager, book, directory)
+    strike = Strike(point=point, action=action, directory=str(directory / "strikes"))
+    Path(strike.directory).mkdir()
+    manager = start_manager(is_waiting=False, queue=QUEUE, environment=strike.variables)
+    book.enqueue(*[Note()] * 40, *[SucceedAtThird()] * 2, *[WriteTwice(0)] * 3, ExitOnce())
+    if point in OF_STOPPING:
+        wait_until(lambda: all_are(book.ids, "finished"), message=lambda: manager.log)
+        manager.send(signal.SIGTERM)
+    wait_until(strike.struck, seconds=30, message=lambda: manager.log)
+    watch = Stopwatch()
+    _see_to(strike, manager, start_manager)
+    wait_until(lambda: _have_ended(book), seconds=30, message=lambda: manager.log)
+    book.recovered(f"{action} at {point} to the last outcome", watch.seconds, within=20)
+    for note in ("first", "second"):
+        assert Ledger.objects.filter(note=note).count() == 3, "what is ATOMIC happens exactly once"
+
+
+def _leave_orphans(start_manager: StartManager, book: Book, directory: Path) -> None:
+    manager = start_manager()
+    ids = book.enqueue(*[WaitForFile(str(directory / "gate"))] * 5)
+    wait_until(lambda: len(started(ids)) == 2 and statuses(ids) == {"in_process": 5})
+    manager.kill()
+    (directory / "gate").touch()
+
+
+def _see_to(strike: Strike, manager: Manager, start_manager: StartManager) -> None:
+    """Do what an operator would do: start a killed manager again; let a stopped process go on."""
+    [(label, pid)] = strike.struck()
+    process = label.partition(".")[0]
+    if strike.action == "stop":
+        _pause(pid, PAUSE_SECONDS[process])
+    if process == "manager" and (strike.action == "kill" or label in OF_STOPPING):
+        manager.wait_for_exit()
+        start_manager(queue=QUEUE)
+
+
+def _pause(pid: int, seconds: float) -> None:
+    wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    watch = Stopwatch()
+    wait_until(lambda: watch.seconds > seconds)
+    if is_running(pid):
+        os.kill(pid, signal.SIGCONT)
+
+
+def _have_ended(book: Book) -> bool:
+    return set(statuses(book.ids)) <= {"finished"}

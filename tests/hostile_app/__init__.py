@@ -1,0 +1,1 @@
+"""An app whose tasks misbehave in every way that a test has thought of."""

@@ -1,0 +1,163 @@
+"""Recording and claiming in one statement goes on beside the loop, and nothing is lost by that."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from django_partisan import execution, lifecycle
+from django_partisan.execution import ClaimedTask
+from django_partisan.models import Task
+from django_partisan.workers_manager import WorkersManager
+from tests.factories import ending, enqueue, row_of, statuses
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def manager() -> Iterator[WorkersManager]:
+    """Return a registered manager of a connected link, which has no workers."""
+    made = WorkersManager(min_queue_size=1, max_queue_size=2)
+    assert made.link.is_usable(time.monotonic())
+    made.heartbeat.register()
+    yield made
+    made.heartbeat.deregister()
+    made.link.end()
+    made.selector.close()
+
+
+def turn(manager: WorkersManager) -> None:
+    now = time.monotonic()
+    assert manager.link.is_usable(now)
+    with manager.link.attempt(now):
+        manager.exchange.turn(now, 0, may_claim=True)
+
+
+def begin(manager: WorkersManager) -> ClaimedTask:
+    """Claim two tasks, end the first, and begin to record it with the claim of a third."""
+    enqueue(3)
+    turn(manager)
+    done = manager.queue.get()
+    end(manager, done)
+    turn(manager)
+    return done
+
+
+def end(manager: WorkersManager, task: ClaimedTask, kind: str = execution.FINISHED) -> None:
+    manager.exchange.ended(task, ending(task, kind).outcome)
+
+
+def test_recording_and_claiming_go_on_beside_the_loop(manager: WorkersManager) -> None:
+    done = begin(manager)
+    assert manager.link.is_busy
+    assert manager.queue.qsize() == 1
+    manager.link.finish(time.monotonic())
+    assert manager.queue.qsize() == 2
+    assert row_of(done).status == "finished"
+    assert manager.recorder.counts == {"finished": 1}
+
+
+def test_the_loop_wakes_up_with_the_answer(manager: WorkersManager) -> None:
+    begin(manager)
+    manager.wait()
+    assert not manager.link.is_busy
+    assert statuses() == ["finished", "in_process", "in_process"]
+
+
+def test_an_outcome_that_arrives_meanwhile_is_recorded_by_the_next_statement(
+    manager: WorkersManager,
+) -> None:
+    done = begin(manager)
+    late = manager.queue.get()
+    end(manager, late)
+    manager.link.finish(time.monotonic())
+    assert manager.recorder.ids() == {late.id}
+    with manager.link.attempt(time.monotonic()):
+        manager.recorder.flush(time.monotonic())
+    assert {row_of(task).status for task in (done, late)} == {"finished"}
+    assert manager.recorder.counts == {"finished": 2}
+
+
+def test_whoever_uses_the_database_next_waits_for_the_answer(
+    manager: WorkersManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = threading.Event()
+    prepare = lifecycle.record_and_claim
+
+    def slow(*args: object) -> object:
+        call = prepare(*args)  # type: ignore[arg-type]
+        return lambda: may_go_on.wait(30) and call()
+
+    monkeypatch.setattr(lifecycle, "record_and_claim", slow)
+    begin(manager)
+    threading.Timer(0.1, may_go_on.set).start()
+    assert manager.link.is_usable(time.monotonic())
+    assert statuses() == ["finished", "in_process", "in_process"]
+
+
+def test_who_lost_the_registration_meanwhile_does_not_run_what_was_claimed_under_it(
+    manager: WorkersManager,
+) -> None:
+    begin(manager)
+    former = manager.heartbeat.manager_id
+    manager.heartbeat.lose()
+    manager.queue.take_all()
+    manager.link.finish(time.monotonic())
+    assert manager.queue.qsize() == 0
+    assert Task.objects.filter(manager_id=former, status="in_process").count() == 2
+    manager.heartbeat.register()
+    assert len(manager.heartbeat.take_over(10)) == 2
+
+
+def test_an_outcome_that_the_database_refuses_does_not_hold_up_the_others(
+    manager: WorkersManager,
+) -> None:
+    enqueue(3)
+    turn(manager)
+    good, bad = manager.queue.take_all()
+    end(manager, good)
+    outcome = ending(bad, result="no JSON").outcome
+    manager.exchange.ended(bad, outcome)
+    turn(manager)
+    assert manager.link.is_busy
+    manager.link.finish(time.monotonic())
+    assert row_of(good).status == "finished"
+    assert row_of(bad).status == "error"
+    assert manager.link.is_up
+
+
+@pytest.mark.postgresql
+def test_a_connection_that_breaks_meanwhile_keeps_every_outcome(
+    manager: WorkersManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = manager.link.connection
+
+    def lost(*args: object) -> object:
+        return lambda: connection.cursor().execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lifecycle, "record_and_claim", lost)
+        done = begin(manager)
+        manager.link.finish(time.monotonic())
+    assert not manager.link.is_up
+    assert manager.recorder.ids() == {done.id}
+    assert manager.link.is_usable(time.monotonic() + 10)
+    manager.recorder.flush(time.monotonic())
+    assert row_of(done).status == "finished"
+
+
+@pytest.mark.postgresql
+def test_a_session_that_django_has_opened_by_itself_is_left_alone_and_replaced(
+    manager: WorkersManager,
+) -> None:
+    assert manager.link.is_usable(time.monotonic())
+    with manager.link.attempt(time.monotonic()):
+        # As it happens where an error is swallowed that was the end of the session.
+        manager.link.connection.close()
+        manager.link.connection.ensure_connection()
+    manager.wait()
+    assert manager.link.is_usable(time.monotonic())
+    assert manager.link.connects == 2

@@ -1,0 +1,199 @@
+"""Tasks that are cancelled while they wait, wait for a worker, or run."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from django_partisan.cancellation import request_cancel
+from django_partisan.models import Attempt, Task
+from tests.app.models import Ledger
+from tests.app.partisan_tasks import Note, Noted, Sleep, WaitForFile
+from tests.app.stopped_tasks import (
+    BlockInC,
+    CancelItself,
+    RetryAlways,
+    SwallowEverything,
+    TidyUpWhenTimedOut,
+)
+from tests.helpers import wait_until
+from tests.processes.conftest import StartManager
+from tests.processes.harness import Stopwatch, kill
+from tests.processes.ledger import Book, all_are, started
+
+CANCELLED = "django_partisan.exceptions.TaskCancelled"
+SLACK = 5.0
+
+
+def cancel_running(book: Book, processor: Noted) -> int:
+    """Enqueue a task, cancel it once it runs, and return its id."""
+    (task_id,) = book.enqueue(processor)
+    wait_until(lambda: started([task_id]))
+    assert Task.objects.get(pk=task_id).cancel()
+    return task_id
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [Sleep(60), RetryAlways(), TidyUpWhenTimedOut()],
+    ids=lambda processor: type(processor).__name__,
+)
+def test_a_running_task_is_stopped_and_its_worker_replaced(
+    start_manager: StartManager, book: Book, processor: Noted
+) -> None:
+    manager = start_manager(queue={"WORKERS_COUNT": 1})
+    (task_id,) = book.enqueue(processor)
+    wait_until(lambda: started([task_id]))
+    watch = Stopwatch()
+    assert Task.objects.get(pk=task_id).cancel()
+    wait_until(lambda: all_are([task_id], "cancelled"), message=lambda: manager.log)
+    book.recovered("cancel to cancelled", watch.seconds, within=1.0 + SLACK)
+    attempt = Attempt.objects.get()
+    assert (attempt.outcome, attempt.error_type) == ("cancelled", CANCELLED)
+    former = Ledger.objects.filter(task_id=task_id, note="started").get().pid
+    book.run(Note())
+    assert not Ledger.objects.filter(task_id=book.ids[-1], pid=former).exists()
+
+
+@pytest.mark.parametrize(
+    "processor", [SwallowEverything(), BlockInC()], ids=lambda processor: type(processor).__name__
+)
+def test_a_task_that_does_not_stop_is_killed_and_nobody_else(
+    start_manager: StartManager, book: Book, tmp_path: Path, processor: Noted
+) -> None:
+    manager = start_manager()
+    gate = tmp_path / "gate"
+    (bystander,) = book.enqueue(WaitForFile(str(gate)))
+    wait_until(lambda: started([bystander]))
+    stubborn = cancel_running(book, processor)
+    behind = book.enqueue(*[Note()] * 20)
+    wait_until(lambda: all_are([stubborn], "cancelled"), message=lambda: manager.log)
+    assert "It did not stop within 0.5 s after that" in Attempt.objects.get().message
+    wait_until(lambda: all_are(behind, "finished"), message=lambda: manager.log)
+    gate.touch()
+    wait_until(lambda: all_are([bystander], "finished"))
+    others = Task.objects.exclude(pk=stubborn)
+    assert set(others.values_list("attempts", "rescues", "crashes")) == {(1, 0, 0)}
+
+
+def test_what_is_claimed_and_has_not_started_never_runs(
+    start_manager: StartManager, book: Book, tmp_path: Path
+) -> None:
+    manager = start_manager(queue={"WORKERS_COUNT": 1})
+    book.run(*[WaitForFile()] * 30)
+    gate = tmp_path / "gate"
+    (busy,) = book.enqueue(WaitForFile(str(gate)))
+    wait_until(lambda: started([busy]))
+    ids = book.enqueue(*[Note()] * 40)
+    wait_until(lambda: all_are(ids, "in_process"), message=lambda: manager.log)
+    assert request_cancel(ids[::2]) == ([], ids[::2])
+    wait_until(lambda: all_are(ids[::2], "cancelled"), message=lambda: manager.log)
+    gate.touch()
+    wait_until(lambda: all_are([busy, *ids[1::2]], "finished"), message=lambda: manager.log)
+    assert not started(ids[::2])
+    assert set(Task.objects.filter(pk__in=ids[::2]).values_list("attempts", flat=True)) == {0}
+    assert not Attempt.objects.exists()
+
+
+def test_a_chunk_behind_a_cancelled_task_runs_all_the_same(
+    start_manager: StartManager, book: Book
+) -> None:
+    manager = start_manager(queue={"WORKERS_COUNT": 1})
+    book.run(*[WaitForFile()] * 30)
+    busy, *behind = book.enqueue(WaitForFile("/never"), *[WaitForFile()] * 20)
+    wait_until(lambda: started([busy]))
+    assert request_cancel([busy, behind[3]]) == ([], [busy, behind[3]])
+    left = [task_id for task_id in behind if task_id != behind[3]]
+    wait_until(lambda: all_are(left, "finished"), message=lambda: manager.log)
+    assert all_are([busy, behind[3]], "cancelled")
+    assert not started([behind[3]])
+    assert set(Task.objects.values_list("rescues", "crashes")) == {(0, 0)}
+
+
+def test_the_manager_that_has_the_task_is_told_of_it_even_where_nothing_is_notified(
+    start_manager: StartManager, book: Book
+) -> None:
+    manager = start_manager(settings={"PARTISAN_NOTIFY": False})
+    task_id = cancel_running(book, Sleep(60))
+    watch = Stopwatch()
+    wait_until(lambda: all_are([task_id], "cancelled"), message=lambda: manager.log)
+    book.recovered("cancel to cancelled by polling", watch.seconds, within=2.0 + SLACK)
+
+
+def test_tasks_end_once_however_cancel_and_end_meet(
+    start_manager: StartManager, book: Book
+) -> None:
+    """Cancels short tasks while they run, start and end."""
+    manager = start_manager(queue={"WORKERS_COUNT": 3})
+    for _ in range(15):
+        ids = book.enqueue(*[Sleep(0.005)] * 12)
+        wait_until(partial(started, ids))
+        for task_id in ids:
+            Task.objects.get(pk=task_id).cancel()
+    wait_until(
+        lambda: not Task.objects.filter(status__in=["new", "in_process"]).exists(),
+        seconds=30,
+        message=lambda: manager.log,
+    )
+    assert set(Task.objects.values_list("status", flat=True)) <= {"finished", "cancelled"}
+    assert set(Task.objects.values_list("rescues", "crashes")) == {(0, 0)}
+    wait_until(lambda: len(manager.workers()) == 3)
+
+
+def test_a_cancelled_task_does_not_run_again_when_its_worker_dies(
+    start_manager: StartManager, book: Book
+) -> None:
+    manager = start_manager(queue={"WORKERS_COUNT": 1})
+    (task_id,) = book.enqueue(SwallowEverything())
+    wait_until(lambda: started([task_id]))
+    pid = Ledger.objects.get().pid
+    Task.objects.get(pk=task_id).cancel()
+    kill(pid)
+    wait_until(lambda: all_are([task_id], "cancelled"), message=lambda: manager.log)
+    assert started([task_id])[task_id] == 1
+
+
+def test_a_cancelled_task_does_not_run_again_after_its_manager(
+    start_manager: StartManager, book: Book
+) -> None:
+    first = start_manager(queue={"WORKERS_COUNT": 1})
+    (task_id,) = book.enqueue(SwallowEverything())
+    wait_until(lambda: started([task_id]))
+    first.kill()
+    Task.objects.get(pk=task_id).cancel()
+    second = start_manager()
+    wait_until(lambda: all_are([task_id], "cancelled"), message=lambda: second.log)
+    assert started([task_id])[task_id] == 1
+    wait_until(lambda: not first.processes(), seconds=20)
+
+
+def test_a_task_can_cancel_itself(start_manager: StartManager, book: Book) -> None:
+    manager = start_manager(queue={"WORKERS_COUNT": 1})
+    (task_id,) = book.enqueue(CancelItself("the order is void"))
+    wait_until(lambda: all_are([task_id], "cancelled"), message=lambda: manager.log)
+    attempt = Attempt.objects.get()
+    assert (attempt.outcome, attempt.message) == ("cancelled", "the order is void")
+    book.run(Note())
+    assert len(set(Ledger.objects.values_list("pid", flat=True))) == 1, "no worker is replaced"
+
+
+@pytest.mark.postgresql
+def test_a_request_reaches_the_one_of_several_managers_that_has_the_task(
+    start_manager: StartManager, book: Book
+) -> None:
+    small = {"MIN_QUEUE_SIZE": 0, "MAX_QUEUE_SIZE": 1}
+    managers = [start_manager(queue=small), start_manager(queue=small)]
+    ids = book.enqueue(*[Sleep(60)] * 6)
+    wait_until(lambda: len(started(ids)) == 4)
+    running = Task.objects.filter(pk__in=started(ids)).order_by("manager_id")
+    first, *_, last = running
+    assert first.manager_id != last.manager_id
+    watch = Stopwatch()
+    assert request_cancel([last.pk]) == ([], [last.pk])
+    wait_until(lambda: all_are([last.pk], "cancelled"), message=lambda: managers[1].log)
+    book.recovered("cancel to cancelled", watch.seconds, within=1.0 + SLACK)
+    assert not Task.objects.exclude(pk=last.pk).exclude(status="in_process").exists()
+    request_cancel(ids)
+    wait_until(lambda: all_are(ids, "cancelled"))

@@ -1,0 +1,142 @@
+"""Tasks that run longer than they may: row 14 of the faults."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from django_partisan.models import Attempt, Task
+from tests.app.models import Ledger
+from tests.app.partisan_tasks import Note, Noted, Sleep, WaitForFile
+from tests.app.stopped_tasks import (
+    BlockInC,
+    DeafenAndSleep,
+    Limited,
+    LoopLimited,
+    RetryWhenTimedOut,
+    SleepInDatabase,
+    SleepLimited,
+    SwallowAndGoOn,
+    TidyUpWhenTimedOut,
+)
+from tests.helpers import wait_until
+from tests.processes.conftest import StartManager
+from tests.processes.ledger import Book, all_are, started
+
+TIMED_OUT = "django_partisan.exceptions.TaskTimedOut"
+LIMIT, GRACE = Limited.TIMEOUT_SECONDS or 0, Limited.GRACE_SECONDS
+SLACK = 5.0
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [SleepLimited(60), LoopLimited(), TidyUpWhenTimedOut()],
+    ids=lambda processor: type(processor).__name__,
+)
+def test_a_task_is_interrupted_when_its_time_is_over(
+    start_manager: StartManager, book: Book, processor: Noted
+) -> None:
+    manager = start_manager(queue={"WORKERS_COUNT": 1})
+    (late,) = book.enqueue(processor)
+    wait_until(lambda: all_are([late], "error"), message=lambda: manager.log)
+    attempt = Attempt.objects.get()
+    assert (attempt.outcome, attempt.error_type) == ("failed", TIMED_OUT)
+    assert attempt.message == f"The task ran longer than its TIMEOUT_SECONDS ({LIMIT:g})."
+    assert "in work" in attempt.traceback
+    assert LIMIT <= (attempt.duration_seconds or 0) < LIMIT + SLACK
+    _has_another_worker(book, Ledger.objects.filter(task_id=late, note="started").get().pid)
+    if isinstance(processor, TidyUpWhenTimedOut):
+        assert Ledger.objects.filter(task_id=late, note="tidied").exists()
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [SwallowAndGoOn(), BlockInC(), DeafenAndSleep(60)],
+    ids=lambda processor: type(processor).__name__,
+)
+def test_a_task_that_does_not_stop_is_killed_and_nobody_else(
+    start_manager: StartManager, book: Book, tmp_path: Path, processor: Noted
+) -> None:
+    manager = start_manager()
+    gate = tmp_path / "gate"
+    (bystander,) = book.enqueue(WaitForFile(str(gate)))
+    wait_until(lambda: started([bystander]))
+    (late,) = book.enqueue(processor)
+    wait_until(lambda: started([late]))
+    behind = book.enqueue(*[Note()] * 20)
+    wait_until(lambda: all_are([late], "error"), message=lambda: manager.log)
+    attempt = Attempt.objects.get()
+    assert (attempt.outcome, attempt.error_type) == ("failed", TIMED_OUT)
+    assert f"It did not stop within {GRACE:g} s after that" in attempt.message
+    assert LIMIT + GRACE <= (attempt.duration_seconds or 0) < LIMIT + GRACE + SLACK
+    wait_until(lambda: all_are(behind, "finished"), message=lambda: manager.log)
+    wait_until(lambda: len(manager.workers()) == 2)
+    gate.touch()
+    wait_until(lambda: all_are([bystander], "finished"))
+    others = Task.objects.exclude(pk=late)
+    assert set(others.values_list("attempts", "rescues", "crashes")) == {(1, 0, 0)}
+    assert Task.objects.get(pk=late).attempts == 1
+
+
+@pytest.mark.postgresql
+def test_a_task_that_waits_for_the_database_ends_with_its_time_or_its_grace(
+    start_manager: StartManager, book: Book
+) -> None:
+    manager = start_manager(queue={"WORKERS_COUNT": 1})
+    (late,) = book.enqueue(SleepInDatabase())
+    wait_until(lambda: all_are([late], "error"), message=lambda: manager.log)
+    attempt = Attempt.objects.get()
+    assert attempt.error_type == TIMED_OUT
+    assert LIMIT <= (attempt.duration_seconds or 0) < LIMIT + GRACE + SLACK
+    book.run(Note())
+
+
+@pytest.mark.parametrize("is_stubborn", [False, True])
+def test_a_task_that_timed_out_runs_again_when_its_config_says_so(
+    start_manager: StartManager, book: Book, is_stubborn: bool
+) -> None:
+    (late,) = book.enqueue(RetryWhenTimedOut(is_stubborn))
+    manager = start_manager()
+    wait_until(lambda: all_are([late], "error"), seconds=20, message=lambda: manager.log)
+    assert list(Attempt.objects.values_list("outcome", "error_type")) == [
+        ("retried", TIMED_OUT),
+        ("failed", TIMED_OUT),
+    ]
+    assert started([late])[late] == 2
+
+
+def test_the_limit_counts_from_the_start_of_each_task(
+    start_manager: StartManager, book: Book
+) -> None:
+    ids = book.enqueue(*[SleepLimited(0.01)] * 20, *[SleepLimited(0.2)] * 6)
+    manager = start_manager(queue={"WORKERS_COUNT": 1})
+    wait_until(lambda: all_are(ids, "finished"), seconds=20, message=lambda: manager.log)
+
+
+def test_a_limit_ends_with_its_task(start_manager: StartManager, book: Book) -> None:
+    manager = start_manager(queue={"WORKERS_COUNT": 1})
+    book.run(DeafenAndSleep(0.0), *[SleepLimited(0.0)] * 20, Sleep(LIMIT + GRACE + 0.5))
+    (late,) = book.enqueue(SleepLimited(60))
+    wait_until(lambda: all_are([late], "error"), message=lambda: manager.log)
+    assert "in work" in Attempt.objects.get().traceback, "the handler is there again"
+
+
+def test_tasks_behind_one_that_times_out_run_all_the_same(
+    start_manager: StartManager, book: Book
+) -> None:
+    manager = start_manager(queue={"WORKERS_COUNT": 1})
+    book.run(*[SleepLimited(0.0)] * 30)
+    ids = book.enqueue(*[SleepLimited(0.0)] * 5, SleepLimited(60), *[SleepLimited(0.0)] * 20)
+    late = ids.pop(5)
+    wait_until(lambda: all_are(ids, "finished"), message=lambda: manager.log)
+    assert all_are([late], "error")
+    assert set(Task.objects.values_list("attempts", "rescues")) == {(1, 0)}
+
+
+def _has_another_worker(book: Book, pid: int) -> None:
+    began = time.monotonic()
+    book.run(Note())
+    assert time.monotonic() - began < SLACK
+    assert pid not in Ledger.objects.filter(task_id=book.ids[-1]).values_list("pid", flat=True)

@@ -1,0 +1,1 @@
+"""An app whose tasks have secrets; installed only where a test says so."""

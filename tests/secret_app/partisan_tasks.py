@@ -1,0 +1,29 @@
+"""A task with secret arguments that tells them wherever it can."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django_partisan.processor import BaseTaskProcessor
+from django_partisan.registry import registry
+
+
+@registry.register
+class Login(BaseTaskProcessor):
+    """Fails with everything that it knows, at its first try in its constructor."""
+
+    SENSITIVE_PARAMS = ("password", "card.number")
+    UNIQUE_FOR_PARAMS = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if kwargs["user"] == "nobody":
+            raise LookupError(f"nobody has {kwargs['password']}")
+
+    def run(self) -> Any:
+        if self.kwargs["user"] == "alice":
+            return dict(self.kwargs)
+        try:
+            return {}[self.kwargs["password"]]
+        except KeyError as error:
+            raise ValueError(f"cannot log in with {self.kwargs}") from error

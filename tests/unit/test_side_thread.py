@@ -1,0 +1,52 @@
+"""A call beside the loop gives its answer back, and wakes whoever waits for it."""
+
+from __future__ import annotations
+
+import select
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from django_partisan.side_thread import SideThread
+
+
+@pytest.fixture
+def side() -> Iterator[SideThread]:
+    made = SideThread()
+    yield made
+    made.close()
+
+
+def test_a_call_runs_in_another_thread_and_its_value_comes_back(side: SideThread) -> None:
+    side.start(threading.get_ident)
+    assert side.result() != threading.get_ident()
+
+
+def test_an_error_of_the_call_is_raised_to_whoever_asks_for_its_value(side: SideThread) -> None:
+    side.start(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        side.result()
+    side.start(lambda: "fine again")
+    assert side.result() == "fine again"
+
+
+def test_the_descriptor_is_readable_from_the_end_of_the_call_until_its_value_is_taken(
+    side: SideThread,
+) -> None:
+    may_end = threading.Event()
+    side.start(may_end.wait)
+    assert select.select([side], [], [], 0)[0] == []
+    may_end.set()
+    assert select.select([side], [], [], 30)[0] == [side]
+    side.result()
+    assert select.select([side], [], [], 0)[0] == []
+
+
+def test_the_thread_ends_when_it_is_closed_and_needs_not_have_begun() -> None:
+    used, unused = SideThread(), SideThread()
+    used.start(threading.current_thread)
+    thread = used.result()
+    for side in (used, unused):
+        side.close()
+    assert not thread.is_alive()

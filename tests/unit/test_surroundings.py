@@ -1,0 +1,109 @@
+"""When a worker looks at its process, and when it trusts a processor not to have changed it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from django_partisan import surroundings
+from django_partisan.surroundings import Surroundings
+
+LIMIT = 20
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    known = os.umask(0o022)
+    yield
+    os.umask(known)
+
+
+@pytest.fixture
+def place(umask: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Surroundings]:
+    """Surroundings in which a trusted processor is never looked at again for its time alone."""
+    monkeypatch.setattr(surroundings, "_TRUST_SECONDS", 1000.0)
+    # The others belong to pytest: its alarm, its environment.
+    monkeypatch.setattr(surroundings, "_PARTS", (surroundings._umask,))
+    monkeypatch.setattr(os, "register_at_fork", lambda **_: None)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Surroundings([ours.fileno()])
+
+
+def is_changed() -> bool:
+    known = os.umask(0o022)
+    return known != 0o022
+
+
+def trust(place: Surroundings, processor: str) -> None:
+    for _ in range(LIMIT):
+        place.restore(processor)
+
+
+def test_a_new_processor_is_looked_at_after_each_task(place: Surroundings) -> None:
+    for _ in range(LIMIT):
+        os.umask(0)
+        place.restore("new")
+        assert not is_changed()
+
+
+def test_a_trusted_processor_is_looked_at_before_a_task_of_another_one(place: Surroundings) -> None:
+    trust(place, "trusted")
+    os.umask(0)
+    place.restore("trusted")
+    place.prepare("trusted")
+    assert os.umask(0) == 0, "trusted"
+    place.prepare("other")
+    assert not is_changed()
+
+
+def test_a_processor_that_broke_its_trust_never_gets_it_back(place: Surroundings) -> None:
+    trust(place, "trusted")
+    os.umask(0)
+    place.restore("trusted")
+    place.prepare("other")
+    trust(place, "trusted")
+    os.umask(0)
+    place.restore("trusted")
+    assert not is_changed()
+
+
+def test_one_broken_trust_puts_all_others_on_probation(place: Surroundings) -> None:
+    trust(place, "innocent")
+    os.umask(0)
+    place.restore("guilty")
+    os.umask(0)
+    place.restore("innocent")
+    assert not is_changed()
+
+
+def test_a_millisecond_later_a_trusted_processor_is_looked_at_again(
+    place: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surroundings, "_TRUST_SECONDS", 0.0)
+    trust(place, "trusted")
+    os.umask(0)
+    place.restore("trusted")
+    assert not is_changed()
+
+
+def test_what_a_handler_of_the_task_raises_in_between_is_the_tasks_and_all_is_restored(
+    place: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    look = place._restored
+
+    def interrupted() -> bool:
+        calls.append(1)
+        if len(calls) == 1:
+            raise TimeoutError("by the task's own handler")
+        return look()
+
+    monkeypatch.setattr(place, "_restored", interrupted)
+    os.umask(0)
+    with pytest.raises(TimeoutError):
+        place.restore("new")
+    assert not is_changed()
