@@ -35,6 +35,7 @@ from django_partisan.dialects.postgresql_notifications import (
     drain_notifications,
     watch_notifications,
 )
+from django_partisan.dialects.postgresql_prepared import PreparedStatements
 from django_partisan.dialects.postgresql_statements import (
     CLAIM,
     DELETE,
@@ -88,6 +89,8 @@ _OLDEST_TRANSACTION = """SELECT pid, usename::text, application_name, state, xac
    AND xact_start < clock_timestamp() - %s * interval '1 second'
  ORDER BY xact_start LIMIT 1"""
 
+_PREPARED = PreparedStatements(claim=CLAIM, finish_and_claim=FINISH_AND_CLAIM)
+
 
 class PostgreSQL(Dialect):
     """PostgreSQL 14 or newer, by psycopg2 or psycopg 3."""
@@ -135,8 +138,9 @@ class PostgreSQL(Dialect):
         limit: int,
         manager_id: int,
     ) -> list[ClaimedTask]:
+        statement = _PREPARED.statement(connection, CLAIM)
         with connection.cursor() as cursor:
-            cursor.execute(CLAIM, claim_parameters(queue_name, lanes, limit, manager_id))
+            cursor.execute(statement, claim_parameters(queue_name, lanes, limit, manager_id))
             return in_order(cursor.fetchall())
 
     def settle(
@@ -169,8 +173,9 @@ class PostgreSQL(Dialect):
             *outcome_arrays(settlements),
             *claim_parameters(queue_name, lanes, limit, manager_id),
         ]
+        statement = _PREPARED.statement(connection, FINISH_AND_CLAIM)
         with connection.cursor() as cursor:
-            cursor.execute(FINISH_AND_CLAIM, parameters)
+            cursor.execute(statement, parameters)
             rows = cursor.fetchall()
         recorded = {row[1] for row in rows if row[0]}
         return recorded, in_order([row[1:] for row in rows if not row[0]])
@@ -208,6 +213,7 @@ class PostgreSQL(Dialect):
         if is_own:
             with connection.cursor() as cursor:
                 cursor.execute(f"{_SESSION_LIMITS}; {_SESSION_PLANS}")
+            _PREPARED.prepare(connection)
 
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
         with connection.cursor() as cursor:

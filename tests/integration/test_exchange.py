@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from django.db import connection
 
 from django_partisan import execution, lifecycle
 from django_partisan.execution import ClaimedTask
@@ -161,3 +162,43 @@ def test_a_session_that_django_has_opened_by_itself_is_left_alone_and_replaced(
     manager.wait()
     assert manager.link.is_usable(time.monotonic())
     assert manager.link.connects == 2
+
+
+@pytest.mark.postgresql
+def test_the_statements_of_the_loop_are_planned_once(manager: WorkersManager) -> None:
+    begin(manager)
+    manager.link.finish(time.monotonic())
+    assert planned(manager) == {"partisan_claim": (1, 0), "partisan_finish_and_claim": (1, 0)}
+
+
+@pytest.mark.postgresql
+def test_a_session_whose_plans_a_migration_has_spoilt_is_replaced(manager: WorkersManager) -> None:
+    begin(manager)
+    manager.link.finish(time.monotonic())
+    alter_priority("bigint")
+    try:
+        manager.queue.take_all()
+        enqueue(2)
+        for _ in range(2):
+            with manager.link.attempt(time.monotonic() - 10):
+                manager.exchange.turn(time.monotonic(), 0, may_claim=True)
+        assert not manager.link.is_up
+        assert manager.link.is_usable(time.monotonic() + 10)
+        assert manager.link.connects == 2
+        with manager.link.attempt(time.monotonic()):
+            manager.exchange.turn(time.monotonic(), 0, may_claim=True)
+        assert manager.link.is_up
+    finally:
+        alter_priority("integer")
+
+
+def planned(manager: WorkersManager) -> dict[str, tuple[int, int]]:
+    """Return how often the manager's session has used a kept plan, and made one of its own."""
+    with manager.link.connection.cursor() as cursor:
+        cursor.execute("SELECT name, generic_plans, custom_plans FROM pg_prepared_statements")
+        return {name: (generic, custom) for name, generic, custom in cursor.fetchall()}
+
+
+def alter_priority(kind: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE django_partisan_task ALTER COLUMN priority TYPE {kind}")

@@ -40,7 +40,14 @@ on_postgresql = pytest.mark.postgresql
 on_sqlite = pytest.mark.sqlite
 
 
-@pytest.fixture(params=["fresh statistics", "no statistics", "statistics of a drained table"])
+@pytest.fixture(
+    params=[
+        "fresh statistics",
+        "no statistics",
+        "statistics of a drained table",
+        "plans of an empty table",
+    ]
+)
 def learn(request: pytest.FixtureRequest, transactional_db: None) -> Iterator[Callable[[], None]]:
     """Give what a test calls once its rows are there, for the planner to know them or not."""
     if connection.vendor != "postgresql":
@@ -50,6 +57,9 @@ def learn(request: pytest.FixtureRequest, transactional_db: None) -> Iterator[Ca
         fill(WAITING)
         drain()
         analyze()
+    if "plans" in request.param:
+        lifecycle.claim("default", BATCH, OWNER, [Lane(10)])
+        lifecycle.record_and_claim([], "default", BATCH, OWNER, [Lane(10)])()
     yield analyze if "fresh" in request.param else lambda: None
     connection.close()
 
