@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,6 +121,26 @@ def test_batches_and_single_tasks_get_different_ids_and_run_in_turn() -> None:
         *Plain.delay_many([(4,)]),
     ]
     assert [task.id for task in claim()] == ids_of(tasks)
+
+
+@pytest.fixture(params=[True, False])
+def collects(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Turn the garbage collector on or off, and on again in the end."""
+    (gc.enable if request.param else gc.disable)()
+    yield request.param
+    gc.enable()
+
+
+def test_the_garbage_collector_is_as_it_was_before_a_batch(
+    collects: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Plain.delay_many([(1,)])
+    assert gc.isenabled() is collects
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "loads", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            Plain.delay_many([(1,)])
+    assert gc.isenabled() is collects
 
 
 def test_an_empty_batch_stores_nothing_and_asks_for_nothing(
