@@ -10,11 +10,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_partisan import lifecycle
 from django_partisan.dialects import dialect_for
+from django_partisan.endings import Ending
 from django_partisan.exceptions import AtomicityLost, LeaseLost
 from django_partisan.execution import RECORDED, ClaimedTask, Outcome
 from django_partisan.fault_points import reach
 from django_partisan.instances import database
-from django_partisan.lifecycle import Ending
 from django_partisan.models import Task
 from django_partisan.settings import get_process_settings, get_queue_settings
 

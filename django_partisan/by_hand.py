@@ -11,11 +11,11 @@ from django.db.models.functions import Now
 
 from django_partisan import cancellation, execution, lifecycle, registration
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
+from django_partisan.endings import Ending
 from django_partisan.exceptions import LeaseLost
 from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
 from django_partisan.identity import Identity, own_identity
 from django_partisan.instances import database
-from django_partisan.lifecycle import Ending
 from django_partisan.models import ManagerProcess, Task
 from django_partisan.settings import get_process_settings, get_queue_settings
 

@@ -11,11 +11,11 @@ from django.db import Error
 from django_partisan import execution, lifecycle, notifications
 from django_partisan.database_link import Answer, DatabaseLink
 from django_partisan.dialects.base import LaneSurvey
+from django_partisan.endings import Ending, orphan_outcome
 from django_partisan.execution import ClaimedTask, Outcome
 from django_partisan.fault_points import reach
 from django_partisan.heartbeat import Heartbeat
 from django_partisan.lanes import Lanes
-from django_partisan.lifecycle import Ending
 from django_partisan.local_queue import LocalQueue
 from django_partisan.recorder import FLUSH_OUTCOMES, Recorder
 from django_partisan.settings import ProcessSettings, QueueSettings
@@ -137,7 +137,7 @@ class Exchange:
     def release(self, tasks: Iterable[ClaimedTask]) -> None:
         """Take in that tasks which have not started go back to the queue, uncharged."""
         for task in tasks:
-            self.ended(task, lifecycle.orphan_outcome(task, execution.RELEASED, None))
+            self.ended(task, orphan_outcome(task, execution.RELEASED, None))
 
     def flush_released(self, now: float) -> None:
         """Record what was released, and wake the queue's other managers."""

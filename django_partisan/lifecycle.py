@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from django.db import DatabaseError, connections, transaction
 from django.db.models import F, Q, TextField
@@ -15,64 +12,24 @@ from django.db.models.functions import Cast, Now
 
 from django_partisan import execution
 from django_partisan.dialects import dialect_for
-from django_partisan.dialects.base import Lane, LaneSurvey, NewTask, Settlement
+from django_partisan.dialects.base import Lane, LaneSurvey, NewTask
+from django_partisan.endings import (
+    CANCEL,
+    RETRY,
+    Ending,
+    attempt_of,
+    orphan_ending,
+    settlements_of,
+    verb_of,
+)
 from django_partisan.exceptions import DuplicateNotVisible
-from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
+from django_partisan.execution import ClaimedTask
 from django_partisan.fault_points import reach
 from django_partisan.instances import database, inserted_instance
 from django_partisan.models import Attempt, Task
 from django_partisan.notifications import announce
 
 logger = logging.getLogger(__name__)
-
-MANAGER_DIED: Final = "The manager that held the task died."
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verb:
-    """What a verb does to a task in process: its new status, and what it adds to its counters."""
-
-    status: str
-    attempts: int = 0
-    retries: int = 0
-    postpones: int = 0
-    rescues: int = 0
-    crashes: int = 0
-    lease: int = 0
-    tells: str = ""
-    """The outcome of the Attempt row that it leaves; none when empty."""
-
-
-FINISH: Final = Verb(status="finished")
-RETRY: Final = Verb(status="new", retries=1, tells="retried")
-POSTPONE: Final = Verb(status="new", postpones=1, attempts=-1)
-FAIL: Final = Verb(status="error", tells="failed")
-CANCEL: Final = Verb(status="cancelled", tells="cancelled")
-RELEASE: Final = Verb(status="new", attempts=-1)
-RESCUE_STARTED: Final = Verb(status="new", rescues=1, crashes=1, lease=1, tells="rescued")
-RESCUE: Final = Verb(status="new", rescues=1, attempts=-1, lease=1, tells="rescued")
-GIVE_UP: Final = Verb(status="error", crashes=1, lease=1, tells="failed")
-
-VERB_OF: Final[dict[str, Verb]] = {
-    execution.FINISHED: FINISH,
-    execution.RETRIED: RETRY,
-    execution.POSTPONED: POSTPONE,
-    execution.FAILED: FAIL,
-    execution.CANCELLED: CANCEL,
-    execution.RELEASED: RELEASE,
-    execution.CRASHED: RESCUE_STARTED,
-    execution.ORPHANED: RESCUE,
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ending:
-    """One outcome on its way into the database, with what its Attempt row should tell."""
-
-    task: ClaimedTask
-    outcome: Outcome
-    worker_pid: int | None = None
-    node_name: str = ""
 
 
 def enqueue(new_task: NewTask, on_duplicate: str) -> Task:
@@ -143,7 +100,7 @@ def record_and_claim(
     return partial(
         dialect_for(alias).settle_and_claim,
         connections[alias],
-        _settlements(endings),
+        settlements_of(endings),
         queue_name,
         lanes,
         limit,
@@ -160,6 +117,13 @@ def still_held(endings: Sequence[Ending]) -> set[int]:
         .values_list("pk", "lease")
     )
     return {pk for pk, lease in rows if leases[pk] == lease}
+
+
+def strays(manager_id: int | None, known: set[int]) -> list[ClaimedTask]:
+    """Return the tasks that a manager holds in the database without knowing of it."""
+    with transaction.atomic(using=database()):
+        held = _locked_orphans(Q(manager_id=manager_id), 10_000)
+    return [task for task, _ in held if task.id not in known]
 
 
 def mark_started(tasks: Sequence[ClaimedTask]) -> set[int]:
@@ -182,7 +146,7 @@ def rescue(owners: Q, *, limit: int, max_rescues: int, reason: str) -> list[int]
     """
     with transaction.atomic(using=database()):
         orphans = _locked_orphans(owners, limit)
-        endings = [_orphan_ending(task, has_started, reason) for task, has_started in orphans]
+        endings = [orphan_ending(task, has_started, reason) for task, has_started in orphans]
         recorded = _record_others(endings, max_rescues) if endings else set()
     for queue_name in {task.queue_name for task, _ in orphans}:
         announce(database(), queue_name)
@@ -204,7 +168,7 @@ def take_over(
         spent = [task for task, has_started in orphans if has_started]
         hopeless = [task for task in spent if task.crashes >= max_rescues]
         if hopeless:
-            _record_others([_orphan_ending(task, True, "") for task in hopeless], max_rescues)
+            _record_others([orphan_ending(task, True, "") for task in hopeless], max_rescues)
         crashed = {task.id for task in spent} - {task.id for task in hopeless}
         held = [task for task, _ in orphans if task not in hopeless]
         _adopt(held, crashed, manager_id)
@@ -261,7 +225,7 @@ def regain_uniqueness(ids: Sequence[int]) -> None:
 
 def _record_finished(endings: Sequence[Ending], delete: bool) -> set[int]:
     alias = database()
-    dialect, settlements = dialect_for(alias), _settlements(endings)
+    dialect, settlements = dialect_for(alias), settlements_of(endings)
     if not delete:
         return set(dialect.settle(connections[alias], settlements))
     told = [e.task.id for e in endings if e.task.attempts > 1 or e.task.rescues]
@@ -274,68 +238,18 @@ def _record_finished(endings: Sequence[Ending], delete: bool) -> set[int]:
 
 def _record_others(endings: Sequence[Ending], max_rescues: int) -> set[int]:
     alias = database()
-    settlements = _settlements(endings, max_rescues)
+    settlements = settlements_of(endings, max_rescues)
     with transaction.atomic(using=alias):
         recorded = dialect_for(alias).settle(connections[alias], settlements)
         reach("manager.settled_without_attempts")
         attempts = [
-            _attempt(ending, CANCEL if recorded[ending.task.id] == CANCEL.status else verb)
+            attempt_of(ending, CANCEL if recorded[ending.task.id] == CANCEL.status else verb)
             for ending in endings
-            if ending.task.id in recorded and (verb := _verb_of(ending, max_rescues)).tells
+            if ending.task.id in recorded and (verb := verb_of(ending, max_rescues)).tells
         ]
         Attempt.objects.using(alias).bulk_create(attempts)
     regain_uniqueness([pk for pk, status in recorded.items() if status == RETRY.status])
     return set(recorded)
-
-
-def _verb_of(ending: Ending, max_rescues: int) -> Verb:
-    verb = VERB_OF[ending.outcome.kind]
-    is_spent = verb is RESCUE_STARTED and ending.task.crashes >= max_rescues
-    return GIVE_UP if is_spent else verb
-
-
-def _settlements(endings: Sequence[Ending], max_rescues: int = 0) -> list[Settlement]:
-    now = time.monotonic()
-    return [_settlement(ending.outcome, _verb_of(ending, max_rescues), now) for ending in endings]
-
-
-def _settlement(outcome: Outcome, verb: Verb, now: float) -> Settlement:
-    return Settlement(
-        outcome.task_id,
-        outcome.lease,
-        verb.status,
-        outcome.result,
-        outcome.delay_seconds,
-        outcome.due_at,
-        None if outcome.started is None else round(max(0.0, now - outcome.started), 6),
-        round(max(0.0, now - outcome.ended), 6),
-        verb.attempts,
-        verb.retries,
-        verb.postpones,
-        verb.rescues,
-        verb.crashes,
-        verb.lease,
-    )
-
-
-def _attempt(ending: Ending, verb: Verb) -> Attempt:
-    task, outcome = ending.task, ending.outcome
-    error = outcome.error or ErrorReport("", "", "")
-    message = error.message
-    if verb is GIVE_UP:
-        message = f"Given up after {task.rescues} rescues: {message}"
-    return Attempt(
-        task_id=task.id,
-        number=task.attempts,
-        lease=task.lease,
-        outcome=verb.tells,
-        error_type=error.type,
-        message=message,
-        traceback=error.traceback,
-        duration_seconds=None if outcome.started is None else outcome.ended - outcome.started,
-        worker_pid=ending.worker_pid,
-        node_name=ending.node_name,
-    )
 
 
 def _locked_orphans(owners: Q, limit: int) -> list[tuple[ClaimedTask, bool]]:
@@ -353,17 +267,6 @@ def _locked_orphans(owners: Q, limit: int) -> list[tuple[ClaimedTask, bool]]:
         (ClaimedTask._make([*row[:6], float(place), *row[6:-1]]), row[-1] is not None)
         for place, row in enumerate(rows)
     ]
-
-
-def _orphan_ending(task: ClaimedTask, has_started: bool, reason: str) -> Ending:
-    kind = execution.CRASHED if has_started else execution.ORPHANED
-    error = ErrorReport("ManagerDied", reason or MANAGER_DIED, "")
-    return Ending(task=task, outcome=orphan_outcome(task, kind, error))
-
-
-def orphan_outcome(task: ClaimedTask, kind: str, error: ErrorReport | None) -> Outcome:
-    """Return the outcome of an attempt that nobody was left to report."""
-    return Outcome(task.id, task.lease, kind, None, time.monotonic(), error=error)
 
 
 def _adopt(tasks: Sequence[ClaimedTask], crashed: set[int], manager_id: int) -> None:
@@ -386,10 +289,3 @@ def _adopted(task: ClaimedTask, has_crashed: bool) -> ClaimedTask:
         crashes=task.crashes + has_crashed,
         attempts=task.attempts + has_crashed,
     )
-
-
-def strays(manager_id: int | None, known: set[int]) -> list[ClaimedTask]:
-    """Return the tasks that a manager holds in the database without knowing of it."""
-    with transaction.atomic(using=database()):
-        held = _locked_orphans(Q(manager_id=manager_id), 10_000)
-    return [task for task, _ in held if task.id not in known]

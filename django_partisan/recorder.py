@@ -9,9 +9,9 @@ from typing import Final
 from django.db import Error
 
 from django_partisan import lifecycle
+from django_partisan.endings import Ending
 from django_partisan.execution import FAILED, FINISHED, ErrorReport
 from django_partisan.fault_points import reach
-from django_partisan.lifecycle import Ending
 from django_partisan.logs import task_extra
 
 logger = logging.getLogger(__name__)

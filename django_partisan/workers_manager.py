@@ -15,6 +15,7 @@ from django_partisan import execution, lifecycle, orphaned_processes
 from django_partisan.cancel_watch import CancelWatch
 from django_partisan.config.const import DEFAULT_QUEUE_NAME, ExitCode
 from django_partisan.database_link import DatabaseLink
+from django_partisan.endings import orphan_outcome
 from django_partisan.enforcement import Enforcement
 from django_partisan.exchange import Exchange
 from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
@@ -197,7 +198,7 @@ class WorkersManager:
         if outcome is None:
             kind = execution.RELEASED if handle.doom else execution.CRASHED
             error = ErrorReport("WorkerDied", f"{reason} while it ran the task", "")
-            outcome = lifecycle.orphan_outcome(task, kind, error)
+            outcome = orphan_outcome(task, kind, error)
         self.exchange.ended(task, outcome, handle.pid)
 
     # ----- standing -----

@@ -14,8 +14,8 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from django_partisan import execution, lifecycle
+from django_partisan.endings import Ending
 from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
-from django_partisan.lifecycle import Ending
 from django_partisan.models import Attempt, Task
 from tests.integration.tasks import Plain
 

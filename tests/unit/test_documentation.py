@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from django.db.models import Model
 
-from django_partisan import cancellation, lifecycle
+from django_partisan import cancellation, endings, lifecycle
 from django_partisan.config import const
 from django_partisan.config.const import ExitCode
 from django_partisan.config.processor_configs import ErrorsHandleConfig
-from django_partisan.lifecycle import Verb
+from django_partisan.endings import GIVE_UP, VERB_OF, Verb
 from django_partisan.logs import TaskExtra
 from django_partisan.management.commands.start_partisan import Command
 from django_partisan.management.verbs import VERBS
@@ -47,7 +47,7 @@ def columns_of(model: type[Model]) -> list[str]:
 
 
 def verbs() -> dict[str, Verb]:
-    named = {name: value for name, value in vars(lifecycle).items() if isinstance(value, Verb)}
+    named = {name: value for name, value in vars(endings).items() if isinstance(value, Verb)}
     return {name.lower().replace("_", " "): verb for name, verb in named.items()}
 
 
@@ -74,7 +74,7 @@ def test_every_verb_of_the_lifecycle_has_its_row_in_the_transition_table() -> No
     assert set(verbs()) == set(told) - {
         *("enqueue", "claim", "take over", "requeue", "request cancel")
     }
-    assert set(lifecycle.VERB_OF.values()) | {lifecycle.GIVE_UP} == set(verbs().values())
+    assert set(VERB_OF.values()) | {GIVE_UP} == set(verbs().values())
     for name, verb in verbs().items():
         move, guard, adds, attempt = told[name]
         assert move == f"in_process → {verb.status}", name

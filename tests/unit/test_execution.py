@@ -338,7 +338,7 @@ def test_a_return_value_whose_repr_ends_the_process_is_a_failure() -> None:
 
 
 def test_every_kind_of_outcome_is_one_that_can_be_recorded_or_is_already() -> None:
-    from django_partisan.lifecycle import VERB_OF
+    from django_partisan.endings import VERB_OF
 
     kinds = {value for name, value in vars(execution).items() if name.isupper()}
     assert kinds - {execution.RECORDED} == set(VERB_OF)
