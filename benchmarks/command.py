@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, Final
 
 from benchmarks.figures import Figure
+from benchmarks.publishing import publish
 from benchmarks.report import print_report
 from tools.embedded_postgres import EmbeddedPostgresError
 
@@ -37,6 +38,11 @@ def parser(program: str, description: str | None, names: Sequence[str]) -> argpa
     )
     parser.add_argument("--quick", action="store_true", help="few tasks: does it run at all?")
     parser.add_argument("--check", action="store_true", help="fail when a target is missed")
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="write figures, table and chart for the documentation into benchmarks/results/",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     return parser
 
@@ -58,6 +64,8 @@ def run(
     report = {"quick": options.quick, "seconds": time.monotonic() - started, "databases": sections}
     if options.json is not None:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
+    if options.publish:
+        publish(Path(sys.argv[0]).stem, report)
     print_report(report)
     return int(options.check and bool(_missed(sections)))
 

@@ -59,7 +59,19 @@ def _own_database() -> Iterator[None]:
 
 
 def _figures(measures: list[str], scale: Scale) -> Iterator[Figure]:
-    from benchmarks import beside, drain, enqueue, held, idle, memory, pickup, steady, wal, writers
+    from benchmarks import (
+        beside,
+        drain,
+        enqueue,
+        held,
+        idle,
+        memory,
+        pickup,
+        sizes,
+        steady,
+        wal,
+        writers,
+    )
 
     takes: dict[str, Callable[[], Iterator[Figure]]] = {
         "drain": lambda: drain.measure(scale.tasks, scale.runs),
@@ -70,6 +82,8 @@ def _figures(measures: list[str], scale: Scale) -> Iterator[Figure]:
         "held": lambda: held.measure(scale),
         "steady": lambda: steady.measure(scale.writer_seconds * 2, max(1, scale.pairs // 2)),
         "writers": lambda: writers.measure(scale.writer_seconds, scale.pairs),
+        "sizes": lambda: sizes.measure(scale),
+        "polling": lambda: pickup.measure_polling(scale.pickups),
         "memory": lambda: memory.measure(scale.tasks),
         "wal": lambda: wal.measure(scale.tasks, scale.runs),
     }

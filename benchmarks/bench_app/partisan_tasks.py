@@ -38,6 +38,16 @@ class UniqueNoop(Noop):
 
 
 @register
+class Nap(Noop):
+    """Takes five milliseconds in which it needs no CPU."""
+
+    def run(self) -> None:
+        """Wait, and count."""
+        time.sleep(0.005)
+        super().run()
+
+
+@register
 class Stamp(BaseTaskProcessor):
     """Tells when it began to run."""
 

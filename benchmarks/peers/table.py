@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 import statistics
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.figures import readable
+from benchmarks.list_table import list_table
 from benchmarks.peers.results import OURS, QUIET, RESULTS, Row, load, rows
 
 README: Final = RESULTS.parents[1] / "README.rst"
@@ -68,7 +69,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
 def as_rst(report: Mapping[str, Any]) -> str:
     """Return the full tables in reStructuredText."""
     parts = [
-        f".. rubric:: {title}\n\n{_list_table(HEADER, cells)}" for title, cells in _tables(report)
+        f".. rubric:: {title}\n\n{list_table(HEADER, cells)}" for title, cells in _tables(report)
     ]
     notes = "\n".join(f"* {note}" for note in notes_of(report))
     return "\n".join([*parts, notes, ""])
@@ -76,7 +77,7 @@ def as_rst(report: Mapping[str, Any]) -> str:
 
 def with_table(readme: str, report: Mapping[str, Any]) -> str:
     """Return a README with the short table between its two comments."""
-    table = f"\n{_list_table(SHORT_HEADER, short_cells(report))}\n{short_note(report)}\n\n"
+    table = f"\n{list_table(SHORT_HEADER, short_cells(report))}\n{short_note(report)}\n\n"
     return _README_PART.sub(lambda _: table, readme, count=1)
 
 
@@ -151,14 +152,6 @@ def _line(row: Row, ours: float | None) -> Sequence[str]:
         " / ".join(map(readable, row.waits)) if row.waits else row.problem or NOTHING,
         f"{_number(row.enqueued)} / {_number(row.bulk)}",
     )
-
-
-def _list_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    shown = [".. list-table::", "   :header-rows: 1", ""]
-    for line in (header, *lines):
-        first, *others = line
-        shown += [f"   * - {first}", *(f"     - {cell}" for cell in others)]
-    return "\n".join([*shown, ""])
 
 
 def _short_line(shown: Sequence[Row]) -> Sequence[str]:
