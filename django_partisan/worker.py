@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import setproctitle
-from django.db import connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_partisan.channel import BlockingChannel
 from django_partisan.config.const import CUT_OFF_WORKER
@@ -38,9 +36,13 @@ from django_partisan.execution import (
 from django_partisan.fault_points import reach
 from django_partisan.interruption import Interruption
 from django_partisan.logs import task_extra
-from django_partisan.sessions import changed_sessions, watch_sessions
+from django_partisan.sessions import watch_sessions
 from django_partisan.surroundings import Surroundings, is_open, out_of_reach
-from django_partisan.watchdog import Watchdog
+from django_partisan.task_connections import (
+    close_broken_connections,
+    close_ended_connections,
+    tidy_connections,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +54,6 @@ LIMITED: Final = "limited"
 """Begins the message that a task with a time limit starts: its moment, the limit, the grace."""
 _IDLE_CHECK_SECONDS: Final = 1.0
 _MEMORY_CHECK_SECONDS: Final = 0.5
-_IN_TRANSACTION: Final = (2, 3)
-"""What libpq calls a transaction, and one in which a statement has failed."""
-_PING_SECONDS: Final = 3.0
 
 
 class WorkerOptions(NamedTuple):
@@ -112,7 +111,7 @@ class Worker:
         waiting_since = time.monotonic()
         message = self._channel.receive()
         if time.monotonic() - waiting_since > _IDLE_CHECK_SECONDS:
-            _close_broken_connections()
+            close_broken_connections()
         return message
 
     def _run_chunk(self, number: int, tasks: list[tuple[Any, ...]]) -> bool:
@@ -153,14 +152,14 @@ class Worker:
     def _run_task(self, task: ClaimedTask) -> None:
         assert self._surroundings is not None
         self._show(task.processor_class)
-        _close_ended_connections()
+        close_ended_connections()
         self._surroundings.prepare(task.processor_class)
         outcome = execute(task, self._interruption, self._surroundings.restore, _atomically)
         if self._surroundings.damage and not all(map(is_open, self._descriptors)):
             os._exit(CUT_OFF_WORKER)  # Nothing can be said any more but by the exit code.
         _log(task, outcome)
         if not self._surroundings.damage:  # Else they end with the worker, whatever they are.
-            _tidy_connections()
+            tidy_connections()
         reach("worker.ran")
         self._report(outcome)
         reach("worker.reported")
@@ -300,75 +299,6 @@ def extra_of(task: ClaimedTask) -> dict[str, Any]:
         queue=task.queue_name,
         attempt=task.attempts,
     )
-
-
-def _tidy_connections() -> None:
-    """Leave nothing of a task in its database connections: open transactions, errors, query logs.
-
-    A good connection stays open: opening one per task costs more than most tasks.
-    """
-    changed = changed_sessions()
-    for connection in connections.all(initialized_only=True):
-        connection.queries_log.clear()
-        if connection.connection is None:
-            continue
-        if connection in changed or _is_in_transaction(connection):
-            _discard(connection)
-        elif connection.errors_occurred:
-            _close_unless_usable(connection)
-
-
-def _discard(connection: BaseDatabaseWrapper) -> None:
-    # In an atomic block close() only makes a note and leaves the rest to the block's end.
-    connection.in_atomic_block = False
-    connection.closed_in_transaction = False
-    connection.close()
-
-
-def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
-    if connection.in_atomic_block or not connection.autocommit:
-        return True
-    # A BEGIN of the task's own: Django does not know of it, its driver does, without asking.
-    raw = connection.connection
-    if hasattr(raw, "in_transaction"):
-        return bool(raw.in_transaction)
-    info = getattr(raw, "info", None)
-    return info is not None and int(info.transaction_status) in _IN_TRANSACTION
-
-
-def _close_ended_connections() -> None:
-    """Close connections that the server or a task has ended; costs no round trip when none is."""
-    for connection in connections.all(initialized_only=True):
-        raw = connection.connection
-        if raw is not None and (getattr(raw, "closed", False) or _is_readable(raw)):
-            _close_unless_usable(connection)
-
-
-def _is_readable(raw: Any) -> bool:
-    # A connection at rest has nothing to say but its end.
-    if not hasattr(raw, "fileno"):
-        return False
-    readable = select.poll()
-    readable.register(raw.fileno(), select.POLLIN)
-    return bool(readable.poll(0))
-
-
-def _close_broken_connections() -> None:
-    """Close connections that did not survive the idle time, as after a database restart."""
-    for connection in connections.all(initialized_only=True):
-        if connection.connection is not None:
-            _close_unless_usable(connection)
-
-
-def _close_unless_usable(connection: BaseDatabaseWrapper) -> None:
-    # Behind a silent network the question alone would wait for ever.
-    watchdog = Watchdog(connection, _PING_SECONDS)
-    with contextlib.closing(watchdog), watchdog.watching():
-        is_usable = connection.is_usable()
-    if is_usable:
-        connection.errors_occurred = False
-    else:
-        connection.close()
 
 
 def _memory_mb() -> float:

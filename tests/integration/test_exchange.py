@@ -14,6 +14,7 @@ from django_partisan.execution import ClaimedTask
 from django_partisan.models import Task
 from django_partisan.workers_manager import WorkersManager
 from tests.factories import ending, enqueue, row_of, statuses
+from tests.helpers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,9 +63,12 @@ def test_recording_and_claiming_go_on_beside_the_loop(manager: WorkersManager) -
 
 
 def test_the_loop_wakes_up_with_the_answer(manager: WorkersManager) -> None:
+    def is_answered() -> bool:
+        manager.wait()
+        return not manager.link.is_busy
+
     begin(manager)
-    manager.wait()
-    assert not manager.link.is_busy
+    wait_until(is_answered)
     assert statuses() == ["finished", "in_process", "in_process"]
 
 
