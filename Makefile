@@ -3,6 +3,7 @@
 DB ?= sqlite
 DRIVER ?= psycopg2
 ARGS ?=
+MINUTES ?= 10
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
@@ -20,7 +21,7 @@ sources := $(wildcard django_partisan tests tools example benchmarks)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-serve test test-oldest test-newest faults lint format types layers audit docs bench bench-conditions bench-peers \
-	wheel clean
+	soak wheel clean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -83,6 +84,9 @@ bench-conditions: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure under hard con
 
 bench-peers: $(CACHE)/venv-bench-peers/.ready ## measure beside other task queues, 20 minutes; ARGS="--peers NAME,NAME"
 	@exec $(<D)/bin/python -m benchmarks.peers.bench $(ARGS)
+
+soak: $(CACHE)/venv-bench-$(DRIVER)/.ready ## watch whether anything grows in a mixed load; MINUTES=10
+	@exec $(<D)/bin/python -m benchmarks.soak --minutes $(MINUTES) $(ARGS)
 
 wheel: $(CACHE)/venv-wheel/.ready ## build the wheel and the source archive into dist/
 	@$(<D)/bin/python -m build --outdir dist .

@@ -40,13 +40,17 @@ class Engine:
         """Wait until a condition holds; raise BenchError when time is up or the manager ended."""
         deadline = time.monotonic() + seconds
         while not condition():
-            if self._process.poll() is not None:
-                raise BenchError(f"The manager ended while waiting: {what}.\n{self._last_words()}")
+            self.check(what)
             if time.monotonic() > deadline:
                 raise BenchError(
                     f"After {seconds:g} s still waiting: {what}.\n{self._last_words()}"
                 )
             time.sleep(pause)
+
+    def check(self, what: str = "its end") -> None:
+        """Raise BenchError when the manager has ended by itself while waiting for ``what``."""
+        if self._process.poll() is not None:
+            raise BenchError(f"The manager ended while waiting: {what}.\n{self._last_words()}")
 
     def stop(self) -> None:
         """Stop the manager in order; raise BenchError when it does not end with 0."""
@@ -70,7 +74,12 @@ def running_engine(*options: str) -> Iterator[Engine]:
     command = [sys.executable, "-m", "django", "start_partisan", f"--workers_count={WORKERS}"]
     with tempfile.NamedTemporaryFile(prefix="partisan-bench-", suffix=".log") as log:
         process = subprocess.Popen(
-            [*command, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT
+            [*command, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=ROOT,
+            start_new_session=True,  # Ctrl-C reaches us, and we stop it in order
         )
         engine = Engine(process, Path(log.name))
         try:

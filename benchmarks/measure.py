@@ -31,7 +31,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _leave)  # so that managers stop and the database goes
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
     django.setup()
-    with _own_database():
+    with own_database():
         from benchmarks.machine import describe_database, describe_machine
 
         report = {**describe_machine(), **describe_database()}
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _own_database() -> Iterator[None]:
+def own_database() -> Iterator[None]:
     """Make an empty database beside the named one, and leave that one alone."""
     from django.db import connection
 

@@ -1,7 +1,4 @@
-"""Memory: what a manager, the process that starts workers and two workers take, shared out fairly.
-
-PSS counts a page that n processes share as an n-th for each of them.
-"""
+"""Memory: what a manager, the process that starts workers and two workers take, shared out."""
 
 from __future__ import annotations
 
@@ -10,12 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Final
 
 from benchmarks.drain import check_once
 from benchmarks.engine import ROOT, running_engine, wait_until_serving
 from benchmarks.figures import Figure, Target
+from benchmarks.pss import is_known, pss_of
 from benchmarks.rows import Rows, clear, fill
 from benchmarks.tally import Tally
 
@@ -25,8 +22,8 @@ BARE: Final = "import django, sys; django.setup(); print('ready', flush=True); s
 
 def measure(tasks: int) -> Iterator[Figure]:
     """Compare an engine, idle and after ``tasks`` tasks, with bare processes of the project."""
-    if not Path("/proc/self/smaps_rollup").exists():
-        return  # only Linux tells
+    if not is_known():
+        return
     bare, three = _bare(1), _bare(3)
     yield Figure.of_runs("memory, bare django.setup() process", [bare], "MB")
     yield Figure.of_runs("memory, three of them at once", [three], "MB")
@@ -69,11 +66,4 @@ def _bare_process() -> subprocess.Popen[bytes]:
 
 
 def _pss(pids: Iterable[int]) -> float:
-    return sum(_pss_of(pid) for pid in pids)
-
-
-def _pss_of(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    return 0
+    return sum(pss_of(pid) for pid in pids)

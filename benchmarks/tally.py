@@ -39,7 +39,11 @@ class Tally:
 
     def runs(self) -> Counter[int]:
         """Return how many tasks ran how often: ``{1: 10_000}`` when each ran exactly once."""
-        return Counter(self._path.read_bytes())
+        return Counter(self.contents())
+
+    def contents(self) -> bytes:
+        """Return a byte for each task: how often it ran."""
+        return self._path.read_bytes()
 
     def ran(self) -> int:
         """Return how many tasks have run so far: no query, so asking disturbs no measure.

@@ -26,8 +26,8 @@ from django_partisan.local_queue import LocalQueue
 from django_partisan.long_transactions import LongTransactions
 from django_partisan.migration_state import require_migrated
 from django_partisan.models import ManagerProcess
+from django_partisan.pruning import Pruning
 from django_partisan.recorder import Recorder
-from django_partisan.retention import PRUNE_BATCH, prune
 from django_partisan.settings import get_process_settings, merge_overrides
 from django_partisan.signal_handling import noted_signals
 from django_partisan.worker_handle import WorkerHandle
@@ -39,7 +39,6 @@ _LONGEST_WAIT: Final = 5.0
 _LAST_WORDS_SECONDS: Final = 2.0
 """After the grace period: how long the last outcomes may take to be recorded."""
 _SAME_SIGNAL_SECONDS: Final = 1.0
-_PRUNE_SECONDS: Final = 60.0
 
 
 class WorkersManager:
@@ -79,6 +78,7 @@ class WorkersManager:
         self.long_transactions = LongTransactions(
             self.link, self.process_settings.LONG_TRANSACTION_SECONDS
         )
+        self.pruning = Pruning(queue_name, self.settings)
         self.pool = WorkerPool(
             self.settings.WORKERS_COUNT, self._launcher_options(console), self.selector, self
         )
@@ -90,7 +90,6 @@ class WorkersManager:
         self._exit_code: ExitCode | None = None
         self._watched: tuple[int, int] | None = None
         self._rebalance_at: float | None = None
-        self._prune_at = 0.0
         self.selector.register(self.link.side, selectors.EVENT_READ, self._take_answer)
 
     @property
@@ -148,7 +147,8 @@ class WorkersManager:
             with self.link.attempt(now):
                 self._keep_standing(now)
                 self.cancels.turn(now)
-                self._prune_if_due(now)
+                if self._may_begin_work():
+                    self.pruning.prune_if_due(now)
                 self.long_transactions.check_if_due(now)
                 self.exchange.turn(now, self.pool.in_hand, may_claim=self._may_claim())
         self._hand_out(now)
@@ -261,12 +261,6 @@ class WorkersManager:
         is_own = self.exchange.wakeup.has_own_session
         self.link.dialect.prepare_session(self.link.connection, is_own=is_own)
 
-    def _prune_if_due(self, now: float) -> None:
-        """Delete a batch of what retention settings let go of; go on soon while it is full."""
-        if now >= self._prune_at and self._may_begin_work():
-            is_full = sum(prune(self.queue_name, self.settings).values()) >= PRUNE_BATCH
-            self._prune_at = now + (1.0 if is_full else _PRUNE_SECONDS)
-
     # ----- handing out -----
 
     def _hand_out(self, now: float) -> None:
@@ -343,9 +337,7 @@ class WorkersManager:
         if retry_at is not None:
             yield retry_at
         elif not self.link.is_busy:
-            yield self.heartbeat.next_deadline(rescues=self._stop_by is None)
-            yield self.cancels.next_deadline()
-            yield from self.exchange.deadlines(self.pool.in_hand, may_claim=self._may_claim())
+            yield from self._database_deadlines()
         if self._may_hand_out() and self.queue.qsize() and self.pool.has_idle:
             yield now
         moments = (self.pool.next_deadline(), self.enforcement.next_deadline())
@@ -356,6 +348,13 @@ class WorkersManager:
             yield self.heartbeat.fence_at()
         if self._signals and self._stop_by is None:
             yield now
+
+    def _database_deadlines(self) -> Iterator[float]:
+        yield self.heartbeat.next_deadline(rescues=self._stop_by is None)
+        yield self.cancels.next_deadline()
+        if self._may_begin_work():
+            yield self.pruning.next_deadline()
+        yield from self.exchange.deadlines(self.pool.in_hand, may_claim=self._may_claim())
 
     def _take_notifications(self) -> None:
         """Take in notifications; of one that came with an answer no descriptor would tell."""

@@ -13,10 +13,9 @@ from django_partisan.processor import BaseTaskProcessor
 from django_partisan.registry import register
 
 
-@cache
-def _tally() -> mmap.mmap:
-    with Path(os.environ[TALLY_VARIABLE]).open("r+b") as file:
-        return mmap.mmap(file.fileno(), 0)
+def count_run(number: int) -> None:
+    """Add one to the byte of shared memory that counts how often this task ran."""
+    _tally()[number] += 1
 
 
 @register
@@ -26,8 +25,8 @@ class Noop(BaseTaskProcessor):
     UNIQUE_FOR_PARAMS = False
 
     def run(self) -> None:
-        """Add one to the byte whose place is the task's argument."""
-        _tally()[self.args[0]] += 1
+        """Count the run of the task whose number is the argument."""
+        count_run(self.args[0])
 
 
 @register
@@ -56,3 +55,9 @@ class Stamp(BaseTaskProcessor):
     def run(self) -> int:
         """Return the time in nanoseconds since 1970."""
         return time.time_ns()
+
+
+@cache
+def _tally() -> mmap.mmap:
+    with Path(os.environ[TALLY_VARIABLE]).open("r+b") as file:
+        return mmap.mmap(file.fileno(), 0)

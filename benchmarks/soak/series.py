@@ -1,0 +1,110 @@
+"""What is watched over time, and the rule that each series is held to."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+LEAST_MINUTES: Final = 8
+"""In a shorter run a quarter holds too few rounds of recycling, pruning and autovacuum to tell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """How far the last quarter of a series may be above its second one; the first is warm-up."""
+
+    of_quarter: Callable[[Sequence[float]], float]
+    limit: Callable[[float], float]
+    """Returns the highest value that still counts as flat."""
+    words: str
+
+
+MEMORY: Final = Rule(
+    of_quarter=statistics.median,
+    limit=lambda before: min(1.05 * before, before + 2),
+    words="median, ≤ + 5 %, + 2 MB",
+)
+STEADY: Final = Rule(
+    of_quarter=statistics.median, limit=lambda before: before, words="median, no growth"
+)
+BOUNDED: Final = Rule(of_quarter=max, limit=lambda before: 1.25 * before, words="maximum, ≤ + 25 %")
+BACKLOG: Final = Rule(
+    of_quarter=statistics.median,
+    limit=lambda before: before + 100,
+    words="median, ≤ + 100",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One line of the picture."""
+
+    name: str
+    title: str
+    panel: str
+    rule: Rule | None = None
+
+
+SERIES: Final = (
+    Series(name="manager_rss", title="manager", panel="memory (RSS), MB", rule=MEMORY),
+    Series(name="launcher_rss", title="launcher", panel="memory (RSS), MB", rule=MEMORY),
+    Series(name="worker_rss", title="worker, mean", panel="memory (RSS), MB", rule=BOUNDED),
+    Series(name="all_pss", title="all together, shared out (PSS)", panel="memory (RSS), MB"),
+    Series(name="manager_fds", title="manager", panel="file descriptors", rule=STEADY),
+    Series(name="launcher_fds", title="launcher", panel="file descriptors", rule=STEADY),
+    Series(name="worker_fds", title="worker, median", panel="file descriptors", rule=STEADY),
+    Series(name="processes", title="processes", panel="file descriptors", rule=STEADY),
+    Series(name="dead_rows", title="dead", panel="rows", rule=BOUNDED),
+    Series(name="rows", title="all", panel="rows", rule=BOUNDED),
+    Series(name="table_mb", title="tables with indexes", panel="size, MB", rule=BOUNDED),
+    Series(name="waiting", title="due and waiting", panel="backlog, tasks", rule=BACKLOG),
+    Series(name="in_process", title="in process", panel="backlog, tasks"),
+    Series(name="ended_per_second", title="ended per second", panel="throughput, tasks/s"),
+    Series(name="pickup_p50", title="p50", panel="pick-up, ms"),
+    Series(name="pickup_p99", title="p99", panel="pick-up, ms"),
+)
+
+Columns = dict[str, list[float | None]]
+"""The values of each series by its name, and ``seconds``: one for each sample, None if unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of one series."""
+
+    series: Series
+    before: float
+    after: float
+
+    @property
+    def limit(self) -> float:
+        """The highest value that the last quarter may have."""
+        assert self.series.rule is not None
+        return self.series.rule.limit(self.before)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the last quarter keeps to it."""
+        return self.after <= self.limit
+
+
+def verdicts(columns: Columns) -> list[Verdict]:
+    """Hold every series that has a rule and enough samples to it."""
+    return [
+        Verdict(series=series, before=of[0], after=of[1])
+        for series in SERIES
+        if series.rule is not None and (of := _quarters(series.rule, columns, series.name))
+    ]
+
+
+def _quarters(rule: Rule, columns: Columns, name: str) -> tuple[float, float] | None:
+    seconds = [moment or 0.0 for moment in columns["seconds"]]
+    if not seconds:
+        return None
+    quarter = seconds[-1] / 4
+    pairs = [(s, v) for s, v in zip(seconds, columns[name], strict=True) if v is not None]
+    second = [value for moment, value in pairs if quarter <= moment < 2 * quarter]
+    last = [value for moment, value in pairs if moment >= 3 * quarter]
+    return (rule.of_quarter(second), rule.of_quarter(last)) if second and last else None

@@ -1,0 +1,28 @@
+"""A manager prunes what its retention settings let go of."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from django_partisan.models import Task
+from tests.helpers import wait_until
+from tests.processes.conftest import StartManager
+from tests.rows import PROCESSOR
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TASKS = 10_000
+
+
+def test_an_idle_manager_prunes_thousands_of_ended_tasks_within_seconds(
+    start_manager: StartManager,
+) -> None:
+    moment = timezone.now() - timedelta(days=1)
+    Task.objects.bulk_create(
+        Task(status="finished", processor_class=PROCESSOR, finished_at=moment) for _ in range(TASKS)
+    )
+    start_manager(queue={"KEEP_FINISHED_SECONDS": 0})
+    wait_until(lambda: not Task.objects.exists(), seconds=16)
