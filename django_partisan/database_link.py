@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 Answer = Callable[[], Any]
 """Returns what a call beside the loop returned, or raises what it raised."""
 
-RETRY_SECONDS: Final = (0.1, 5.0)
+RETRY_SECONDS: Final = (0.1, 2.0)
 LONGEST_ATTEMPT_SECONDS: Final = 2.0
 """How long a lost connection may keep the loop once it is in a hurry."""
 
@@ -30,7 +30,7 @@ class DatabaseLink:
     """Lets the manager use its database without ever failing on it.
 
     A failed call is logged once per outage; calls are refused until the next retry is due, 0.1 to
-    5 seconds later with jitter. ``on_connect`` runs after every (re)connect and may raise too.
+    2 seconds later with jitter. ``on_connect`` runs after every (re)connect and may raise too.
 
     One call at a time may be under way in ``side``, a thread beside the loop. :meth:`is_usable`
     waits for it, so the connection never serves two threads at once.

@@ -56,7 +56,7 @@ def test_a_transaction_that_the_silence_interrupted_does_not_keep_its_locks(
     own: OwnServer, start_remote: StartRemote, book: Book
 ) -> None:
     manager = start_remote(settings=REAL_CLOCKS)
-    ids = book.enqueue(*[Fail("for good")] * 2000)
+    ids = book.enqueue(*[Fail("for good")] * 600)
     wait_until(lambda: statuses(ids)["error"] > 100, message=lambda: manager.log)
     own.proxy.cut([manager.pid], only_answers=True)
     wait_until(lambda: SILENT in manager.log, seconds=20, message=lambda: manager.log)
