@@ -10,6 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 _changed: set[BaseDatabaseWrapper] = set()
+_opened: set[str] = set()
 _IS_CHANGE: Final = re.compile(
     r"\s*(?:SET\s+(?!LOCAL\b|CONSTRAINTS\b|TRANSACTION\b)|RESET\b|LISTEN\b|PREPARE\b|LOAD\b|PRAGMA\b"
     r"|ATTACH\b|CREATE\s+(?:(?:GLOBAL|LOCAL)\s+)?TEMP)",
@@ -21,6 +22,11 @@ _CALLS: Final = ("set_config(", "advisory_lock(", "advisory_lock_shared(")
 def watch_sessions() -> None:
     """Watch every connection that this process opens from now on."""
     connection_created.connect(_watch, dispatch_uid="django_partisan.sessions")
+
+
+def has_opened_any() -> bool:
+    """Say whether this process has opened a connection since it watches."""
+    return bool(_opened)
 
 
 def changed_sessions() -> set[BaseDatabaseWrapper]:
@@ -43,6 +49,7 @@ def changes_session(sql: object) -> bool:
 
 
 def _watch(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
+    _opened.add(connection.alias)
     _changed.discard(connection)
     if _note not in connection.execute_wrappers:
         # First, because execute_wrapper() takes its own away by taking the last: a connection may
@@ -58,4 +65,4 @@ def _note(
     return execute(sql, params, many, context)
 
 
-__all__ = ["changed_sessions", "changes_session", "watch_sessions"]
+__all__ = ["changed_sessions", "changes_session", "has_opened_any", "watch_sessions"]
