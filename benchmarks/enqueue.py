@@ -15,7 +15,7 @@ from benchmarks.figures import BenchError, Figure, Target
 from benchmarks.rows import clear
 from django_partisan.models import Task
 
-TARGET = Target(bound=1.2, is_maximum=True)
+TARGET = Target(bound=1.0, is_maximum=True)
 BATCH_TARGETS = {
     Noop: Target(bound=40_000, is_maximum=False),
     UniqueNoop: Target(bound=30_000, is_maximum=False),
