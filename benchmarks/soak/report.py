@@ -1,4 +1,7 @@
-"""What a soak has shown: as a table for a terminal, as one for the documentation, and as a file."""
+"""What a soak has shown: a table for a terminal, one for the documentation, figures, a picture.
+
+``python -m benchmarks.soak.report`` writes the documentation's files again from its figures.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from benchmarks.soak.series import LEAST_MINUTES, Verdict, verdicts
 Report = Mapping[str, Any]
 
 HEADER: Final = ("series", "second quarter", "last quarter", "held to", "verdict")
+RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
 _STYLES: Final = {"flat": "green", "GREW": "bold red"}
 
 
@@ -33,18 +37,24 @@ def grown(report: Report) -> list[Verdict]:
     return [verdict for verdict in verdicts(report["series"]) if not verdict.is_flat]
 
 
+def load(directory: Path) -> dict[str, Any]:
+    """Return the report that :func:`write` wrote there."""
+    report: dict[str, Any] = json.loads((directory / "soak.json").read_text())
+    return report
+
+
 def write(report: Report, directory: Path) -> list[Path]:
     """Write figures, table and picture; return the files (no picture without matplotlib)."""
     directory.mkdir(parents=True, exist_ok=True)
-    paths = [directory / f"soak.{ending}" for ending in ("json", "rst", "png")]
-    paths[0].write_text(as_json(report))
-    paths[1].write_text(as_rst(report))
+    figures, table, picture = (directory / f"soak.{ending}" for ending in ("json", "rst", "png"))
+    figures.write_text(as_json(report))
+    table.write_text(as_rst(report))
     try:
-        draw_picture(report, paths[2])
+        draw_picture(report, picture)
     except ModuleNotFoundError as error:
         print(f"No picture: {error}")
-        paths.pop()
-    return paths
+        return [figures, table]
+    return [figures, table, picture]
 
 
 def as_json(report: Report) -> str:
@@ -88,9 +98,7 @@ def _lines(report: Report) -> Iterator[tuple[str, ...]]:
         assert series.rule is not None
         outcome = "flat" if verdict.is_flat else "GREW"
         yield (
-            series.title
-            if series.panel.startswith(series.title)
-            else f"{series.panel}: {series.title}",
+            series.label,
             readable(verdict.before),
             readable(verdict.after),
             series.rule.words,
@@ -113,3 +121,7 @@ def _notes(report: Report) -> Iterator[str]:
     yield ", ".join(f"{name} {value}" for name, value in machine.items())
     if report["minutes"] < LEAST_MINUTES:
         yield f"less than {LEAST_MINUTES} minutes: too short to tell whether anything grows"
+
+
+if __name__ == "__main__":
+    write(load(RESULTS), RESULTS)

@@ -39,31 +39,88 @@ BACKLOG: Final = Rule(
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One line of the picture."""
+    """One line of the picture; with a rule, also one of the table, where ``label`` names it."""
 
     name: str
-    title: str
     panel: str
+    title: str
+    label: str = ""
     rule: Rule | None = None
 
 
+_MEMORY: Final = "memory (RSS), MB"
+_FILES: Final = "file descriptors and processes"
+_ROWS: Final = "rows"
+_SIZE: Final = "size, MB"
+_BACKLOG: Final = "backlog, tasks"
+_THROUGHPUT: Final = "throughput, tasks/s"
+_PICKUP: Final = "pick-up, ms"
+
 SERIES: Final = (
-    Series(name="manager_rss", title="manager", panel="memory (RSS), MB", rule=MEMORY),
-    Series(name="launcher_rss", title="launcher", panel="memory (RSS), MB", rule=MEMORY),
-    Series(name="worker_rss", title="worker, mean", panel="memory (RSS), MB", rule=BOUNDED),
-    Series(name="all_pss", title="all together, shared out (PSS)", panel="memory (RSS), MB"),
-    Series(name="manager_fds", title="manager", panel="file descriptors", rule=STEADY),
-    Series(name="launcher_fds", title="launcher", panel="file descriptors", rule=STEADY),
-    Series(name="worker_fds", title="worker, median", panel="file descriptors", rule=STEADY),
-    Series(name="processes", title="processes", panel="file descriptors", rule=STEADY),
-    Series(name="dead_rows", title="dead", panel="rows", rule=BOUNDED),
-    Series(name="rows", title="all", panel="rows", rule=BOUNDED),
-    Series(name="table_mb", title="tables with indexes", panel="size, MB", rule=BOUNDED),
-    Series(name="waiting", title="due and waiting", panel="backlog, tasks", rule=BACKLOG),
-    Series(name="in_process", title="in process", panel="backlog, tasks"),
-    Series(name="ended_per_second", title="ended per second", panel="throughput, tasks/s"),
-    Series(name="pickup_p50", title="p50", panel="pick-up, ms"),
-    Series(name="pickup_p99", title="p99", panel="pick-up, ms"),
+    Series(
+        name="manager_rss",
+        panel=_MEMORY,
+        title="manager",
+        label="memory of the manager, MB",
+        rule=MEMORY,
+    ),
+    Series(
+        name="launcher_rss",
+        panel=_MEMORY,
+        title="launcher",
+        label="memory of the launcher, MB",
+        rule=MEMORY,
+    ),
+    Series(
+        name="worker_rss",
+        panel=_MEMORY,
+        title="worker, mean",
+        label="memory of a worker, MB",
+        rule=BOUNDED,
+    ),
+    Series(name="all_pss", panel=_MEMORY, title="all, shared out (PSS)"),
+    Series(
+        name="manager_fds",
+        panel=_FILES,
+        title="manager",
+        label="file descriptors of the manager",
+        rule=STEADY,
+    ),
+    Series(
+        name="launcher_fds",
+        panel=_FILES,
+        title="launcher",
+        label="file descriptors of the launcher",
+        rule=STEADY,
+    ),
+    Series(
+        name="worker_fds",
+        panel=_FILES,
+        title="worker, median",
+        label="file descriptors of a worker",
+        rule=STEADY,
+    ),
+    Series(name="processes", panel=_FILES, title="processes", label="processes", rule=STEADY),
+    Series(name="dead_rows", panel=_ROWS, title="dead", label="dead rows", rule=BOUNDED),
+    Series(name="rows", panel=_ROWS, title="tasks", label="tasks in the table", rule=BOUNDED),
+    Series(
+        name="table_mb",
+        panel=_SIZE,
+        title="tables with indexes",
+        label="tables with indexes, MB",
+        rule=BOUNDED,
+    ),
+    Series(
+        name="waiting",
+        panel=_BACKLOG,
+        title="due and waiting",
+        label="tasks due and waiting",
+        rule=BACKLOG,
+    ),
+    Series(name="in_process", panel=_BACKLOG, title="in process"),
+    Series(name="ended_per_second", panel=_THROUGHPUT, title="ended"),
+    Series(name="pickup_p50", panel=_PICKUP, title="p50"),
+    Series(name="pickup_p99", panel=_PICKUP, title="p99"),
 )
 
 Columns = dict[str, list[float | None]]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +15,8 @@ import pytest
 from django.db import connection
 
 from benchmarks.soak import ledger
-from benchmarks.soak.sampling import Sampler
+from benchmarks.soak.report import load
+from benchmarks.soak.sampling import Sampler, by_role, of_processes
 from benchmarks.soak.series import SERIES
 from django_partisan.models import Task
 from tests.app.partisan_tasks import Note
@@ -80,8 +83,6 @@ def test_a_sample_holds_every_series_for_each_role() -> None:
 
 
 def test_a_process_that_has_ended_is_left_out_of_a_sample() -> None:
-    from benchmarks.soak.sampling import by_role, of_processes
-
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as ended:
         process = psutil.Process(ended.pid)
         ended.kill()
@@ -92,26 +93,45 @@ def test_a_process_that_has_ended_is_left_out_of_a_sample() -> None:
 
 
 def test_a_short_soak_loses_nothing_and_writes_down_what_it_saw(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.soak", "--minutes=0.1", "--rate=250"]
-    done = subprocess.run(
-        [
-            *command,
-            f"--database={database_url(connection.settings_dict, 'postgres')}",
-            f"--output={tmp_path}",
-        ],
-        cwd=ROOT,
-        env={**command_environment(), "COLUMNS": "110"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "0 lost, 0 stuck, 0 ended twice, 0 ended wrong, 0 left behind" in done.stdout
-    report = json.loads((tmp_path / "soak.json").read_text())
+    with soaking(tmp_path, minutes=0.1) as soak:
+        told, _ = soak.communicate(timeout=100)
+    assert soak.returncode == 0, told
+    assert "0 lost, 0 stuck, 0 ended twice, 0 ended wrong, 0 left behind" in told
+    report = load(tmp_path)
     counts = report["counts"]
     assert counts["killed"] >= 1
     assert counts["enqueued"] == counts["finished"] + counts["error"] + counts["cancelled"] > 0
     assert len(report["series"]["seconds"]) >= 5
     assert ".. list-table::" in (tmp_path / "soak.rst").read_text()
     assert (tmp_path / "soak.png").exists() == (find_spec("matplotlib") is not None)
+
+
+def test_ctrl_c_ends_a_soak_with_what_it_has_seen(tmp_path: Path) -> None:
+    with soaking(tmp_path, minutes=30) as soak:
+        assert soak.stdout is not None
+        assert "30.0 min left" in soak.stdout.readline()
+        soak.send_signal(signal.SIGINT)
+        told, _ = soak.communicate(timeout=100)
+    assert soak.returncode == 130, told
+    assert "0 lost, 0 stuck, 0 ended twice, 0 ended wrong, 0 left behind" in told
+    assert load(tmp_path)["minutes"] < 1
+
+
+@contextlib.contextmanager
+def soaking(directory: Path, *, minutes: float) -> Iterator[subprocess.Popen[str]]:
+    """Run the command for the length of the block; its output comes in one stream."""
+    command = [sys.executable, "-m", "benchmarks.soak", f"--minutes={minutes}", "--rate=250"]
+    url = database_url(connection.settings_dict, "postgres")
+    with subprocess.Popen(
+        [*command, f"--database={url}", f"--output={directory}"],
+        cwd=ROOT,
+        env={**command_environment(), "COLUMNS": "110"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.soak.kinds import BLOCK, KINDS, kind_of
 from benchmarks.soak.ledger import LEFT, LOST, STUCK, TWICE, WRONG, End, Left, problems
 from benchmarks.soak.picture import draw_picture
-from benchmarks.soak.report import as_json, grown, is_in_order, print_report, write
+from benchmarks.soak.report import as_json, as_rst, grown, is_in_order, print_report, write
 from benchmarks.soak.series import SERIES, Columns, verdicts
 
 NUMBER_OF = {kind.name: n for n in reversed(range(BLOCK)) for kind in [kind_of(n)]}
@@ -194,6 +194,16 @@ def test_growth_or_a_lost_task_fails_a_soak_and_growth_only_a_long_one() -> None
 def test_figures_are_read_as_they_were_written() -> None:
     report = report_of(columns_of("rows", [1.0, None, 2.5]))
     assert json.loads(as_json(report)) == report
+
+
+def test_every_series_that_is_held_to_a_rule_has_its_line_in_the_table() -> None:
+    table = as_rst(report_of(columns_of("rows", [1.0] * 40)))
+    labels = [series.label for series in SERIES if series.rule is not None]
+    assert [line for line in table.splitlines() if line.startswith("   * - ")] == [
+        "   * - series",
+        *(f"   * - {label}" for label in labels),
+    ]
+    assert all(labels)
 
 
 def test_the_report_names_what_grew_and_what_broke(capsys: pytest.CaptureFixture[str]) -> None:
