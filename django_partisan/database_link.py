@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ Answer = Callable[[], Any]
 """Returns what a call beside the loop returned, or raises what it raised."""
 
 RETRY_SECONDS: Final = (0.1, 2.0)
+MOST_REASONS: Final = 10
+"""How many reasons are logged for one outage."""
 LONGEST_ATTEMPT_SECONDS: Final = 2.0
 """How long a lost connection may keep the loop once it is in a hurry."""
 
@@ -29,8 +32,9 @@ LONGEST_ATTEMPT_SECONDS: Final = 2.0
 class DatabaseLink:
     """Lets the manager use its database without ever failing on it.
 
-    A failed call is logged once per outage; calls are refused until the next retry is due, 0.1 to
-    2 seconds later with jitter. ``on_connect`` runs after every (re)connect and may raise too.
+    Each reason for failing is logged once per outage; calls are refused until the next retry is
+    due, 0.1 to 2 seconds later with jitter. ``on_connect`` runs after every (re)connect and may
+    raise too.
 
     One call at a time may be under way in ``side``, a thread beside the loop. :meth:`is_usable`
     waits for it, so the connection never serves two threads at once.
@@ -47,6 +51,7 @@ class DatabaseLink:
         self._session: Any = None
         self._is_connected = False
         self._has_failed = False
+        self._reasons: set[str] = set()
         self._take_answer: Callable[[Answer], None] | None = None
         self.side = SideThread()
         self.watchdog = Watchdog(self.connection)
@@ -79,20 +84,16 @@ class DatabaseLink:
         if self._is_connected and not self._is_our_session():
             self.close()
         if not self._is_connected:
-            with self.attempt(now):
+            # Not yet proof of anything: who may connect may be refused all the rest.
+            with self._forgiving(now):
                 self._connect()
         return self._is_connected
 
     @contextmanager
     def attempt(self, now: float) -> Iterator[None]:
         """Use the database inside; an error of it ends the block, and is dealt with here."""
-        try:
-            with self.watchdog.watching():
-                yield
-        except Error as error:
-            # The attempt itself may have taken long.
-            self._failed(error, max(now, time.monotonic()))
-        else:
+        with self._forgiving(now):
+            yield
             self._succeeded()
 
     def begin(self, call: Callable[[], Any], take_answer: Callable[[Answer], None]) -> None:
@@ -138,6 +139,15 @@ class DatabaseLink:
         except Error:
             self.connection.connection = None
 
+    @contextmanager
+    def _forgiving(self, now: float) -> Iterator[None]:
+        try:
+            with self.watchdog.watching():
+                yield
+        except Error as error:
+            # The attempt itself may have taken long.
+            self._failed(error, max(now, time.monotonic()))
+
     def _connect(self) -> None:
         self.dialect.prepare_options(self.connection)
         self.connection.ensure_connection()
@@ -155,17 +165,29 @@ class DatabaseLink:
         if self._has_failed:
             logger.warning("the database is back")
         self._has_failed = False
+        self._reasons.clear()
         self._backoff.reset()
 
     def _failed(self, error: Error, now: float) -> None:
         was_failing = self._has_failed
-        if not was_failing:
-            logger.error("the database cannot be used; trying again until it can: %s", error)
+        self._tell(error)
         self._has_failed = True
         self._retry_at = self._clear_of_deadline(now + self._backoff.next())
         # A session may answer and be no good all the same: that of a server which is a standby now.
-        if not self._is_connected or was_failing or not self.has_survived():
+        if not self._is_connected or was_failing or not self._has_survived():
             self.close()
+
+    def _tell(self, error: Error) -> None:
+        """Log why the database cannot be used, unless that was said during this outage."""
+        # The same reason comes with other ports, blocks and file names.
+        reason = re.sub(r"\d+", "0", str(error))
+        if reason in self._reasons or len(self._reasons) >= MOST_REASONS:
+            return
+        if self._reasons:
+            logger.error("the database is still not usable, now because of: %s", error)
+        else:
+            logger.error("the database cannot be used; trying again until it can: %s", error)
+        self._reasons.add(reason)
 
     def _clear_of_deadline(self, moment: float) -> float:
         is_too_late = self._deadline - LONGEST_ATTEMPT_SECONDS < moment < self._deadline
@@ -179,7 +201,7 @@ class DatabaseLink:
         """
         return self.connection.connection is self._session
 
-    def has_survived(self) -> bool:
+    def _has_survived(self) -> bool:
         """Say whether the session that was prepared still works, after an error."""
         try:
             with self.watchdog.watching():

@@ -83,7 +83,8 @@ class Exchange:
             limit = limit if self._survey() else 0
         is_idle = self.queue.qsize() == 0 and in_hand == 0
         is_due = self.recorder.is_due(now, self._batch(), is_idle=is_idle)
-        if limit and len(self.recorder) and self.recorder.is_plain:
+        # In doubt about the database, what the loop does itself is the test of it.
+        if limit and len(self.recorder) and self.recorder.is_plain and self._link.is_up:
             self._begin_to_record_and_claim(limit)
             return
         if is_due or (limit and len(self.recorder)):
@@ -163,7 +164,7 @@ class Exchange:
             try:
                 recorded, claimed = answer()
             except Error as error:
-                self._record_singly(error, now)
+                self.recorder.flush_singly(error, now)
                 return
             # Who lost his registration meanwhile must not run what he claimed under it.
             if self._heartbeat.manager_id == manager_id:
@@ -177,13 +178,7 @@ class Exchange:
         try:
             self.recorder.flush(now)
         except Error as error:
-            self._record_singly(error, now)
-
-    def _record_singly(self, error: Error, now: float) -> None:
-        """Record one by one what the database refused together; raise when it is not there."""
-        if not self._link.has_survived():
-            raise error
-        self.recorder.flush_singly(now)
+            self.recorder.flush_singly(error, now)
 
     def _took(self, claimed: list[ClaimedTask], limit: int, now: float) -> None:
         reach("manager.claimed")

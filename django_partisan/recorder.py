@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from typing import Final
 
 from django.db import Error
 
 from django_partisan import lifecycle
+from django_partisan.dialects import dialect_for
 from django_partisan.endings import Ending
 from django_partisan.execution import FAILED, FINISHED, ErrorReport
 from django_partisan.fault_points import reach
+from django_partisan.instances import database
 from django_partisan.logs import task_extra
 
 logger = logging.getLogger(__name__)
@@ -19,6 +22,9 @@ logger = logging.getLogger(__name__)
 FLUSH_SECONDS: Final = 0.02
 FLUSH_OUTCOMES: Final = 100
 _LOCKED_SECONDS: Final = 0.05
+_REFUSED: Final = (
+    "The task ran, but its outcome could not be stored: the database refuses what it holds."
+)
 
 
 class Recorder:
@@ -74,16 +80,19 @@ class Recorder:
         """Return everything pending; it stays so until :meth:`settle` is told what became of it."""
         return list(self._pending)
 
-    def flush_singly(self, now: float) -> None:
-        """Record one by one what could not be recorded together.
+    def flush_singly(self, error: Error, now: float) -> None:
+        """Record one by one what the database refused together with this error.
 
-        An outcome that the database refuses for what it holds is recorded as an error instead.
+        An outcome that it refuses for what it holds is recorded as an error instead. Any other
+        error is raised with everything still pending: it says nothing against the outcome.
         """
+        _raise_unless_refusal(error)
         for ending in list(self._pending):
             try:
                 recorded = self._record([ending])
-            except Error as error:
-                recorded = self._record([_refused(ending, error)])
+            except Error as own_error:
+                _raise_unless_refusal(own_error)
+                recorded = self._record([_refused(ending, own_error)])
             self.settle([ending], recorded, now)
 
     def settle(self, batch: list[Ending], recorded: set[int], now: float) -> None:
@@ -122,9 +131,13 @@ class Recorder:
         )
 
 
+def _raise_unless_refusal(error: Error) -> None:
+    if not dialect_for(database()).is_refusal(error):
+        raise error
+
+
 def _refused(ending: Ending, error: Error) -> Ending:
-    report = ErrorReport(
-        type(error).__name__, f"The outcome could not be stored: {error}"[:1000], ""
-    )
+    # Its text may quote what was to be stored, which may be secret.
+    report = ErrorReport(type(error).__name__, _REFUSED, "")
     outcome = ending.outcome._replace(kind=FAILED, result=None, error=report)
-    return Ending(task=ending.task, outcome=outcome, worker_pid=ending.worker_pid)
+    return replace(ending, outcome=outcome)

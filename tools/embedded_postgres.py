@@ -101,6 +101,11 @@ class EmbeddedPostgres:
         """The process id of the server, or None while it is stopped."""
         return self._process.pid if self._process else None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended, in order or by itself."""
+        return self._process is not None and self._process.poll() is None
+
     def url(self, database: str) -> str:
         """Return the URL of a database on this server, for drivers and ``parse_database_url``."""
         return f"postgres://postgres@/{database}?host={quote(str(self.socket_directory), safe='')}"
@@ -160,6 +165,10 @@ class EmbeddedPostgres:
         options = ["-X", "stream", "-c", "fast", "--write-recovery-conf"]
         source = ["-h", str(primary.socket_directory), "-U", "postgres"]
         self._run("pg_basebackup", "-D", str(self._data), *source, *options)
+
+    def give(self, directory: Path) -> None:
+        """Make the account that runs the server the owner of a directory."""
+        self._account.give(directory)
 
     def create_database(self, database: str) -> None:
         """Create a database when it does not exist."""

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, ClassVar, Final, NamedTuple
 
+from django.db import DataError, Error, IntegrityError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.models import BooleanField
@@ -316,6 +317,13 @@ class Dialect(abc.ABC):
     ) -> OpenTransaction | None:
         """Return the oldest transaction that keeps old rows alive for longer than so long."""
         return None
+
+    def is_refusal(self, error: Error) -> bool:
+        """Say whether an error is about what was to be stored, so that trying again is in vain.
+
+        Everything else passes: a full disk, a lock, a limit, a missing right, a lost connection.
+        """
+        return isinstance(error, (DataError, IntegrityError))
 
     @abc.abstractmethod
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:

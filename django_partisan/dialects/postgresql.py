@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_partisan.dialects.base import (
@@ -59,6 +60,8 @@ from django_partisan.dialects.postgresql_surveys import (
 from django_partisan.execution import ClaimedTask
 
 CHANNEL = "django_partisan"
+
+_RAISED_BY_A_TRIGGER = "P0"  # the class of PL/pgSQL's own errors, RAISE EXCEPTION above all
 
 # Waiting longer than this for a lock, a statement or the server is an outage, not patience. A
 # session whose client is gone without a word must not keep its locks, either.
@@ -242,5 +245,14 @@ class PostgreSQL(Dialect):
             row = cursor.fetchone()
         return OpenTransaction._make(row) if row else None
 
+    def is_refusal(self, error: Error) -> bool:
+        return super().is_refusal(error) or _sqlstate(error).startswith(_RAISED_BY_A_TRIGGER)
+
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
         return None
+
+
+def _sqlstate(error: Error) -> str:
+    """Return the server's code for an error: psycopg 3 and psycopg 2 keep it under two names."""
+    cause = error.__cause__
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""

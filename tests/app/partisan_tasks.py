@@ -202,6 +202,14 @@ class ReturnMuch(Noted):
 
 
 @registry.register
+class ReturnPadded(Noted):
+    """Returns its proof with so many random characters, which no database can compress away."""
+
+    def work(self, size: int) -> dict[str, Any]:
+        return {**self.proof(), "padding": os.urandom(size // 2).hex()}
+
+
+@registry.register
 class LeaveTransactionOpen(Noted):
     """Begins a transaction, writes in it, and leaves both behind."""
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
-from django_partisan.database_link import DatabaseLink
+from django_partisan.database_link import MOST_REASONS, DatabaseLink
 from tests.faults.own_server import OwnServer
 from tests.faults.striker import break_connections
 
@@ -59,6 +59,42 @@ def test_a_session_whose_loss_somebody_has_swallowed_is_prepared_too(
     assert not link.is_up
     assert link.retry_at() == 0
     _assert_prepared(link, sessions)
+
+
+def test_each_reason_for_an_outage_is_logged_once(
+    link: DatabaseLink, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, reason in enumerate(["no room for block 1", "no room for block 2", "no right"] * 5):
+        with link.attempt(number):
+            _fail(reason)
+    assert _told(caplog) == [
+        "the database cannot be used; trying again until it can: no room for block 1",
+        "the database is still not usable, now because of: no right",
+    ]
+    for number in range(100):
+        with link.attempt(number):
+            _fail("x" * number)
+    assert len(_told(caplog)) == MOST_REASONS, "however many there are"
+
+    caplog.clear()
+    assert link.is_usable(time.monotonic() + 10)
+    assert not _told(caplog), "a connection alone proves nothing"
+    with link.attempt(0):
+        _session()
+    with link.attempt(0):
+        _fail("no right")
+    assert _told(caplog) == [
+        "the database is back",
+        "the database cannot be used; trying again until it can: no right",
+    ]
+
+
+def _told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage().splitlines()[0] for record in caplog.records]
+
+
+def _fail(reason: str) -> None:
+    raise OperationalError(reason)
 
 
 def _assert_prepared(link: DatabaseLink, sessions: list[int]) -> None:

@@ -14,6 +14,7 @@ from django_partisan.execution import ClaimedTask
 from django_partisan.models import Task
 from django_partisan.workers_manager import WorkersManager
 from tests.factories import ending, enqueue, row_of, statuses
+from tests.faults.later_version import LaterVersion, columns, index, managers
 from tests.helpers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -173,6 +174,27 @@ def test_the_statements_of_the_loop_are_planned_once(manager: WorkersManager) ->
     begin(manager)
     manager.link.finish(time.monotonic())
     assert planned(manager) == {"partisan_claim": (1, 0), "partisan_finish_and_claim": (1, 0)}
+
+
+@pytest.mark.postgresql
+def test_kept_plans_outlive_the_migrations_of_a_later_version(manager: WorkersManager) -> None:
+    begin(manager)
+    manager.link.finish(time.monotonic())
+    later = LaterVersion()
+    try:
+        for number, migration in enumerate((columns(), index(), managers()), start=2):
+            later.apply(migration)
+            for done in manager.queue.take_all():
+                end(manager, done)
+            enqueue(2)
+            turn(manager)
+            manager.link.finish(time.monotonic())
+            assert planned(manager)["partisan_finish_and_claim"] == (number, 0)
+    finally:
+        manager.queue.take_all()
+        later.undo()
+    assert manager.link.is_up
+    assert manager.link.connects == 1
 
 
 @pytest.mark.postgresql

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError, connection
 
 from django_partisan import execution, lifecycle
+from django_partisan.dialects.base import TASK
 from django_partisan.models import Task
 from django_partisan.recorder import FLUSH_SECONDS, Recorder
 from tests.factories import (
@@ -103,11 +108,98 @@ def test_an_outcome_that_the_database_refuses_becomes_an_error_and_spares_the_ot
     good, bad = claim_new(2)
     recorder.add(ending(good), now=0)
     # The encoding refuses such a result before; this is what a fault in it would do.
-    recorder.add(ending(bad, result='"\\u0000"'), now=0)
-    with pytest.raises(DatabaseError):
-        recorder.flush(0)
-    recorder.flush_singly(0)
+    recorder.add(ending(bad, result='{"secret": "swordfish\\u0000"}'), now=0)
+    flush_anyhow(recorder)
     assert not len(recorder)
     assert row_of(good).status == "finished"
     assert row_of(bad).status == "error"
-    assert "could not be stored" in attempts_of(bad)[0].message
+    attempt = attempts_of(bad)[0]
+    assert attempt.error_type == "DataError"
+    assert "could not be stored" in attempt.message
+    assert "swordfish" not in attempt.message, "what the database quotes may be secret"
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("code", ["23514", "22023", "P0001"])
+def test_an_outcome_that_a_rule_of_the_tables_refuses_becomes_an_error(
+    recorder: Recorder, code: str
+) -> None:
+    task = claim_new()[0]
+    recorder.add(ending(task), now=0)
+    with finishing_refused(code):
+        flush_anyhow(recorder)
+    assert row_of(task).status == "error"
+
+
+# Full disk, full memory, no connection left, read only, deadlock, serialization, lock timeout,
+# cancelled, shutdown, an input or output error, a column that a migration has yet to bring.
+PASSING = ["53100", "53200", "53300", "25006", "40P01", "40001", "55P03", "57014", "57P01", "58030"]
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("code", [*PASSING, "42703", "42501", "XX000"])
+def test_an_error_that_is_not_about_the_outcome_leaves_it_as_it_is(
+    recorder: Recorder, code: str
+) -> None:
+    tasks = claim_new(2)
+    for task in tasks:
+        recorder.add(ending(task), now=0)
+    # Only finishing is in trouble: an outcome turned into an error would be recorded.
+    with finishing_refused(code), pytest.raises(DatabaseError):
+        flush_anyhow(recorder)
+    assert recorder.ids() == set(ids_of(tasks))
+    recorder.flush(1)
+    assert statuses() == ["finished", "finished"]
+    assert recorder.counts == {"finished": 2}
+
+
+@pytest.mark.sqlite
+def test_an_outcome_for_which_the_file_has_no_room_is_kept_until_there_is(
+    recorder: Recorder,
+) -> None:
+    task = claim_new()[0]
+    recorder.add(ending(task, result=json.dumps("x" * 1_000_000)), now=0)
+    with no_more_pages(), pytest.raises(OperationalError, match="disk is full"):
+        flush_anyhow(recorder)
+    assert recorder.ids() == {task.id}
+    recorder.flush(1)
+    assert row_of(task).status == "finished"
+
+
+def flush_anyhow(recorder: Recorder) -> None:
+    """Record as the manager does: singly what was refused together."""
+    try:
+        recorder.flush(0)
+    except DatabaseError as error:
+        recorder.flush_singly(error, 0)
+
+
+@contextmanager
+def finishing_refused(code: str) -> Iterator[None]:
+    """Have the database answer with this error whenever a task is to be finished."""
+    execute(
+        "CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END $$",
+        f"CREATE TRIGGER refuse BEFORE UPDATE ON {TASK} FOR EACH ROW"
+        " WHEN (NEW.status = 'finished') EXECUTE FUNCTION pg_temp.refuse()",
+    )
+    try:
+        yield
+    finally:
+        execute(f"DROP TRIGGER refuse ON {TASK}", "DROP FUNCTION pg_temp.refuse()")
+
+
+@contextmanager
+def no_more_pages() -> Iterator[None]:
+    """Let the file not grow any more."""
+    execute("PRAGMA max_page_count = 1")  # of those that it has, SQLite takes none away
+    try:
+        yield
+    finally:
+        execute("PRAGMA max_page_count = 4294967294")
+
+
+def execute(*statements: str) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)

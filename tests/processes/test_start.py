@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pkgutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 
+from django_partisan import migrations
 from django_partisan.config.const import ExitCode
 from tests.processes.conftest import StartManager
 from tests.processes.harness import run_command
@@ -61,6 +64,19 @@ def test_tables_that_are_not_migrated_are_one_sentence(tmp_path: Path) -> None:
     assert code == ExitCode.CONFIGURATION, output
     assert "run `manage.py migrate`" in output
     assert "Traceback" not in output
+
+
+def test_tables_that_lack_only_the_latest_migration_are_named(tmp_path: Path) -> None:
+    *_, latest = sorted(module.name for module in pkgutil.iter_modules(migrations.__path__))
+    recorder = MigrationRecorder(connection)
+    recorder.record_unapplied("django_partisan", latest)
+    try:
+        code, output = run_command(tmp_path)
+    finally:
+        recorder.record_applied("django_partisan", latest)
+    assert code == ExitCode.CONFIGURATION, output
+    assert f"{latest} is not applied" in output
+    assert "run `manage.py migrate`" in output
 
 
 def test_a_project_that_workers_cannot_load_has_its_own_exit_code(tmp_path: Path) -> None:
