@@ -166,7 +166,10 @@ def test_a_transaction_that_django_does_not_know_of_is_rolled_back(
     book.run(Misbehave("leave_a_transaction_of_its_own_open"))
     book.run(Note())
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%'")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE state LIKE 'idle in%' AND datname = current_database()"
+        )
         assert cursor.fetchone() == (0,), manager.log
 
 
