@@ -6,12 +6,12 @@ import logging
 import os
 import selectors
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from django_partisan import orphaned_processes
 from django_partisan.backoff import Backoff
+from django_partisan.chunks import Chunks
 from django_partisan.exceptions import WorkerBootError
 from django_partisan.execution import ClaimedTask, Outcome
 from django_partisan.fault_points import reach
@@ -26,14 +26,12 @@ from django_partisan.launcher_client import (
     death_reason,
 )
 from django_partisan.local_queue import LocalQueue
-from django_partisan.pace import CHUNK_SECONDS, CHUNK_TASKS, Pace
+from django_partisan.pace import CHUNK_SECONDS
+from django_partisan.replacement import Replacement
 from django_partisan.worker_handle import WorkerHandle
 
 logger = logging.getLogger(__name__)
 
-_CALM_DEATHS: Final = 20
-"""So many deaths a minute are replaced at once; beyond, replacements slow down, loudly."""
-_MINUTE: Final = 60.0
 _BOOTS: Final = 5
 """So many times the process that starts workers may be killed before it has loaded the project."""
 _STATUS_SECONDS: Final = 0.25
@@ -70,15 +68,13 @@ class WorkerPool:
         self._options = options
         self._selector = selector
         self._ledger = ledger
-        self._pace = Pace()
+        self._chunks = Chunks(ledger.may_start)
         self._launcher: LauncherClient | None = None
         self._has_booted = False
         self._killed_boots = 0
         self._launch_at = 0.0
         self._launch_backoff = Backoff(0.2, 30.0)
-        self._respawn_at = 0.0
-        self._respawn_backoff = Backoff(0.1, 1.0)
-        self._deaths: deque[float] = deque()
+        self._replacement = Replacement()
         self._statuses: dict[int, int] = {}
         self._reaped: dict[int, int] = {}
         self._is_stopping = False
@@ -112,7 +108,7 @@ class WorkerPool:
         if self._launcher is None and now >= self._launch_at:
             self._launcher = LauncherClient(self._options)
             self._selector.register(self._launcher, selectors.EVENT_READ, self._on_launcher)
-        if self._launcher is not None and self._launcher.is_ready and now >= self._respawn_at:
+        if self._launcher is not None and self._launcher.is_ready and now >= self._replacement.at:
             while len(self.workers) < self._count and self._start_worker(now):
                 pass
 
@@ -123,14 +119,14 @@ class WorkerPool:
         if self._launcher is None:
             return self._launch_at
         is_short = self._launcher.is_ready and len(self.workers) < self._count
-        return self._respawn_at if is_short else None
+        return self._replacement.at if is_short else None
 
     def hand_out(self, queue: LocalQueue, now: float) -> None:
         """Give waiting tasks to the workers that have too little to do."""
         if not queue.qsize():
             return
         for worker in sorted(self.workers.values(), key=lambda worker: len(worker.in_hand)):
-            if worker.accepts and (chunk := self._next_chunk(worker, queue)):
+            if worker.accepts and (chunk := self._chunks.next(worker, queue, len(self.workers))):
                 reach("manager.handing_out")
                 worker.hand_out(chunk, now)
                 reach("manager.handed_out")
@@ -141,7 +137,7 @@ class WorkerPool:
         for task, outcome in worker.receive(time.monotonic()):
             reach("manager.heard")
             if outcome.started is not None:
-                self._pace.learn(task.processor_class, outcome.ended - outcome.started)
+                self._chunks.pace.learn(task.processor_class, outcome.ended - outcome.started)
             self._ledger.ended(worker, task, outcome)
 
     def rebalance(self, queue: LocalQueue, now: float) -> float | None:
@@ -180,38 +176,6 @@ class WorkerPool:
         self.kill("the manager ends")
         if self._launcher is not None:
             self._drop_launcher()
-
-    def _next_chunk(
-        self, worker: WorkerHandle, queue: LocalQueue
-    ) -> list[tuple[ClaimedTask, float | None]]:
-        room = self._room(worker, queue)
-        backlog = worker.backlog_seconds
-        chunk: list[tuple[ClaimedTask, float | None]] = []
-        while len(chunk) < room and (task := queue.peek()) is not None:
-            seconds = None if task.rescues else self._pace.seconds(task.processor_class)
-            if seconds is None:
-                if chunk or worker.in_hand:
-                    break
-                queue.get()
-                may_start = not task.rescues or self._ledger.may_start(task)
-                return [(task, None)] if may_start else []
-            backlog += seconds
-            if chunk and backlog > CHUNK_SECONDS:
-                break
-            chunk.append((queue.get(), seconds))
-        return chunk
-
-    def _room(self, worker: WorkerHandle, queue: LocalQueue) -> int:
-        """Return how many more tasks the worker may get: few at a time, but never none in hand."""
-        has = len(worker.in_hand)
-        if has and (
-            worker.is_exclusive
-            or has > CHUNK_TASKS // 2
-            or worker.backlog_seconds > CHUNK_SECONDS / 2
-        ):
-            return 0
-        fair_share = -(-(queue.qsize() + has) // max(1, len(self.workers)))
-        return min(CHUNK_TASKS, max(1, fair_share)) - has
 
     def _start_worker(self, now: float) -> bool:
         assert self._launcher is not None
@@ -300,7 +264,8 @@ class WorkerPool:
         self._selector.unregister(worker.channel)
         if worker.pidfd is not None:
             self._selector.unregister(worker.pidfd)
-        self._slow_down_if_many(worker, reason)
+        if not (worker.is_stopping or worker.is_killed):
+            self._replacement.died(reason)
         self._ledger.died(worker, unstarted, reason)
         worker.close()
 
@@ -323,23 +288,6 @@ class WorkerPool:
         if ended := orphaned_processes.reap(launcher):
             # Bounded: only a worker that is buried right after is ever looked up.
             self._reaped = dict([*self._reaped.items(), *ended.items()][-100:])
-
-    def _slow_down_if_many(self, worker: WorkerHandle, reason: str) -> None:
-        now = time.monotonic()
-        if worker.is_stopping or worker.is_killed:
-            return
-        self._deaths.append(now)
-        while now - self._deaths[0] > _MINUTE:
-            self._deaths.popleft()
-        if len(self._deaths) <= _CALM_DEATHS:
-            self._respawn_backoff.reset()
-            return
-        self._respawn_at = now + self._respawn_backoff.next()
-        logger.error(
-            "%d workers died within a minute, the last one: %s; replacing them slowly",
-            len(self._deaths),
-            reason,
-        )
 
     def _boot_failed(self, text: str) -> None:
         if not self._has_booted:

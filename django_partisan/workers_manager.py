@@ -30,15 +30,13 @@ from django_partisan.pruning import Pruning
 from django_partisan.recorder import Recorder
 from django_partisan.settings import get_process_settings, merge_overrides
 from django_partisan.signal_handling import noted_signals
+from django_partisan.stopping import Stopping
 from django_partisan.worker_handle import WorkerHandle
 from django_partisan.worker_pool import WorkerPool
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT: Final = 5.0
-_LAST_WORDS_SECONDS: Final = 2.0
-"""After the grace period: how long the last outcomes may take to be recorded."""
-_SAME_SIGNAL_SECONDS: Final = 1.0
 
 
 class WorkersManager:
@@ -84,10 +82,8 @@ class WorkersManager:
         )
         self.enforcement = Enforcement(self.pool, self.queue)
         self.cancels = CancelWatch(self.exchange, self.heartbeat, self.pool, self.enforcement)
-        self._signals = 0
-        self._signalled_at = float("-inf")
-        self._stop_by: float | None = None
-        self._exit_code: ExitCode | None = None
+        grace_seconds = self.process_settings.SHUTDOWN_GRACE_SECONDS
+        self.stopping = Stopping(self.link, self.heartbeat, self.exchange, self.pool, grace_seconds)
         self._watched: tuple[int, int] | None = None
         self._rebalance_at: float | None = None
         self.selector.register(self.link.side, selectors.EVENT_READ, self._take_answer)
@@ -118,31 +114,29 @@ class WorkersManager:
                 self.link.watchdog.heed(signals)
             try:
                 self.turn(time.monotonic())
-                while self._exit_code is None:
+                while self.stopping.exit_code is None:
                     self.wait()
                     self.turn(time.monotonic())
             finally:
                 self._close()
-        logger.info("stopped (%s); %s", self._exit_code.name.lower(), self._summary())
-        return self._exit_code
+        exit_code = self.stopping.exit_code
+        logger.info("stopped (%s); %s", exit_code.name.lower(), self._summary())
+        return exit_code
 
     def stop(self) -> None:
         """Ask for a graceful stop; called again more than a second later, for one at once.
 
         Within a second it is the same wish: a process group may deliver a signal twice.
         """
-        now = time.monotonic()
-        if now - self._signalled_at > _SAME_SIGNAL_SECONDS:
-            self._signals += 1
-            self._signalled_at = now
+        self.stopping.ask()
 
     def turn(self, now: float) -> None:
         """Do everything that is due, once. Never waits for anything but the database."""
         self.enforcement.turn(now)
         self.pool.maintain(now)
         self._keep_fence()
-        if self._signals and self._stop_by is None:
-            self._begin_stop(now)
+        if self.stopping.is_due:
+            self.stopping.begin(now)
         if not self.link.is_busy and self.link.is_usable(now):
             with self.link.attempt(now):
                 self._keep_standing(now)
@@ -153,8 +147,8 @@ class WorkersManager:
                 self.exchange.turn(now, self.pool.in_hand, may_claim=self._may_claim())
         self._hand_out(now)
         self._look_ahead(now)
-        if self._stop_by is not None:
-            self._go_on_stopping(now)
+        if self.stopping.has_begun:
+            self.stopping.go_on(now)
 
     def wait(self) -> None:
         """Wait for the next event or deadline, and take the events in."""
@@ -224,14 +218,15 @@ class WorkersManager:
         if self.heartbeat.manager_id is None:
             self._register()
         if self.heartbeat.is_beat_due(now):
-            state = ManagerProcess.State.STOPPING if self._stop_by else ManagerProcess.State.RUNNING
-            self._beat(state, now)
+            self._beat(now)
             reach("manager.beaten")
-        if self._stop_by is None:
+        if not self.stopping.has_begun:
             self.heartbeat.rescue_if_due(now)
 
-    def _beat(self, state: str, now: float) -> None:
+    def _beat(self, now: float) -> None:
         """Beat; an idle manager looks at its queue in the same breath, which saves a poll."""
+        states = ManagerProcess.State
+        state = states.STOPPING if self.stopping.has_begun else states.RUNNING
         wants_survey = self._may_claim() and self.exchange.may_survey(now)
         queue_name = self.queue_name if wants_survey else None
         pulse = self.heartbeat.beat(state, self._snapshot(), queue_name)
@@ -275,58 +270,13 @@ class WorkersManager:
                 self.exchange.look_ahead(now)
 
     def _may_begin_work(self) -> bool:
-        return self._stop_by is None and self.heartbeat.fence() is Fence.OPEN
+        return not self.stopping.has_begun and self.heartbeat.fence() is Fence.OPEN
 
     def _may_hand_out(self) -> bool:
         return self.link.is_up and self._may_begin_work()
 
     def _may_claim(self) -> bool:
         return self.pool.is_booted and self._may_begin_work()
-
-    # ----- stopping -----
-
-    def _begin_stop(self, now: float) -> None:
-        """Give back what has not started, let the rest run on for the grace period."""
-        grace = self.process_settings.SHUTDOWN_GRACE_SECONDS
-        logger.info("stopping: running tasks have %g s to finish", grace)
-        # The grace counts from the signal, which may have had to wait for an answer.
-        self._stop_by = min(now, self.link.watchdog.signalled_at) + grace
-        self.link.hurry(self._stop_by)
-        self.link.finish(now)
-        unstarted = self.queue.take_all() + self.pool.take_back()
-        self.pool.stop()
-        reach("manager.stopping")
-        self._release(unstarted, now)
-
-    def _go_on_stopping(self, now: float) -> None:
-        assert self._stop_by is not None
-        is_forced = self._signals > 1
-        if (is_forced or now >= self._stop_by) and self.pool.workers:
-            logger.warning("killing %d workers; their tasks are released", len(self.pool.workers))
-            self.pool.kill("the manager stops")
-            self._release(self.queue.take_all(), now)
-        if not self.pool.workers:
-            self._say_goodbye(now, is_forced=is_forced)
-
-    def _release(self, tasks: list[ClaimedTask], now: float) -> None:
-        self.exchange.release(tasks)
-        if self.link.is_usable(now):
-            with self.link.attempt(now):
-                self.exchange.flush_released(now)
-
-    def _say_goodbye(self, now: float, *, is_forced: bool) -> None:
-        assert self._stop_by is not None
-        if self.link.is_usable(now):
-            with self.link.attempt(now):
-                self.recorder.flush(now)
-                self.heartbeat.deregister()
-                reach("manager.deregistered")
-        is_settled = not len(self.recorder)
-        if is_settled and (self.link.is_up or self.heartbeat.manager_id is None):
-            self._exit_code = ExitCode.FORCED if is_forced else ExitCode.CLEAN
-        elif now >= self._stop_by + _LAST_WORDS_SECONDS or is_forced:
-            logger.error("%d outcomes could not be recorded", len(self.recorder))
-            self._exit_code = ExitCode.ERROR
 
     # ----- waiting -----
 
@@ -341,16 +291,16 @@ class WorkersManager:
         if self._may_hand_out() and self.queue.qsize() and self.pool.has_idle:
             yield now
         moments = (self.pool.next_deadline(), self.enforcement.next_deadline())
-        for deadline in (*moments, self._rebalance_at, self._stop_by):
+        for deadline in (*moments, self._rebalance_at, self.stopping.deadline):
             if deadline is not None:
                 yield deadline if deadline > now else now + 0.01
         if self.heartbeat.manager_id is not None:
             yield self.heartbeat.fence_at()
-        if self._signals and self._stop_by is None:
+        if self.stopping.is_due:
             yield now
 
     def _database_deadlines(self) -> Iterator[float]:
-        yield self.heartbeat.next_deadline(rescues=self._stop_by is None)
+        yield self.heartbeat.next_deadline(rescues=not self.stopping.has_begun)
         yield self.cancels.next_deadline()
         if self._may_begin_work():
             yield self.pruning.next_deadline()
