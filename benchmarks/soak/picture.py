@@ -26,9 +26,10 @@ def draw_picture(report: Mapping[str, Any], path: Path) -> None:
     )
     for axes, panel in zip(rows, panels, strict=True):
         shown = [series for series in SERIES if series.panel == panel]
-        for series, colour in zip(shown, COLOURS, strict=False):
+        for place, series in enumerate(shown):
             values = [float("nan") if value is None else value for value in columns[series.name]]
-            axes.plot(minutes, values, color=colour, linewidth=1, label=series.title)
+            style = {"color": COLOURS[place], "zorder": 10 - place}  # the first lies on top
+            axes.plot(minutes, values, linewidth=1, label=series.title, **style)
         _dress(axes, panel)
     rows[-1].set_xlabel("minutes")
     figure.savefig(path, dpi=120)

@@ -41,9 +41,11 @@ class Soak:
         self._kill_seconds = min(KILL_SECONDS, seconds / 3)
         self._killed = 0
         self._watched = 0.0
+        self._machine: dict[str, str] = {}
 
     def run(self) -> dict[str, Any]:
         """Soak, and return the report. Raise BenchError when a process ended by itself."""
+        self._machine = {**describe_machine(), **describe_database()}
         ledger.prepare()
         most = int(self._rate * self._seconds)
         with Tally(most + 1) as tally:
@@ -88,7 +90,7 @@ class Soak:
         statuses, problems = ledger.problems(ledger.noted_ends(), runs, enqueued, left)
         kinds = [problem.kind for problem in problems]
         return {
-            "machine": {**describe_machine(), **describe_database()},
+            "machine": self._machine,
             "minutes": round(self._watched / 60, 2),
             "rate": self._rate,
             "counts": {

@@ -13,7 +13,16 @@ import pytest
 from benchmarks.soak.kinds import BLOCK, KINDS, kind_of
 from benchmarks.soak.ledger import LEFT, LOST, STUCK, TWICE, WRONG, End, Left, problems
 from benchmarks.soak.picture import draw_picture
-from benchmarks.soak.report import as_json, as_rst, grown, is_in_order, print_report, write
+from benchmarks.soak.report import (
+    RESULTS,
+    as_json,
+    as_rst,
+    grown,
+    is_in_order,
+    load,
+    print_report,
+    write,
+)
 from benchmarks.soak.series import SERIES, Columns, verdicts
 
 NUMBER_OF = {kind.name: n for n in reversed(range(BLOCK)) for kind in [kind_of(n)]}
@@ -220,3 +229,11 @@ def test_everything_is_written_where_matplotlib_is(tmp_path: Path) -> None:
     assert {path.name for path in write(report, tmp_path)} == {"soak.json", "soak.rst", "soak.png"}
     draw_picture(report, tmp_path / "again.png")
     assert (tmp_path / "again.png").stat().st_size > 1000
+
+
+def test_the_table_is_that_of_the_committed_soak_which_is_in_order() -> None:
+    report = load(RESULTS)
+    assert (RESULTS / "soak.rst").read_text() == as_rst(report)
+    assert (RESULTS / "soak.png").is_file()
+    assert report["minutes"] >= 29
+    assert is_in_order(report)
