@@ -19,8 +19,6 @@ from tests.processes.ledger import Book, all_are, done, statuses
 pytestmark = pytest.mark.postgresql
 
 DOWN = "the database cannot be used"
-REAL_CLOCKS = {"PARTISAN_HEARTBEAT_SECONDS": 1, "PARTISAN_DEAD_AFTER_SECONDS": 30}
-"""The fence must not close before the longest pause between two tries is over."""
 PADDING = "x" * 2000
 RELATIONS = """SELECT CASE relkind WHEN 'r' THEN 'TABLE' ELSE 'INDEX' END, oid::regclass::text
   FROM pg_class WHERE relname ~ '(django_)?partisan_' AND relkind IN ('r', 'i')"""
@@ -48,7 +46,8 @@ def disk(own: OwnServer) -> Iterator[SmallDisk]:
 @pytest.fixture
 def manager(disk: SmallDisk, start_remote: StartRemote) -> Iterator[Manager]:
     """Yield a manager whose disk has room again before it is stopped, whatever has happened."""
-    yield start_remote(settings=REAL_CLOCKS)
+    # The fence must not close before the longest pause between two tries is over.
+    yield start_remote(settings={"PARTISAN_DEAD_AFTER_SECONDS": 30})
     disk.free()
 
 

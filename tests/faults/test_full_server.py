@@ -62,7 +62,7 @@ def start_anew(own: OwnServer, disk: SmallDisk, start_remote: StartRemote) -> It
 def test_a_server_that_a_full_disk_has_brought_down_is_waited_for(
     own: OwnServer, disk: SmallDisk, start_remote: StartRemote, start_anew: StartAnew, book: Book
 ) -> None:
-    manager = start_remote()
+    manager = start_remote(settings={"PARTISAN_DEAD_AFTER_SECONDS": 30})
     pids = {process.pid for process in manager.processes()}
     book.enqueue(*[SleepQuietly(0.02)] * 400)
     wait_until(lambda: statuses(book.ids)["finished"] > 50, message=lambda: manager.log)
