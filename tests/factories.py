@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from django.db import connection, connections
+from django.db.models import Q
 from django.utils import timezone
 
 from django_partisan import execution, lifecycle
@@ -23,6 +24,7 @@ T = TypeVar("T")
 
 OWNER, RIVAL = 11, 22
 MAX_RESCUES = 3
+DEAD = Q(manager_id=OWNER)
 BOOM = ErrorReport("tests.Boom", "it went boom", "Traceback: boom")
 
 
@@ -70,6 +72,18 @@ def record_and_claim(
 def finish(task: ClaimedTask) -> set[int]:
     """Record that a task returned None."""
     return record(ending(task))
+
+
+def rescue(owners: Q = DEAD, *, limit: int = 100, reason: str = "") -> list[int]:
+    """Rescue what the owner holds, with the default cap."""
+    return lifecycle.rescue(owners, limit=limit, max_rescues=MAX_RESCUES, reason=reason)
+
+
+def take_over(owners: Q = DEAD, *, limit: int = 100, queue: str = "default") -> list[ClaimedTask]:
+    """Let the rival take over what the owner holds, with the default cap."""
+    return lifecycle.take_over(
+        owners, RIVAL, queue_name=queue, limit=limit, max_rescues=MAX_RESCUES
+    )
 
 
 def row_of(task: ClaimedTask | Task | int) -> Task:
