@@ -22,6 +22,7 @@ Answer = Callable[[], Any]
 """Returns what a call beside the loop returned, or raises what it raised."""
 
 RETRY_SECONDS: Final = (0.1, 5.0)
+"""The first and the longest wait before the database is tried again."""
 LONGEST_ATTEMPT_SECONDS: Final = 2.0
 """How long a lost connection may keep the loop once it is in a hurry."""
 

@@ -58,6 +58,7 @@ from django_partisan.dialects.postgresql_surveys import (
 from django_partisan.execution import ClaimedTask
 
 CHANNEL = "django_partisan"
+"""What managers LISTEN to; the payload is the name of a queue."""
 
 # Waiting longer than this for a lock, a statement or the server is an outage, not patience. A
 # session whose client is gone without a word must not keep its locks, either.
