@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -138,6 +139,22 @@ def claimed_task(processor: Any, **columns: Any) -> ClaimedTask:
         **dict.fromkeys(("retries", "postpones", "rescues", "crashes"), 0),
     }
     return ClaimedTask(**{**values, **columns})
+
+
+@contextmanager
+def locked_by_a_stranger(task_id: int) -> Iterator[None]:
+    """Hold a task's row locked on a connection of its own; the block may end in any thread."""
+    stranger = connection.copy()
+    stranger.inc_thread_sharing()
+    stranger.set_autocommit(False)
+    try:
+        with stranger.cursor() as cursor:
+            cursor.execute(
+                "SELECT id FROM django_partisan_task WHERE id = %s FOR UPDATE", [task_id]
+            )
+        yield
+    finally:
+        stranger.close()
 
 
 def at_once(*actions: Callable[[], T]) -> list[T]:
