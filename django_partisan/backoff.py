@@ -6,6 +6,7 @@ from random import random as _random
 from django_partisan.config.const import MAX_PAUSE_SECONDS
 
 Random = Callable[[], float]
+"""Returns numbers from 0 up to 1, as :func:`random.random` does."""
 
 # 2 ** 64 seconds is far beyond MAX_PAUSE_SECONDS; more would only risk OverflowError.
 _MAX_EXPONENT = 64

@@ -18,6 +18,7 @@ SQLITE_OPTIONS: dict[str, str | int] = {
     "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;",
     "timeout": 20,
 }
+"""What a project's own connections need to share a SQLite file with a manager."""
 
 
 def register_all() -> None:

@@ -23,6 +23,7 @@ Answer = Callable[[], Any]
 """Returns what a call beside the loop returned, or raises what it raised."""
 
 RETRY_SECONDS: Final = (0.1, 2.0)
+"""The first and the longest wait before the database is tried again."""
 MOST_REASONS: Final = 10
 """How many reasons are logged for one outage."""
 LONGEST_ATTEMPT_SECONDS: Final = 2.0

@@ -14,7 +14,9 @@ from django.utils.functional import Promise
 from django_partisan.config.wording import shown
 
 MAX_DEPTH = 100
+"""Lists and dicts inside each other that arguments and results may have."""
 MAX_REPR_BYTES = 8192
+"""Bytes that are kept of the text that stands for a result which is no JSON."""
 _SURELY_WRITABLE_BITS = 8192
 
 # Sorted keys: the text is then the same for equal arguments, and no database keeps their order.

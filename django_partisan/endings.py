@@ -13,6 +13,7 @@ from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
 from django_partisan.models import Attempt
 
 MANAGER_DIED: Final = "The manager that held the task died."
+"""What the Attempt row of an orphan tells where nobody knows more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,15 +25,23 @@ from django_partisan.settings import get_process_settings, get_queue_settings
 logger = logging.getLogger(__name__)
 
 FINISHED: Final = "finished"
+"""The processor returned."""
 RETRIED: Final = "retried"
+"""It raised what earns it another attempt."""
 POSTPONED: Final = "postponed"
+"""It asked for later; that is free."""
 FAILED: Final = "failed"
+"""It raised what earns it no other attempt."""
 RECORDED: Final = "recorded"
 """Finished, and the worker has recorded it itself."""
 CANCELLED: Final = "cancelled"
+"""It stopped because somebody, or the code itself, asked for that."""
 RELEASED: Final = "released"
+"""Its manager gives it back, unfinished; that is free."""
 CRASHED: Final = "crashed"
+"""Its worker or its manager died while it ran."""
 ORPHANED: Final = "orphaned"
+"""Its manager died before it had started; that is free."""
 
 
 class ClaimedTask(NamedTuple):

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Final
 
 VARIABLE: Final = "PARTISAN_FAULT_POINTS"
+"""The environment variable that names what is called at each point."""
 
 
 def _nothing(label: str) -> None:

@@ -17,6 +17,7 @@ from django_partisan.settings import ProcessSettings
 logger = logging.getLogger(__name__)
 
 RESCUE_BATCH: Final = 500
+"""Orphans that one statement gives back."""
 _RESCUED: Final = "The manager that held the task gave no sign of life any more."
 
 

@@ -19,9 +19,13 @@ from typing import Any, Final
 from django_partisan.fault_points import reach
 
 READY: Final = 1
+"""The kind of a report: the project has been loaded."""
 BOOT_FAILED: Final = 2
+"""The kind of a report: it could not be; the traceback follows."""
 STARTED: Final = 3
+"""The kind of a report: a worker was forked."""
 EXITED: Final = 4
+"""The kind of a report: a worker has ended."""
 
 DESCRIPTORS: Final = 3
 """What a worker is connected to the manager by: its channel, its tokens and its requests."""

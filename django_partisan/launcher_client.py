@@ -28,6 +28,7 @@ _BOOT = (
     "from django_partisan.launcher import main; main(int(sys.argv[2]), sys.argv[3])"
 )
 BOOT_SECONDS = 120.0
+"""How long the project may take to be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Gone:
 
 
 Event = Started | Exited | BootFailed | Ready | Gone
+"""What a launcher tells the manager, or what is found out about it."""
 
 
 class LauncherClient:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 LOGGER_NAME = "django_partisan"
+"""The logger above all loggers of django-partisan."""
 _FIELDS = ("task_id", "processor", "queue", "attempt")
 _LEVELS = {0: logging.WARNING, 1: logging.INFO}
 

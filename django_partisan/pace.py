@@ -7,6 +7,7 @@ from typing import Final
 CHUNK_SECONDS: Final = 0.05
 """A chunk is made to take no longer: its rest is stuck with one worker meanwhile."""
 CHUNK_TASKS: Final = 256
+"""Tasks that a chunk holds at most, however quick they are."""
 _WEIGHT: Final = 0.2
 
 

@@ -32,7 +32,8 @@ def register(
     A predecessor is a row of the same node whose process is certainly gone, a row of the same name
     elsewhere when the name was given (``is_named``), or ``former``, this process's own lost one.
     From then on all of them count as dead. Raises ManagerAlreadyRunning where the database can
-    have one manager only and another one lives.
+    have one manager only and another one lives: whose last beat is less than ``dead_after`` seconds
+    old.
     """
     with transaction.atomic(using=database()):
         others = list(rows().order_by("pk"))
@@ -60,7 +61,8 @@ def beat(
 ) -> Pulse:
     """Say that the manager lives, unless others hold it for dead or have removed its row.
 
-    With ``queue_name``, a survey of that queue is made in the same breath.
+    They do when its last beat is ``dead_after`` seconds old. With ``queue_name``, a survey of that
+    queue is made in the same breath.
     """
     alias = database()
     saying = Beat(manager_id, str(state), json.dumps(snapshot), dead_after, queue_name)

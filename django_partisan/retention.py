@@ -16,6 +16,7 @@ from django_partisan.models import Attempt, Task
 from django_partisan.settings import QueueSettings
 
 PRUNE_BATCH: Final = 500
+"""Tasks that one statement of :func:`prune` deletes at most."""
 _CHUNK: Final = 500
 
 

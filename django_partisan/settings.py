@@ -25,8 +25,11 @@ __all__ = [
 ]
 
 PREFIX = "PARTISAN_"
+"""Begins the name of every setting of the whole process."""
 QUEUES_SETTING = "PARTISAN_CONFIG"
+"""The setting that holds the settings of each queue."""
 MAX_QUEUE_NAME_LENGTH = 50
+"""Characters of the column that holds a queue's name."""
 FLAT_NAMES = (
     "MIN_QUEUE_SIZE",
     "MAX_QUEUE_SIZE",
@@ -124,6 +127,7 @@ class _Queues(Mapping[str, QueueSettings]):
 
 
 PARTISAN_CONFIG: Mapping[str, QueueSettings] = _Queues()
+"""The settings of each queue, read anew at each look."""
 
 
 def _configured_queues() -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 Call = Callable[[], Any]
+"""What the thread runs; its value or its error is the answer."""
 
 _STOP: Final = None
 

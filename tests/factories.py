@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from django.db import connection, connections
+from django.db.models import Q
 from django.utils import timezone
 
 from django_partisan import execution, lifecycle
@@ -23,6 +25,7 @@ T = TypeVar("T")
 
 OWNER, RIVAL = 11, 22
 MAX_RESCUES = 3
+DEAD = Q(manager_id=OWNER)
 BOOM = ErrorReport("tests.Boom", "it went boom", "Traceback: boom")
 
 
@@ -70,6 +73,18 @@ def record_and_claim(
 def finish(task: ClaimedTask) -> set[int]:
     """Record that a task returned None."""
     return record(ending(task))
+
+
+def rescue(owners: Q = DEAD, *, limit: int = 100, reason: str = "") -> list[int]:
+    """Rescue what the owner holds, with the default cap."""
+    return lifecycle.rescue(owners, limit=limit, max_rescues=MAX_RESCUES, reason=reason)
+
+
+def take_over(owners: Q = DEAD, *, limit: int = 100, queue: str = "default") -> list[ClaimedTask]:
+    """Let the rival take over what the owner holds, with the default cap."""
+    return lifecycle.take_over(
+        owners, RIVAL, queue_name=queue, limit=limit, max_rescues=MAX_RESCUES
+    )
 
 
 def row_of(task: ClaimedTask | Task | int) -> Task:
@@ -124,6 +139,22 @@ def claimed_task(processor: Any, **columns: Any) -> ClaimedTask:
         **dict.fromkeys(("retries", "postpones", "rescues", "crashes"), 0),
     }
     return ClaimedTask(**{**values, **columns})
+
+
+@contextmanager
+def locked_by_a_stranger(task_id: int) -> Iterator[None]:
+    """Hold a task's row locked on a connection of its own; the block may end in any thread."""
+    stranger = connection.copy()
+    stranger.inc_thread_sharing()
+    stranger.set_autocommit(False)
+    try:
+        with stranger.cursor() as cursor:
+            cursor.execute(
+                "SELECT id FROM django_partisan_task WHERE id = %s FOR UPDATE", [task_id]
+            )
+        yield
+    finally:
+        stranger.close()
 
 
 def at_once(*actions: Callable[[], T]) -> list[T]:

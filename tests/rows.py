@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from django_partisan.models import Task
+from django_partisan.models import Attempt, Task
 
 PROCESSOR = "tests.app.partisan_tasks.Gone"
 
@@ -22,3 +22,9 @@ def make_task(status: str = "new", *, ended_ago: float | None = None, **columns:
         task.claimed_at = task.started_at - timedelta(seconds=0.5)
     task.save()
     return task
+
+
+def make_attempt(task: Task, number: int = 1, **columns: Any) -> Attempt:
+    """Store an attempt that failed, unless the columns say otherwise."""
+    given = {"outcome": "failed", "error_type": "ValueError", "lease": number, **columns}
+    return Attempt.objects.create(task=task, number=number, **given)

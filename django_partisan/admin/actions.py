@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from django.contrib import messages
@@ -20,6 +20,7 @@ MAX_REQUEUED: Final = 10_000
 # Each task is a field of the confirmation page, and Django accepts 1,000 fields.
 MAX_DELETED: Final = 900
 _CHUNK: Final = 500
+_IN_PROCESS: Final = ": a task in process cannot be deleted."
 
 
 @action(permissions=["requeue"], description="Put selected tasks back in their queue")
@@ -29,17 +30,14 @@ def requeue(
     """Run ended tasks again, with their counters reset, and say how many could not be moved."""
     ids = _selected(model_admin, request, queryset, MAX_REQUEUED)
     moved: list[int] = []
-    for start in range(0, len(ids), _CHUNK):
-        moved += lifecycle.requeue(ids[start : start + _CHUNK])
+    for chunk in _chunks(ids):
+        moved += lifecycle.requeue(chunk)
     _log(request, moved, "Put back in its queue.")
     if moved:
         told = f"Put {_tasks(len(moved))} back in {'its' if len(moved) == 1 else 'their'} queue."
         model_admin.message_user(request, told, messages.SUCCESS)
-    if left := len(ids) - len(moved):
-        told = (
-            f"Left {_tasks(left)} alone: only finished, failed or cancelled ones can be put back."
-        )
-        model_admin.message_user(request, told, messages.WARNING)
+    why = ": only finished, failed or cancelled ones can be put back."
+    _tell_left(model_admin, request, len(ids) - len(moved), why)
     return _way_back(request, ids)
 
 
@@ -50,8 +48,8 @@ def cancel(
     """Cancel what waits, have what runs stopped, and say how many had ended before."""
     ids = _selected(model_admin, request, queryset, MAX_REQUEUED)
     done = CancelRequest([], [])
-    for start in range(0, len(ids), _CHUNK):
-        cancelled, requested = request_cancel(ids[start : start + _CHUNK])
+    for chunk in _chunks(ids):
+        cancelled, requested = request_cancel(chunk)
         done.cancelled.extend(cancelled)
         done.requested.extend(requested)
     _log(request, done.cancelled, "Cancelled.")
@@ -59,9 +57,8 @@ def cancel(
     for count, told in ((len(done.cancelled), "Cancelled"), (len(done.requested), "Stopping")):
         if count:
             model_admin.message_user(request, f"{told} {_tasks(count)}.", messages.SUCCESS)
-    if left := len(ids) - len(done.cancelled) - len(done.requested):
-        told = f"Left {_tasks(left)} alone, which had ended before."
-        model_admin.message_user(request, told, messages.WARNING)
+    left = len(ids) - len(done.cancelled) - len(done.requested)
+    _tell_left(model_admin, request, left, ", which had ended before.")
     return _way_back(request, ids)
 
 
@@ -76,11 +73,17 @@ def delete_selected(
         return None
     deletable = queryset.filter(pk__in=ids).exclude(status=Task.STATUS_IN_PROCESS)
     count = deletable.count()
-    _tell_left_in_process(model_admin, request, len(ids) - count)
+    _tell_left(model_admin, request, len(ids) - count, _IN_PROCESS)
     response: HttpResponseBase | None = None
     if count:
         response = actions.delete_selected(model_admin, request, deletable)
     return response
+
+
+def _chunks(ids: list[int]) -> Iterator[list[int]]:
+    """Yield ids in pieces, so that no statement takes too many of them."""
+    for start in range(0, len(ids), _CHUNK):
+        yield ids[start : start + _CHUNK]
 
 
 def _delete(model_admin: ModelAdmin[Task], request: HttpRequest, ids: Sequence[int]) -> None:
@@ -90,7 +93,7 @@ def _delete(model_admin: ModelAdmin[Task], request: HttpRequest, ids: Sequence[i
         gone: Any = [tasks[pk] for pk in deleted]
         model_admin.log_deletions(request, gone)
         model_admin.message_user(request, f"Deleted {_tasks(len(deleted))}.", messages.SUCCESS)
-    _tell_left_in_process(model_admin, request, len(tasks) - len(deleted))
+    _tell_left(model_admin, request, len(tasks) - len(deleted), _IN_PROCESS)
 
 
 def _selected(
@@ -103,10 +106,9 @@ def _selected(
     return ids[:limit]
 
 
-def _tell_left_in_process(model_admin: ModelAdmin[Task], request: HttpRequest, count: int) -> None:
+def _tell_left(model_admin: ModelAdmin[Task], request: HttpRequest, count: int, why: str) -> None:
     if count:
-        told = f"Left {_tasks(count)} alone: a task in process cannot be deleted."
-        model_admin.message_user(request, told, messages.WARNING)
+        model_admin.message_user(request, f"Left {_tasks(count)} alone{why}", messages.WARNING)
 
 
 def _way_back(request: HttpRequest, ids: Sequence[int]) -> HttpResponseBase | None:

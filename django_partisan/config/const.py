@@ -3,17 +3,23 @@
 from enum import IntEnum
 
 DEFAULT_QUEUE_NAME = "default"
+"""The queue of processors that name none; it needs no settings."""
 
 DELAY_STRATEGY_CONSTANT = "C"
+"""Every wait before another attempt is equally long."""
 DELAY_STRATEGY_INCREMENTAL = "I"
+"""The wait grows by the same time with each attempt."""
 DELAY_STRATEGY_EXPONENTIAL = "E"
+"""The wait is multiplied by the same factor with each attempt."""
 DELAY_STRATEGIES = (
     DELAY_STRATEGY_CONSTANT,
     DELAY_STRATEGY_INCREMENTAL,
     DELAY_STRATEGY_EXPONENTIAL,
 )
+"""All that a RETRY_ON_ERROR_CONFIG or POSTPONE_CONFIG may name."""
 
 MAX_STORED_NAME_LENGTH = 255
+"""Characters of the column that holds a processor's name."""
 MAX_PAUSE_SECONDS = 10 * 366 * 24 * 3600.0
 """Ten years: no wait is longer, so no wait can leave the range of a datetime."""
 

@@ -17,8 +17,11 @@ from django.db.models.expressions import RawSQL
 from django_partisan.execution import ClaimedTask
 
 TASK = "django_partisan_task"
+"""The table of tasks."""
 MANAGER = "django_partisan_managerprocess"
+"""The table of running managers."""
 SURVEYED_LANES: Final = 100
+"""Lanes that one survey finds at most."""
 
 
 class NewTask(NamedTuple):

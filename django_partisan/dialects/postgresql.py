@@ -60,6 +60,7 @@ from django_partisan.dialects.postgresql_surveys import (
 from django_partisan.execution import ClaimedTask
 
 CHANNEL = "django_partisan"
+"""What managers LISTEN to; the payload is the name of a queue."""
 
 _RAISED_BY_A_TRIGGER = "P0"  # the class of PL/pgSQL's own errors, RAISE EXCEPTION above all
 

@@ -3,6 +3,7 @@
 from django.utils.module_loading import autodiscover_modules
 
 TASKS_MODULE_NAME = "partisan_tasks"
+"""The module of an app in which its processors are looked for."""
 
 
 def autodiscover() -> None:
@@ -16,3 +17,4 @@ def autodiscover() -> None:
 
 
 initialize_processors = autodiscover
+"""The name that :func:`autodiscover` had in 1.6.1."""

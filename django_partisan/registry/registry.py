@@ -8,6 +8,7 @@ from django_partisan.config.const import MAX_STORED_NAME_LENGTH
 from django_partisan.exceptions import ProcessorClassAlreadyRegistered, ProcessorClassNotFound
 
 ProcessorClass = type[Any]
+"""A subclass of BaseTaskProcessor, which this floor does not know."""
 SomeClass = TypeVar("SomeClass", bound=type[Any])
 
 
@@ -102,6 +103,7 @@ def _own_aliases(processor_class: ProcessorClass) -> list[str]:
 
 
 registry = Registry()
+"""The project's registry."""
 
 
 def register(processor_class: SomeClass) -> SomeClass:

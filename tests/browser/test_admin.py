@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth.models import User
 
-from django_partisan.models import Attempt, Task
+from django_partisan.models import Task
 from tests.helpers import wait_until
-from tests.rows import make_task
+from tests.rows import make_attempt, make_task
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -25,15 +25,7 @@ def test_a_failed_task_is_found_read_and_put_back(browser: Chrome, live_server: 
     User.objects.create_superuser("admin", "admin@example.com", "secret")
     make_task("finished", ended_ago=60, processor_class="shop.partisan_tasks.Ship")
     task = make_task("error", ended_ago=5, processor_class="shop.partisan_tasks.SendInvoice")
-    Attempt.objects.create(
-        task=task,
-        number=1,
-        lease=1,
-        outcome="failed",
-        error_type="ValueError",
-        message="no such <b>customer</b>",
-        traceback=TRACEBACK,
-    )
+    make_attempt(task, message="no such <b>customer</b>", traceback=TRACEBACK)
 
     browser.get(f"{live_server.url}/admin/django_partisan/task/")
     type_into(browser, "username", "admin")

@@ -19,7 +19,7 @@ from tests.faults.striker import Strike
 from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
 from tests.processes.harness import Manager, Stopwatch, is_running
-from tests.processes.ledger import Book, all_are, started, statuses
+from tests.processes.ledger import Book, all_are, statuses
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -91,8 +91,8 @@ def _strike_at(
 
 def _leave_orphans(start_manager: StartManager, book: Book, directory: Path) -> None:
     manager = start_manager()
-    ids = book.enqueue(*[WaitForFile(str(directory / "gate"))] * 5)
-    wait_until(lambda: len(started(ids)) == 2 and statuses(ids) == {"in_process": 5})
+    ids = book.begin(*[WaitForFile(str(directory / "gate"))] * 5, running=2)
+    wait_until(lambda: statuses(ids) == {"in_process": 5})
     manager.kill()
     (directory / "gate").touch()
 

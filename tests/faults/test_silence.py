@@ -14,7 +14,7 @@ from tests.faults.conftest import StartRemote
 from tests.faults.own_server import OwnServer
 from tests.helpers import wait_until
 from tests.processes.harness import Stopwatch
-from tests.processes.ledger import Book, all_are, started, statuses
+from tests.processes.ledger import Book, all_are, statuses
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.long]
 
@@ -113,8 +113,7 @@ def test_a_signal_ends_a_manager_in_the_middle_of_the_silence(
     # Heartbeats are five seconds apart: right after one, or while the next one gets no answer.
     beaten = _wait_for_beat()
     gate = tmp_path / "gate"
-    ids = book.enqueue(*[WaitForFile(str(gate))] * 5)
-    wait_until(lambda: len(started(ids)) == 2, message=lambda: manager.log)
+    ids = book.begin(*[WaitForFile(str(gate))] * 5, running=2)
     own.proxy.cut(None if is_complete else [manager.pid])
     wait_until(lambda: not is_waiting or beaten.seconds > 5.5)
     watch = Stopwatch()

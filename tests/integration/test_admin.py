@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
@@ -19,23 +19,12 @@ from django_partisan.admin import lists
 from django_partisan.admin.attempts import MAX_ATTEMPTS
 from django_partisan.admin.rendering import duration, json_block
 from django_partisan.models import Attempt, ManagerProcess, Task
-from tests.rows import make_task
+from tests.admin_pages import LIST, MANAGERS, login, page_of
+from tests.rows import make_attempt, make_task
 
-LIST = "/admin/django_partisan/task/"
-MANAGERS = "/admin/django_partisan/managerprocess/"
 HOSTILE = "<script>alert('x')</script>"
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def admin(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("admin", "admin@example.com", "admin"))
-    return client
-
-
-def page_of(task: Task) -> str:
-    return f"{LIST}{task.pk}/change/"
 
 
 def text_of(response: Any) -> str:
@@ -48,13 +37,6 @@ def act(client: Client, name: str, tasks: Sequence[Task], **more: str) -> HttpRe
     response = client.post(LIST, data, follow=True)
     assert isinstance(response, HttpResponse)
     return response
-
-
-def login_with(client: Client, *codenames: str) -> Client:
-    user = User.objects.create_user("staff", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    client.force_login(user)
-    return client
 
 
 def status_of(task: Task) -> str:
@@ -193,12 +175,10 @@ def test_a_task_of_every_status_has_its_page(admin: Client, status: str) -> None
 def test_the_page_of_a_failed_task_tells_each_attempt(admin: Client) -> None:
     task = make_task("error", ended_ago=5)
     for number, outcome in ((1, "retried"), (2, "failed")):
-        Attempt.objects.create(
-            task=task,
-            number=number,
-            lease=number,
+        make_attempt(
+            task,
+            number,
             outcome=outcome,
-            error_type="ValueError",
             message="bad <b>value</b>",
             traceback="Traceback (most recent call last):\n  line one\nValueError: something",
             duration_seconds=0.25,
@@ -258,11 +238,8 @@ def test_hostile_text_is_escaped_wherever_it_appears(admin: Client) -> None:
         arguments={"args": [HOSTILE], "kwargs": {HOSTILE: HOSTILE}},
         result={HOSTILE: HOSTILE},
     )
-    Attempt.objects.create(
-        task=task,
-        number=1,
-        lease=1,
-        outcome="failed",
+    make_attempt(
+        task,
         error_type=HOSTILE,
         message=HOSTILE + "!",
         traceback=HOSTILE,
@@ -316,14 +293,14 @@ def test_durations_read_naturally(seconds: float, shown: str) -> None:
 
 def test_a_stranger_sees_nothing(client: Client) -> None:
     task = make_task()
-    login_with(client)
+    login(client)
     for address in (LIST, page_of(task), MANAGERS):
         assert client.get(address).status_code == 403
 
 
 def test_a_viewer_reads_and_can_do_nothing(client: Client) -> None:
     task = make_task("error")
-    login_with(client, "view_task")
+    login(client, "view_task")
     page = text_of(client.get(LIST))
     assert 'value="requeue"' not in page
     assert 'value="delete_selected"' not in page
@@ -336,7 +313,7 @@ def test_a_viewer_reads_and_can_do_nothing(client: Client) -> None:
 
 def test_putting_back_needs_the_change_permission_and_deleting_its_own(client: Client) -> None:
     task, other = make_task("error"), make_task("error")
-    login_with(client, "view_task", "change_task")
+    login(client, "view_task", "change_task")
     act(client, "delete_selected", [other], post="yes")
     act(client, "requeue", [task])
     assert (status_of(task), status_of(other)) == ("new", "error")
@@ -389,7 +366,7 @@ def test_the_button_on_a_page_puts_its_task_back_and_returns_there(admin: Client
 
 def test_deleting_asks_first_and_leaves_tasks_in_process(admin: Client) -> None:
     tasks = {status: make_task(status) for status in Task.Status.values}
-    Attempt.objects.create(task=tasks["error"], number=1, lease=1, outcome="failed")
+    make_attempt(tasks["error"])
     asked = text_of(act(admin, "delete_selected", list(tasks.values())))
     assert "Are you sure" in asked
     assert "a task in process cannot be deleted" in asked
@@ -484,12 +461,12 @@ def test_a_tasks_own_page_cancels_it_and_leads_back(admin: Client) -> None:
 
 
 def test_who_may_only_look_cannot_cancel(client: Client) -> None:
-    login_with(client, "view_task")
+    login(client, "view_task")
     task = make_task("new")
     assert 'value="cancel"' not in text_of(client.get(page_of(task)))
     act(client, "cancel", [task])
     assert status_of(task) == "new"
     User.objects.all().delete()
-    login_with(client, "view_task", "change_task")
+    login(client, "view_task", "change_task")
     act(client, "cancel", [task])
     assert status_of(task) == "cancelled"

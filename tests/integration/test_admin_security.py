@@ -6,16 +6,14 @@ import copy
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from django_partisan.models import Attempt, ManagerProcess, Task
+from django_partisan.models import ManagerProcess, Task
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.registry.registry import registry
-from tests.rows import make_task
+from tests.admin_pages import LIST, MANAGERS, login, page_of
+from tests.rows import make_attempt, make_task
 
-LIST = "/admin/django_partisan/task/"
-MANAGERS = "/admin/django_partisan/managerprocess/"
 SECRET = "hunter2-and-more"
 ARGUMENTS = {"args": [], "kwargs": {"user": "bob", "password": SECRET}}
 
@@ -47,33 +45,16 @@ def name_of(processor: type) -> str:
     return registry.stored_name(processor)
 
 
-def login(client: Client, *codenames: str, is_staff: bool = True) -> Client:
-    user = User.objects.create_user("somebody", is_staff=is_staff)
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    client.force_login(user)
-    return client
-
-
 @pytest.fixture
 def viewer(client: Client) -> Client:
     return login(client, "view_task", "view_managerprocess")
 
 
-@pytest.fixture
-def admin(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("admin", "admin@example.com", "admin"))
-    return client
-
-
 def secret_task(processor_class: str = "", **columns: Any) -> Task:
     name = processor_class or name_of(Login)
     task = make_task("error", processor_class=name, arguments=ARGUMENTS, ended_ago=5, **columns)
-    Attempt.objects.create(
-        task=task,
-        number=1,
-        lease=1,
-        outcome="failed",
-        error_type="ValueError",
+    make_attempt(
+        task,
         message=f"recorded before {SECRET} was called secret",
         traceback=f"ValueError: {SECRET}",
     )
@@ -85,13 +66,13 @@ def secret_task(processor_class: str = "", **columns: Any) -> Task:
 )
 def test_no_page_shows_a_secret(admin: Client, name: str) -> None:
     task = secret_task(name, result={"echo": SECRET})
-    for page in (LIST, f"{LIST}{task.pk}/change/", f"{LIST}{task.pk}/delete/"):
+    for page in (LIST, page_of(task), f"{LIST}{task.pk}/delete/"):
         text = admin.get(page).content.decode()
         assert str(task.pk) in text
         if "Gone" not in name:
             assert SECRET not in text, page
         assert f"&quot;{SECRET}" not in text
-    page = admin.get(f"{LIST}{task.pk}/change/").content.decode()
+    page = admin.get(page_of(task)).content.decode()
     assert "********" in page
     assert ("&quot;bob&quot;" in page) == ("Gone" not in name)
     assert str(task) == f"{task.processor_class} #{task.pk} (error)"
@@ -137,7 +118,7 @@ def test_a_viewer_can_start_no_action(
 ) -> None:
     tasks = [secret_task(), make_task("new"), make_task("in_process")]
     for task in tasks:
-        page = viewer.get(f"{LIST}{task.pk}/change/").content.decode()
+        page = viewer.get(page_of(task)).content.decode()
         assert "Put back" not in page
         assert 'value="cancel"' not in page
     ids = [task.pk for task in tasks]

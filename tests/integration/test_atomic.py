@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from django_partisan.execution import ClaimedTask, Outcome
 from django_partisan.models import Task
 from django_partisan.processor import BaseTaskProcessor
 from tests.app.models import Ledger
-from tests.factories import OWNER, at_once, claim, record, row_of, statuses
+from tests.factories import OWNER, at_once, claim, locked_by_a_stranger, record, row_of, statuses
 from tests.factories import ending as ending_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -122,6 +123,19 @@ def test_a_rescue_while_the_task_runs_wins_and_its_effects_are_undone() -> None:
     assert booked() == 0
     assert statuses() == ["new"]
     assert record(ending_of(claimed[0], execution.FAILED)) == set()
+
+
+@pytest.mark.postgresql
+def test_a_stranger_who_has_locked_the_row_for_a_moment_is_waited_for() -> None:
+    def lock_for_a_moment() -> None:
+        lock = contextlib.ExitStack()
+        lock.enter_context(locked_by_a_stranger(Task.objects.get().pk))
+        threading.Timer(0.2, lock.close).start()
+
+    task, outcome = run(lock_for_a_moment)
+    assert outcome.kind == execution.RECORDED
+    assert row_of(task).status == "finished"
+    assert booked() == 1
 
 
 def _commit() -> None:

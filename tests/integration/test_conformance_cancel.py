@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db.models import Q
 
 from django_partisan import cancellation, execution, lifecycle, registry
 from django_partisan.cancellation import request_cancel
@@ -15,7 +15,6 @@ from django_partisan.execution import ClaimedTask
 from django_partisan.models import Task
 from django_partisan.processor import BaseTaskProcessor
 from tests.factories import (
-    MAX_RESCUES,
     OWNER,
     RIVAL,
     at_once,
@@ -27,9 +26,11 @@ from tests.factories import (
     finish,
     ids_of,
     record,
+    rescue,
     row_of,
     seconds_from_now,
     statuses,
+    take_over,
 )
 from tests.integration.tasks import Unique, UniqueUntilFinish
 
@@ -42,17 +43,10 @@ class Stopping(BaseTaskProcessor):
         raise CancelTask
 
 
-DEAD = Q(manager_id=OWNER)
-
-
 def asked(task: ClaimedTask) -> ClaimedTask:
     """Ask for the end of a task in process."""
     assert request_cancel([task.id]) == ([], [task.id])
     return task
-
-
-def rescue(owners: Q = DEAD) -> list[int]:
-    return lifecycle.rescue(owners, limit=100, max_rescues=MAX_RESCUES, reason="it died")
 
 
 # --- what waits
@@ -178,10 +172,7 @@ def test_a_rescue_cancels_the_orphans_whose_end_was_asked_for() -> None:
 def test_a_take_over_leaves_those_to_the_rescue() -> None:
     first, second = claim_new(2)
     asked(first)
-    taken = lifecycle.take_over(
-        DEAD, RIVAL, queue_name="default", limit=10, max_rescues=MAX_RESCUES
-    )
-    assert ids_of(taken) == [second.id]
+    assert ids_of(take_over()) == [second.id]
     assert rescue() == [first.id]
     assert statuses() == ["cancelled", "in_process"]
 
@@ -221,7 +212,7 @@ def test_a_task_that_is_run_by_hand_and_cancels_itself_is_cancelled() -> None:
 def test_of_a_cancel_and_a_claim_one_comes_first(_round: int) -> None:
     tasks = enqueue(20)
     everything = ids_of(tasks)
-    (cancelled, requested), claimed = _race(partial(request_cancel, everything), partial(claim, 20))
+    (cancelled, requested), claimed = _race(everything, partial(claim, 20))
     assert set(cancelled).isdisjoint(ids_of(claimed))
     assert set(requested) <= set(ids_of(claimed))
     assert sorted([*cancelled, *requested]) == everything
@@ -234,10 +225,8 @@ def test_of_a_cancel_and_a_claim_one_comes_first(_round: int) -> None:
 @pytest.mark.parametrize("kind", [execution.FINISHED, execution.RETRIED, execution.FAILED])
 def test_of_a_cancel_and_an_end_one_comes_first(kind: str) -> None:
     tasks = claim_new(20)
-    (cancelled, requested), _ = _race(
-        partial(request_cancel, ids_of(tasks)),
-        partial(_record_all, [ending(task, kind) for task in tasks]),
-    )
+    endings = [ending(task, kind) for task in tasks]
+    (cancelled, requested), _ = _race(ids_of(tasks), partial(_record_all, endings))
     left = {"finished": "finished", "failed": "error", "retried": "cancelled"}[kind]
     assert statuses() == [left] * 20, "a task that was given back first is cancelled as it waits"
     if kind != execution.RETRIED:
@@ -248,7 +237,7 @@ def test_of_a_cancel_and_an_end_one_comes_first(kind: str) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_of_a_cancel_and_a_rescue_one_comes_first() -> None:
     tasks = claim_new(20)
-    (cancelled, requested), rescued = _race(partial(request_cancel, ids_of(tasks)), rescue)
+    (cancelled, requested), rescued = _race(ids_of(tasks), rescue)
     # Rows that the cancel had locked are skipped, and rescued the next time.
     assert {*rescued, *rescue()} == set(ids_of(tasks))
     assert sorted([*cancelled, *requested]) == ids_of(tasks)
@@ -256,8 +245,9 @@ def test_of_a_cancel_and_a_rescue_one_comes_first() -> None:
     assert claim(owner=RIVAL) == []
 
 
-def _race(first: Any, second: Any) -> Any:
-    return at_once(first, second)
+def _race(ids: list[int], rival: Callable[[], Any]) -> Any:
+    """Ask for the end of tasks while a rival has a verb of its own; return what both did."""
+    return at_once(partial(request_cancel, ids), rival)
 
 
 def _record_all(endings: Any) -> set[int]:

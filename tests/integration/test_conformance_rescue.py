@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.db import transaction
-from django.db.models import Q
 
 from django_partisan import execution, lifecycle
 from django_partisan.execution import ClaimedTask
@@ -27,25 +26,15 @@ from tests.factories import (
     ids_of,
     insert_in_bulk,
     record,
+    rescue,
     row_of,
     seconds_from_now,
     statuses,
+    take_over,
 )
 from tests.integration.tasks import InOtherQueue, Plain
 
 pytestmark = pytest.mark.django_db
-
-DEAD = Q(manager_id=OWNER)
-
-
-def rescue(owners: Q = DEAD, *, limit: int = 100, reason: str = "") -> list[int]:
-    return lifecycle.rescue(owners, limit=limit, max_rescues=MAX_RESCUES, reason=reason)
-
-
-def take_over(owners: Q = DEAD, *, limit: int = 100, queue: str = "default") -> list[ClaimedTask]:
-    return lifecycle.take_over(
-        owners, RIVAL, queue_name=queue, limit=limit, max_rescues=MAX_RESCUES
-    )
 
 
 def started(tasks: list[ClaimedTask]) -> list[ClaimedTask]:

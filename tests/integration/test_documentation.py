@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from django.db.models import Q
 
 from django_partisan import lifecycle
 from django_partisan.models import Attempt, Task
-from tests.factories import OWNER, RIVAL, claim_new, ending, enqueue, record
+from tests import factories
+from tests.factories import OWNER, claim_new, ending, enqueue, record
 from tests.reference import NOTHING, table
 
 pytestmark = pytest.mark.django_db
@@ -22,8 +22,7 @@ def claim(task: Task) -> None:
 
 
 def take_over(task: Task) -> None:
-    owners = Q(manager_id=OWNER)
-    lifecycle.take_over(owners, RIVAL, queue_name="default", limit=1, max_rescues=3)
+    factories.take_over()
 
 
 def claimed() -> Task:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from django_partisan import execution, lifecycle
 from django_partisan.execution import ClaimedTask
@@ -135,14 +135,37 @@ def test_an_outcome_that_the_database_refuses_does_not_hold_up_the_others(
     assert manager.link.is_up
 
 
-@pytest.mark.postgresql
-def test_a_connection_that_breaks_meanwhile_keeps_every_outcome(
-    manager: WorkersManager, monkeypatch: pytest.MonkeyPatch
+def end_by_the_server(manager: WorkersManager) -> None:
+    manager.link.connection.cursor().execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+def end_by_django(manager: WorkersManager) -> None:
+    manager.link.connection.close()
+    raise OperationalError("the connection is closed")
+
+
+@pytest.mark.parametrize(
+    "end_session",
+    [pytest.param(end_by_the_server, marks=pytest.mark.postgresql), end_by_django],
+)
+@pytest.mark.parametrize("has_arrived", [False, True])
+def test_a_connection_that_breaks_meanwhile_keeps_every_outcome_and_every_task(
+    manager: WorkersManager,
+    monkeypatch: pytest.MonkeyPatch,
+    end_session: Callable[[WorkersManager], None],
+    has_arrived: bool,
 ) -> None:
-    connection = manager.link.connection
+    prepare = lifecycle.record_and_claim
 
     def lost(*args: object) -> object:
-        return lambda: connection.cursor().execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        call = prepare(*args)  # type: ignore[arg-type]
+
+        def break_off() -> None:
+            if has_arrived:
+                call()
+            end_session(manager)
+
+        return break_off
 
     with monkeypatch.context() as patch:
         patch.setattr(lifecycle, "record_and_claim", lost)
@@ -151,8 +174,14 @@ def test_a_connection_that_breaks_meanwhile_keeps_every_outcome(
     assert not manager.link.is_up
     assert manager.recorder.ids() == {done.id}
     assert manager.link.is_usable(time.monotonic() + 10)
+    # What a lost answer would have told of is in the queue; what is known already not once more.
+    waiting = [task.id for task in manager.queue.take_all()]
+    assert sorted(waiting) == sorted(set(waiting))
+    assert done.id not in waiting
+    assert len(waiting) == (2 if has_arrived else 1)
     manager.recorder.flush(time.monotonic())
     assert row_of(done).status == "finished"
+    assert not len(manager.recorder)
 
 
 @pytest.mark.postgresql

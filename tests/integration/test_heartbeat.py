@@ -90,12 +90,33 @@ def test_nobody_acts_before_he_is_registered() -> None:
 def test_the_fence_closes_in_two_steps_without_a_beat_and_opens_with_one(clock: Clock) -> None:
     made = registered(DEAD_AFTER_SECONDS=30.0)
     assert made.fence() is Fence.OPEN
+    assert made.fence_at() == pytest.approx(clock.now + 20)
     clock.now += 20
     assert made.fence() is Fence.HOLD
+    assert made.fence_at() == pytest.approx(clock.now + 10)
     assert made.beat(STATE, {})
     assert made.fence() is Fence.OPEN
     clock.now += 30
     assert made.fence() is Fence.SHUT
+
+
+@pytest.mark.parametrize("name", ["register", "beat"])
+def test_the_fence_counts_from_when_a_sign_of_life_was_sent_not_from_its_answer(
+    name: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = manager(DEAD_AFTER_SECONDS=30.0)
+    send = getattr(registration, name)
+
+    def slow(*args: Any, **options: Any) -> Any:
+        clock.now += 15
+        return send(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registration, name, slow)
+        made.register()
+        assert made.beat(STATE, {}) if name == "beat" else True
+    clock.now += 5
+    assert made.fence() is Fence.HOLD
 
 
 def test_a_beat_shows_state_and_snapshot_by_the_databases_clock() -> None:
@@ -192,6 +213,31 @@ def test_orphans_wait_until_the_rescuers_own_beats_have_proven_the_database(cloc
     assert not ManagerProcess.objects.filter(pk=dead.pk).exists()
 
 
+def test_orphans_that_are_more_than_a_batch_are_rescued_without_a_pause(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RESCUE_BATCH", 2)
+    dead = row(boot_id="another boot", node_name="elsewhere")
+    living = row(boot_id="another boot", node_name="south")
+    tasks = [taken_by(dead.pk) for _ in range(3)]
+    grow_old(dead.pk)
+    made = registered(DEAD_AFTER_SECONDS=30.0, HEARTBEAT_SECONDS=60.0, RESCUE_INTERVAL_SECONDS=10.0)
+    for _ in range(3):
+        clock.now += 10
+        assert made.beat(STATE, {})
+    made.rescue_if_due(clock.now)
+    assert [row_of(task).status for task in tasks] == ["new", "new", "in_process"]
+    assert ManagerProcess.objects.filter(pk=dead.pk).exists(), "it holds a task still"
+    assert made.next_deadline(rescues=True) <= clock.now
+    made.rescue_if_due(clock.now)
+    assert row_of(tasks[-1]).status == "new"
+    assert set(ManagerProcess.objects.values_list("pk", flat=True)) == {living.pk, id_of(made)}
+    grow_old(living.pk)
+    taken_by(living.pk)
+    assert made.beat(STATE, {})
+    assert made.next_deadline(rescues=True) == pytest.approx(clock.now + 10), "not at once"
+
+
 def test_after_a_gap_in_ones_own_beats_nobody_is_judged_for_a_while(clock: Clock) -> None:
     made = registered(DEAD_AFTER_SECONDS=30.0)
     clock.now += 25
@@ -258,8 +304,22 @@ def test_orphans_of_a_queue_that_is_not_served_go_back_to_it() -> None:
     made = Heartbeat("another", get_process_settings())
     made.register()
     assert made.take_over(10) == []
+    assert made.predecessors == [], "its own tasks have their turn from now on"
     assert row_of(task).status == "new"
     assert not ManagerProcess.objects.filter(pk=dead.pk).exists()
+
+
+def test_a_predecessor_that_holds_more_than_a_batch_is_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "RESCUE_BATCH", 1)
+    dead = row()
+    tasks = [taken_by(dead.pk) for _ in range(2)]
+    made = Heartbeat("another", get_process_settings())
+    made.register()
+    assert made.take_over(10) == []
+    assert [row_of(task).status for task in tasks] == ["new", "in_process"]
+    assert ManagerProcess.objects.filter(pk=dead.pk).exists(), "so a rescue finds the other one"
 
 
 def test_a_boot_without_this_process_proves_nothing_about_pids() -> None:

@@ -10,26 +10,15 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.models import Q
 
-from django_partisan import execution, lifecycle
+from django_partisan import execution
 from django_partisan.execution import ClaimedTask
 from django_partisan.models import Attempt
-from tests.factories import MAX_RESCUES, OWNER, RIVAL, at_once, claim_new, ending, record, row_of
+from tests.factories import at_once, claim_new, ending, record, rescue, row_of, take_over
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
 Verb = Callable[[ClaimedTask], Sized]
-HELD = Q(manager_id=OWNER)
-
-
-def _rescue(_: ClaimedTask) -> Sized:
-    return lifecycle.rescue(HELD, limit=10, max_rescues=MAX_RESCUES, reason="The owner died.")
-
-
-def _take_over(_: ClaimedTask) -> Sized:
-    options: dict[str, Any] = {"queue_name": "default", "limit": 10, "max_rescues": MAX_RESCUES}
-    return lifecycle.take_over(HELD, RIVAL, **options)
 
 
 def _end_as(kind: str) -> Verb:
@@ -37,8 +26,8 @@ def _end_as(kind: str) -> Verb:
 
 
 VERBS: dict[str, Verb] = {
-    "rescue": _rescue,
-    "take over": _take_over,
+    "rescue": lambda _: rescue(),
+    "take over": lambda _: take_over(),
     **{
         kind: _end_as(kind)
         for kind in (execution.FINISHED, execution.FAILED, execution.RETRIED, execution.RELEASED)

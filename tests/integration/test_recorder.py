@@ -20,6 +20,7 @@ from tests.factories import (
     ending,
     finish,
     ids_of,
+    locked_by_a_stranger,
     row_of,
     statuses,
 )
@@ -99,6 +100,30 @@ def test_an_error_of_the_database_keeps_everything_pending(
     assert recorder.ids() == set(ids_of(tasks))
     recorder.flush(1)
     assert statuses() == ["finished", "finished"]
+
+
+@pytest.mark.postgresql
+def test_a_row_that_a_stranger_has_locked_is_tried_again_and_holds_up_nobody(
+    recorder: Recorder,
+) -> None:
+    locked, free = claim_new(2)
+    for task in (locked, free):
+        recorder.add(ending(task), now=0)
+    with locked_by_a_stranger(locked.id):
+        recorder.flush(0)
+        assert row_of(free).status == "finished"
+        assert recorder.ids() == {locked.id}
+    recorder.flush(1)
+    assert row_of(locked).status == "finished"
+    assert recorder.counts == {"finished": 2}
+
+
+def test_what_is_deleted_when_it_finishes_needs_a_statement_of_its_own(recorder: Recorder) -> None:
+    deleting = Recorder(delete_finished=True, max_rescues=MAX_RESCUES)
+    for made in (recorder, deleting):
+        made.add(ending(claim_new()[0]), now=0)
+    assert recorder.is_plain
+    assert not deleting.is_plain
 
 
 @pytest.mark.postgresql

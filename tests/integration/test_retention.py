@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django_partisan import retention
 from django_partisan.models import Attempt, Task
 from django_partisan.settings import QueueSettings
-from tests.rows import make_task
+from tests.rows import make_attempt, make_task
 
 DAY = 86_400.0
 KEEP = QueueSettings(KEEP_FINISHED_SECONDS=DAY, KEEP_FAILED_SECONDS=7 * DAY)
@@ -60,7 +60,7 @@ def test_other_queues_keep_their_tasks() -> None:
 def test_attempts_go_with_their_task_and_only_with_it() -> None:
     gone, kept = make_task("error", ended_ago=8 * DAY), make_task("error", ended_ago=1 * DAY)
     for task in (gone, gone, kept):
-        Attempt.objects.create(task=task, number=1, lease=1, outcome="failed")
+        make_attempt(task)
     retention.prune("default", KEEP)
     assert list(Attempt.objects.values_list("task_id", flat=True)) == [kept.pk]
 
@@ -117,8 +117,8 @@ def test_pruning_reads_only_keys_so_broken_arguments_are_no_obstacle() -> None:
 
 def test_deleting_by_hand_leaves_tasks_in_process() -> None:
     tasks = {status: make_task(status) for status in Task.Status.values}
-    Attempt.objects.create(task=tasks["error"], number=1, lease=1, outcome="failed")
-    Attempt.objects.create(task=tasks["in_process"], number=1, lease=1, outcome="retried")
+    make_attempt(tasks["error"])
+    make_attempt(tasks["in_process"], outcome="retried")
     deleted = retention.delete(task.pk for task in tasks.values())
     assert sorted(deleted) == sorted(t.pk for s, t in tasks.items() if s != "in_process")
     assert statuses() == ["in_process"]

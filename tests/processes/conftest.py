@@ -8,11 +8,18 @@ from typing import Any
 
 import pytest
 
+from tests.app.noted import Noted
 from tests.processes.harness import Manager
 from tests.processes.ledger import Book
 from tests.scenarios import SCENARIOS, Scenario
 
 StartManager = Callable[..., Manager]
+
+
+def with_each(*processors: Noted) -> pytest.MarkDecorator:
+    """Run a test once for each ``processor``, under the name of its class."""
+    names = [type(processor).__name__ for processor in processors]
+    return pytest.mark.parametrize("processor", processors, ids=names)
 
 
 @pytest.fixture
@@ -42,6 +49,12 @@ def book(database: None, managers: list[Manager], request: pytest.FixtureRequest
         for manager in managers:
             manager.destroy()
             print(f"--- log of manager {manager.pid}\n{manager.log}")
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """Return the file that tasks wait for: they go on when it is touched."""
+    return tmp_path / "gate"
 
 
 @pytest.fixture

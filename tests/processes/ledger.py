@@ -60,6 +60,13 @@ class Book:
         ids = self.enqueue(*processors)
         wait_until(lambda: all_are(ids, "finished"), message=lambda: f"finished: {statuses(ids)}")
 
+    def begin(self, *processors: BaseTaskProcessor, running: int | None = None) -> list[int]:
+        """Enqueue tasks, and return when all of them, or as many as said, have started."""
+        ids = self.enqueue(*processors)
+        count = len(ids) if running is None else running
+        wait_until(lambda: len(started(ids)) == count, message=lambda: f"start: {statuses(ids)}")
+        return ids
+
     def recovered(self, what: str, seconds: float, *, within: float | None = None) -> None:
         """Take note of a recovery, and fail when it took longer than a promise allows."""
         print(f"{what}: {seconds:.3f} s")
@@ -87,6 +94,11 @@ def has_begun_again(task_id: int) -> bool:
     return started([task_id])[task_id] == 2
 
 
+def worker_of(task_id: int) -> int:
+    """Return the process id of the worker that has begun a task's only execution."""
+    return Ledger.objects.get(task_id=task_id, note="started").pid
+
+
 def statuses(ids: Collection[int]) -> Counter[str]:
     """Return how many of these tasks have which status."""
     return Counter(Task.objects.filter(pk__in=ids).values_list("status", flat=True))
@@ -95,6 +107,12 @@ def statuses(ids: Collection[int]) -> Counter[str]:
 def all_are(ids: Collection[int], status: str) -> bool:
     """Say whether every one of these tasks has this status."""
     return statuses(ids) == {status: len(set(ids))}
+
+
+def assert_only_one_was_charged(task_id: int) -> None:
+    """Fail when what happened to one task has cost any other one."""
+    others = Task.objects.exclude(pk=task_id)
+    assert set(others.values_list("attempts", "rescues", "crashes")) == {(1, 0, 0)}
 
 
 def _noted(note: str, ids: Collection[int]) -> Counter[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import connection
@@ -44,20 +44,33 @@ def rounds(count: int, seconds: float) -> Iterator[int]:
         yield number
 
 
+def strike_until_finished(
+    ids: list[int], manager: Manager, strike: Callable[[], int], moments: Iterator[int]
+) -> None:
+    """Strike at these moments, which must hit ten times at least; then let the rest finish."""
+    hits = 0
+    for _ in moments:
+        hits += strike()
+        if all_are(ids, "finished"):
+            break
+    crashed, retried = (Task.objects.exclude(**{name: 0}) for name in ("crashes", "retries"))
+    print(f"{hits} hits, {crashed.count()} tasks crashed, {retried.count()} tasks retried")
+    assert hits >= 10
+    until_finished(ids, manager)
+
+
 def test_killed_workers_leave_the_effects_of_finished_tasks_alone(
     start_manager: StartManager, ids: list[int]
 ) -> None:
     manager = start_manager(queue={"WORKERS_COUNT": 3}, settings=PATIENT)
-    killed = 0
-    for _ in rounds(100, 0.04):
-        for worker in manager.workers()[-1:]:
+
+    def kill_a_worker() -> int:
+        last = manager.workers()[-1:]
+        for worker in last:
             kill(worker.pid)
-            killed += 1
-        if all_are(ids, "finished"):
-            break
-    print(f"{killed} workers killed, {Task.objects.exclude(crashes=0).count()} tasks crashed")
-    assert killed >= 10
-    until_finished(ids, manager)
+        return len(last)
+
+    strike_until_finished(ids, manager, kill_a_worker, rounds(100, 0.04))
 
 
 def test_killed_managers_leave_the_effects_of_finished_tasks_alone(
@@ -76,14 +89,7 @@ def test_lost_connections_leave_the_effects_of_finished_tasks_alone(
     start_manager: StartManager, ids: list[int]
 ) -> None:
     manager = start_manager(queue={"WORKERS_COUNT": 3}, settings=PATIENT)
-    ended = 0
-    for _ in rounds(60, 0.02):
-        ended += _end_a_connection()
-        if all_are(ids, "finished"):
-            break
-    print(f"{ended} connections ended, {Task.objects.exclude(retries=0).count()} tasks retried")
-    assert ended >= 10
-    until_finished(ids, manager)
+    strike_until_finished(ids, manager, _end_a_connection, rounds(60, 0.02))
 
 
 def test_a_process_that_the_task_forks_ends_without_touching_its_transaction(

@@ -19,9 +19,9 @@ from tests.app.stopped_tasks import (
     TidyUpWhenTimedOut,
 )
 from tests.helpers import wait_until
-from tests.processes.conftest import StartManager
+from tests.processes.conftest import StartManager, with_each
 from tests.processes.harness import Stopwatch, kill
-from tests.processes.ledger import Book, all_are, started
+from tests.processes.ledger import Book, all_are, assert_only_one_was_charged, started, worker_of
 
 CANCELLED = "django_partisan.exceptions.TaskCancelled"
 SLACK = 5.0
@@ -29,44 +29,33 @@ SLACK = 5.0
 
 def cancel_running(book: Book, processor: Noted) -> int:
     """Enqueue a task, cancel it once it runs, and return its id."""
-    (task_id,) = book.enqueue(processor)
-    wait_until(lambda: started([task_id]))
+    (task_id,) = book.begin(processor)
     assert Task.objects.get(pk=task_id).cancel()
     return task_id
 
 
-@pytest.mark.parametrize(
-    "processor",
-    [Sleep(60), RetryAlways(), TidyUpWhenTimedOut()],
-    ids=lambda processor: type(processor).__name__,
-)
+@with_each(Sleep(60), RetryAlways(), TidyUpWhenTimedOut())
 def test_a_running_task_is_stopped_and_its_worker_replaced(
     start_manager: StartManager, book: Book, processor: Noted
 ) -> None:
     manager = start_manager(queue={"WORKERS_COUNT": 1})
-    (task_id,) = book.enqueue(processor)
-    wait_until(lambda: started([task_id]))
+    (task_id,) = book.begin(processor)
     watch = Stopwatch()
     assert Task.objects.get(pk=task_id).cancel()
     wait_until(lambda: all_are([task_id], "cancelled"), message=lambda: manager.log)
     book.recovered("cancel to cancelled", watch.seconds, within=1.0 + SLACK)
     attempt = Attempt.objects.get()
     assert (attempt.outcome, attempt.error_type) == ("cancelled", CANCELLED)
-    former = Ledger.objects.filter(task_id=task_id, note="started").get().pid
     book.run(Note())
-    assert not Ledger.objects.filter(task_id=book.ids[-1], pid=former).exists()
+    assert worker_of(book.ids[-1]) != worker_of(task_id)
 
 
-@pytest.mark.parametrize(
-    "processor", [SwallowEverything(), BlockInC()], ids=lambda processor: type(processor).__name__
-)
+@with_each(SwallowEverything(), BlockInC())
 def test_a_task_that_does_not_stop_is_killed_and_nobody_else(
-    start_manager: StartManager, book: Book, tmp_path: Path, processor: Noted
+    start_manager: StartManager, book: Book, gate: Path, processor: Noted
 ) -> None:
     manager = start_manager()
-    gate = tmp_path / "gate"
-    (bystander,) = book.enqueue(WaitForFile(str(gate)))
-    wait_until(lambda: started([bystander]))
+    (bystander,) = book.begin(WaitForFile(str(gate)))
     stubborn = cancel_running(book, processor)
     behind = book.enqueue(*[Note()] * 20)
     wait_until(lambda: all_are([stubborn], "cancelled"), message=lambda: manager.log)
@@ -74,18 +63,15 @@ def test_a_task_that_does_not_stop_is_killed_and_nobody_else(
     wait_until(lambda: all_are(behind, "finished"), message=lambda: manager.log)
     gate.touch()
     wait_until(lambda: all_are([bystander], "finished"))
-    others = Task.objects.exclude(pk=stubborn)
-    assert set(others.values_list("attempts", "rescues", "crashes")) == {(1, 0, 0)}
+    assert_only_one_was_charged(stubborn)
 
 
 def test_what_is_claimed_and_has_not_started_never_runs(
-    start_manager: StartManager, book: Book, tmp_path: Path
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
     manager = start_manager(queue={"WORKERS_COUNT": 1})
     book.run(*[WaitForFile()] * 30)
-    gate = tmp_path / "gate"
-    (busy,) = book.enqueue(WaitForFile(str(gate)))
-    wait_until(lambda: started([busy]))
+    (busy,) = book.begin(WaitForFile(str(gate)))
     ids = book.enqueue(*[Note()] * 40)
     wait_until(lambda: all_are(ids, "in_process"), message=lambda: manager.log)
     assert request_cancel(ids[::2]) == ([], ids[::2])
@@ -146,8 +132,7 @@ def test_a_cancelled_task_does_not_run_again_when_its_worker_dies(
     start_manager: StartManager, book: Book
 ) -> None:
     manager = start_manager(queue={"WORKERS_COUNT": 1})
-    (task_id,) = book.enqueue(SwallowEverything())
-    wait_until(lambda: started([task_id]))
+    (task_id,) = book.begin(SwallowEverything())
     pid = Ledger.objects.get().pid
     Task.objects.get(pk=task_id).cancel()
     kill(pid)
@@ -159,8 +144,7 @@ def test_a_cancelled_task_does_not_run_again_after_its_manager(
     start_manager: StartManager, book: Book
 ) -> None:
     first = start_manager(queue={"WORKERS_COUNT": 1})
-    (task_id,) = book.enqueue(SwallowEverything())
-    wait_until(lambda: started([task_id]))
+    (task_id,) = book.begin(SwallowEverything())
     first.kill()
     Task.objects.get(pk=task_id).cancel()
     second = start_manager()
@@ -185,8 +169,7 @@ def test_a_request_reaches_the_one_of_several_managers_that_has_the_task(
 ) -> None:
     small = {"MIN_QUEUE_SIZE": 0, "MAX_QUEUE_SIZE": 1}
     managers = [start_manager(queue=small), start_manager(queue=small)]
-    ids = book.enqueue(*[Sleep(60)] * 6)
-    wait_until(lambda: len(started(ids)) == 4)
+    ids = book.begin(*[Sleep(60)] * 6, running=4)
     running = Task.objects.filter(pk__in=started(ids)).order_by("manager_id")
     first, *_, last = running
     assert first.manager_id != last.manager_id

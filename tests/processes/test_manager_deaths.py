@@ -20,12 +20,10 @@ from tests.processes.ledger import Book, all_are, done, started, statuses
 
 
 def test_workers_of_a_killed_manager_end_after_their_task(
-    start_manager: StartManager, book: Book, tmp_path: Path
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
     manager = start_manager()
-    gate = tmp_path / "gate"
-    running = book.enqueue(*[WaitForFile(str(gate))] * 2)
-    wait_until(lambda: len(started(running)) == 2)
+    running = book.begin(*[WaitForFile(str(gate))] * 2)
     book.waiting.update(book.enqueue(*[Note()] * 5))
     manager.kill()
     busy = set(Ledger.objects.values_list("pid", flat=True))
@@ -41,15 +39,14 @@ def test_workers_of_a_killed_manager_end_after_their_task(
 
 
 def test_a_worker_does_not_outlive_its_manager_for_ever(
-    start_manager: StartManager, book: Book, tmp_path: Path
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
     manager = start_manager()
-    (endless,) = book.enqueue(WaitForFile(str(tmp_path / "gate")))
-    wait_until(lambda: started([endless]))
+    (endless,) = book.begin(WaitForFile(str(gate)))
     worker = Ledger.objects.get(task_id=endless).pid
     manager.kill()
     wait_until(lambda: not is_running(worker), message=lambda: manager.log)
-    (tmp_path / "gate").touch()
+    gate.touch()
     start_manager()
     wait_until(lambda: all_are(book.ids, "finished"))
 
@@ -102,12 +99,11 @@ def test_a_manager_killed_again_and_again_loses_nothing(
 
 @pytest.mark.postgresql
 def test_a_peer_rescues_what_a_killed_manager_held(
-    start_manager: StartManager, book: Book, tmp_path: Path
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
     manager = start_manager(settings={"PARTISAN_NODE_NAME": "north"})
-    gate = tmp_path / "gate"
-    ids = book.enqueue(*[WaitForFile(str(gate))] * 6)
-    wait_until(lambda: len(started(ids)) == 2 and statuses(ids) == {"in_process": 6})
+    ids = book.begin(*[WaitForFile(str(gate))] * 6, running=2)
+    wait_until(lambda: statuses(ids) == {"in_process": 6})
     peer = start_manager(settings={"PARTISAN_NODE_NAME": "south"})
     watch = Stopwatch()
     manager.kill()
@@ -121,12 +117,11 @@ def test_a_peer_rescues_what_a_killed_manager_held(
 
 @pytest.mark.postgresql
 def test_a_paused_manager_fences_itself_and_its_late_outcomes_change_nothing(
-    start_manager: StartManager, book: Book, tmp_path: Path
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
     paused = start_manager(settings={"PARTISAN_NODE_NAME": "north"})
-    gate = tmp_path / "gate"
-    ids = book.enqueue(*[WaitForFile(str(gate))] * 6)
-    wait_until(lambda: len(started(ids)) == 2 and statuses(ids) == {"in_process": 6})
+    ids = book.begin(*[WaitForFile(str(gate))] * 6, running=2)
+    wait_until(lambda: statuses(ids) == {"in_process": 6})
     first = set(started(ids))
     peer = start_manager(settings={"PARTISAN_NODE_NAME": "south"})
     paused.send(signal.SIGSTOP)
@@ -154,12 +149,10 @@ def test_a_paused_manager_fences_itself_and_its_late_outcomes_change_nothing(
 
 @pytest.mark.sqlite
 def test_a_manager_paused_alone_goes_on_where_it_was(
-    start_manager: StartManager, book: Book, tmp_path: Path
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
     paused = start_manager()
-    gate = tmp_path / "gate"
-    ids = book.enqueue(*[WaitForFile(str(gate))] * 4)
-    wait_until(lambda: len(started(ids)) == 2)
+    ids = book.begin(*[WaitForFile(str(gate))] * 4, running=2)
     paused.send(signal.SIGSTOP)
     seen = ManagerProcess.objects.get().last_seen
     wait_until(lambda: _age_of(seen) > 3.5, seconds=20)

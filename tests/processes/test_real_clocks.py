@@ -13,7 +13,7 @@ from tests.app.partisan_tasks import Note, WaitForFile
 from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
 from tests.processes.harness import Manager, Stopwatch
-from tests.processes.ledger import Book, all_are, started
+from tests.processes.ledger import Book, all_are
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -25,12 +25,9 @@ REAL_CLOCKS = {
 
 
 def test_a_peer_runs_what_a_killed_manager_held_within_forty_seconds(
-    start_manager: StartManager, book: Book, tmp_path: Path
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
-    north = start_manager(settings=_settings("north"))
-    ids, gate = _occupy(book, tmp_path)
-    south = start_manager(settings=_settings("south"))
-    _wait_for_standing(south)
+    north, south, ids = _start_pair(start_manager, book, gate)
     north.kill()
     watch = Stopwatch()
     gate.touch()
@@ -40,12 +37,9 @@ def test_a_peer_runs_what_a_killed_manager_held_within_forty_seconds(
 
 
 def test_a_manager_paused_for_a_minute_fences_itself_when_it_wakes(
-    start_manager: StartManager, book: Book, tmp_path: Path
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
-    north = start_manager(settings=_settings("north"))
-    ids, gate = _occupy(book, tmp_path)
-    south = start_manager(settings=_settings("south"))
-    _wait_for_standing(south)
+    north, south, ids = _start_pair(start_manager, book, gate)
     north.send(signal.SIGSTOP)
     watch = Stopwatch()
     gate.touch()
@@ -64,15 +58,16 @@ def _settings(node_name: str) -> dict[str, Any]:
     return {**REAL_CLOCKS, "PARTISAN_NODE_NAME": node_name}
 
 
-def _occupy(book: Book, directory: Path) -> tuple[list[int], Path]:
-    """Enqueue as many tasks as there are workers, and wait until they run, behind a gate."""
-    gate = directory / "gate"
-    ids = book.enqueue(*[WaitForFile(str(gate))] * 2)
-    wait_until(lambda: len(started(ids)) == 2)
-    return ids, gate
+def _start_pair(
+    start_manager: StartManager, book: Book, gate: Path
+) -> tuple[Manager, Manager, list[int]]:
+    """Return a manager whose workers run tasks behind a gate, a peer, and the ids of the tasks.
 
-
-def _wait_for_standing(manager: Manager) -> None:
-    """Wait until it has beaten for so long that it may judge others."""
+    The peer has beaten for so long that it may judge others.
+    """
+    north = start_manager(settings=_settings("north"))
+    ids = book.begin(*[WaitForFile(str(gate))] * 2)
+    south = start_manager(settings=_settings("south"))
     watch = Stopwatch()
-    wait_until(lambda: watch.seconds > 31, seconds=32, message=lambda: manager.log)
+    wait_until(lambda: watch.seconds > 31, seconds=32, message=lambda: south.log)
+    return north, south, ids

@@ -13,19 +13,17 @@ from tests.app.partisan_tasks import Note, WaitForFile
 from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
 from tests.processes.harness import Manager, Stopwatch
-from tests.processes.ledger import Book, all_are, done, started, statuses
+from tests.processes.ledger import Book, all_are, done, statuses
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 
 @BOTH
 def test_a_signal_lets_running_tasks_finish_and_gives_the_others_back(
-    start_manager: StartManager, book: Book, tmp_path: Path, number: int
+    start_manager: StartManager, book: Book, gate: Path, number: int
 ) -> None:
     manager = start_manager()
-    gate = tmp_path / "gate"
-    running = book.enqueue(*[WaitForFile(str(gate))] * 2)
-    wait_until(lambda: len(started(running)) == 2)
+    running = book.begin(*[WaitForFile(str(gate))] * 2)
     waiting = book.enqueue(*[Note()] * 30)
     wait_until(lambda: statuses(waiting) == {"in_process": 30})
     book.waiting.update(waiting)
@@ -45,12 +43,10 @@ def test_a_signal_lets_running_tasks_finish_and_gives_the_others_back(
 
 @BOTH
 def test_tasks_longer_than_the_grace_are_released_uncharged(
-    start_manager: StartManager, book: Book, tmp_path: Path, number: int
+    start_manager: StartManager, book: Book, gate: Path, number: int
 ) -> None:
     manager = start_manager(settings={"PARTISAN_SHUTDOWN_GRACE_SECONDS": 1})
-    gate = tmp_path / "gate"
-    ids = book.enqueue(*[WaitForFile(str(gate))] * 2)
-    wait_until(lambda: len(started(ids)) == 2)
+    ids = book.begin(*[WaitForFile(str(gate))] * 2)
     watch = Stopwatch()
     manager.send(number)
     assert manager.wait_for_exit() == ExitCode.CLEAN
@@ -65,11 +61,10 @@ def test_tasks_longer_than_the_grace_are_released_uncharged(
 
 @BOTH
 def test_a_second_signal_stops_at_once(
-    start_manager: StartManager, book: Book, tmp_path: Path, number: int
+    start_manager: StartManager, book: Book, gate: Path, number: int
 ) -> None:
     manager = start_manager()
-    ids = book.enqueue(*[WaitForFile(str(tmp_path / "gate"))] * 5)
-    wait_until(lambda: len(started(ids)) == 2)
+    ids = book.begin(*[WaitForFile(str(gate))] * 5, running=2)
     manager.send(number)
     wait_until(lambda: "stopping" in manager.log)
     watch = Stopwatch()
@@ -82,12 +77,10 @@ def test_a_second_signal_stops_at_once(
 
 
 def test_five_signals_in_a_row_are_one_wish(
-    start_manager: StartManager, book: Book, tmp_path: Path
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
     manager = start_manager()
-    gate = tmp_path / "gate"
-    running = book.enqueue(*[WaitForFile(str(gate))] * 2)
-    wait_until(lambda: len(started(running)) == 2)
+    running = book.begin(*[WaitForFile(str(gate))] * 2)
     for _ in range(5):
         manager.send(signal.SIGTERM)
     wait_until(lambda: "stopping" in manager.log)
@@ -110,12 +103,10 @@ def test_a_signal_during_the_start_ends_in_order(
 
 
 def test_a_signal_to_the_whole_group_is_the_managers_business_alone(
-    start_manager: StartManager, book: Book, tmp_path: Path
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
     manager = start_manager()
-    gate = tmp_path / "gate"
-    ids = book.enqueue(*[WaitForFile(str(gate))] * 2)
-    wait_until(lambda: len(started(ids)) == 2)
+    ids = book.begin(*[WaitForFile(str(gate))] * 2)
     for process in manager.processes():
         process.send_signal(signal.SIGTERM)
     wait_until(lambda: "stopping" in manager.log)
@@ -127,12 +118,10 @@ def test_a_signal_to_the_whole_group_is_the_managers_business_alone(
 
 @pytest.mark.postgresql
 def test_a_peer_starts_at_once_what_a_stopping_manager_releases(
-    start_manager: StartManager, book: Book, tmp_path: Path
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
     manager = start_manager(settings={"PARTISAN_NODE_NAME": "north"})
-    gate = tmp_path / "gate"
-    running = book.enqueue(*[WaitForFile(str(gate))] * 2)
-    wait_until(lambda: len(started(running)) == 2)
+    book.begin(*[WaitForFile(str(gate))] * 2)
     waiting = book.enqueue(*[Note()] * 100)
     wait_until(lambda: statuses(waiting) == {"in_process": 100})
     start_manager(settings={"PARTISAN_NODE_NAME": "south"}, queue={"SLEEP_DELAY_SECONDS": 60})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -22,19 +21,16 @@ from tests.app.stopped_tasks import (
     TidyUpWhenTimedOut,
 )
 from tests.helpers import wait_until
-from tests.processes.conftest import StartManager
-from tests.processes.ledger import Book, all_are, started
+from tests.processes.conftest import StartManager, with_each
+from tests.processes.harness import Stopwatch
+from tests.processes.ledger import Book, all_are, assert_only_one_was_charged, started, worker_of
 
 TIMED_OUT = "django_partisan.exceptions.TaskTimedOut"
 LIMIT, GRACE = Limited.TIMEOUT_SECONDS or 0, Limited.GRACE_SECONDS
 SLACK = 5.0
 
 
-@pytest.mark.parametrize(
-    "processor",
-    [SleepLimited(60), LoopLimited(), TidyUpWhenTimedOut()],
-    ids=lambda processor: type(processor).__name__,
-)
+@with_each(SleepLimited(60), LoopLimited(), TidyUpWhenTimedOut())
 def test_a_task_is_interrupted_when_its_time_is_over(
     start_manager: StartManager, book: Book, processor: Noted
 ) -> None:
@@ -46,25 +42,21 @@ def test_a_task_is_interrupted_when_its_time_is_over(
     assert attempt.message == f"The task ran longer than its TIMEOUT_SECONDS ({LIMIT:g})."
     assert "in work" in attempt.traceback
     assert LIMIT <= (attempt.duration_seconds or 0) < LIMIT + SLACK
-    _has_another_worker(book, Ledger.objects.filter(task_id=late, note="started").get().pid)
+    watch = Stopwatch()
+    book.run(Note())
+    assert watch.seconds < SLACK
+    assert worker_of(book.ids[-1]) != worker_of(late)
     if isinstance(processor, TidyUpWhenTimedOut):
         assert Ledger.objects.filter(task_id=late, note="tidied").exists()
 
 
-@pytest.mark.parametrize(
-    "processor",
-    [SwallowAndGoOn(), BlockInC(), DeafenAndSleep(60)],
-    ids=lambda processor: type(processor).__name__,
-)
+@with_each(SwallowAndGoOn(), BlockInC(), DeafenAndSleep(60))
 def test_a_task_that_does_not_stop_is_killed_and_nobody_else(
-    start_manager: StartManager, book: Book, tmp_path: Path, processor: Noted
+    start_manager: StartManager, book: Book, gate: Path, processor: Noted
 ) -> None:
     manager = start_manager()
-    gate = tmp_path / "gate"
-    (bystander,) = book.enqueue(WaitForFile(str(gate)))
-    wait_until(lambda: started([bystander]))
-    (late,) = book.enqueue(processor)
-    wait_until(lambda: started([late]))
+    (bystander,) = book.begin(WaitForFile(str(gate)))
+    (late,) = book.begin(processor)
     behind = book.enqueue(*[Note()] * 20)
     wait_until(lambda: all_are([late], "error"), message=lambda: manager.log)
     attempt = Attempt.objects.get()
@@ -75,8 +67,7 @@ def test_a_task_that_does_not_stop_is_killed_and_nobody_else(
     wait_until(lambda: len(manager.workers()) == 2)
     gate.touch()
     wait_until(lambda: all_are([bystander], "finished"))
-    others = Task.objects.exclude(pk=late)
-    assert set(others.values_list("attempts", "rescues", "crashes")) == {(1, 0, 0)}
+    assert_only_one_was_charged(late)
     assert Task.objects.get(pk=late).attempts == 1
 
 
@@ -133,10 +124,3 @@ def test_tasks_behind_one_that_times_out_run_all_the_same(
     wait_until(lambda: all_are(ids, "finished"), message=lambda: manager.log)
     assert all_are([late], "error")
     assert set(Task.objects.values_list("attempts", "rescues")) == {(1, 0)}
-
-
-def _has_another_worker(book: Book, pid: int) -> None:
-    began = time.monotonic()
-    book.run(Note())
-    assert time.monotonic() - began < SLACK
-    assert pid not in Ledger.objects.filter(task_id=book.ids[-1]).values_list("pid", flat=True)

@@ -88,12 +88,10 @@ def test_workers_killed_in_the_middle_of_a_stream_lose_nothing(
 
 
 def test_a_killed_launcher_is_replaced_and_stalls_nothing(
-    start_manager: StartManager, book: Book, tmp_path: Path
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
     manager = start_manager()
-    gate = tmp_path / "gate"
-    (busy,) = book.enqueue(WaitForFile(str(gate)))
-    wait_until(lambda: started([busy]))
+    (busy,) = book.begin(WaitForFile(str(gate)))
     worker = Ledger.objects.get().pid
     book.faults = 4
     for _ in range(4):
@@ -109,12 +107,10 @@ def test_a_killed_launcher_is_replaced_and_stalls_nothing(
 
 
 def test_a_worker_killed_after_its_launcher_is_replaced_too(
-    start_manager: StartManager, book: Book, tmp_path: Path
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
     manager = start_manager()
-    gate = tmp_path / "gate"
-    (busy,) = book.enqueue(WaitForFile(str(gate)))
-    wait_until(lambda: started([busy]))
+    (busy,) = book.begin(WaitForFile(str(gate)))
     kill(manager.launchers()[0].pid)
     wait_until(lambda: "starting a new one" in manager.log)
     kill(Ledger.objects.get().pid)
@@ -127,12 +123,10 @@ def test_a_worker_killed_after_its_launcher_is_replaced_too(
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_all_workers_killed_at_once_while_busy_come_back(
-    start_manager: StartManager, book: Book, tmp_path: Path, count: int
+    start_manager: StartManager, book: Book, gate: Path, count: int
 ) -> None:
     manager = start_manager(queue={"WORKERS_COUNT": count})
-    gate = tmp_path / "gate"
-    ids = book.enqueue(*[WaitForFile(str(gate))] * count)
-    wait_until(lambda: len(started(ids)) == count)
+    ids = book.begin(*[WaitForFile(str(gate))] * count)
     for worker in manager.workers():
         kill(worker.pid)
     wait_until(lambda: sum(started(ids).values()) == 2 * count, message=lambda: manager.log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import threading
 from collections.abc import Iterator
@@ -49,4 +50,6 @@ def test_the_thread_ends_when_it_is_closed_and_needs_not_have_begun() -> None:
     thread = used.result()
     for side in (used, unused):
         side.close()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(side.fileno())
     assert not thread.is_alive()

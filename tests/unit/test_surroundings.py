@@ -38,6 +38,12 @@ def is_changed() -> bool:
     return known != 0o022
 
 
+def change(place: Surroundings, processor: str) -> None:
+    """Change the umask as a task of this processor would."""
+    os.umask(0)
+    place.restore(processor)
+
+
 def trust(place: Surroundings, processor: str) -> None:
     for _ in range(LIMIT):
         place.restore(processor)
@@ -45,15 +51,13 @@ def trust(place: Surroundings, processor: str) -> None:
 
 def test_a_new_processor_is_looked_at_after_each_task(place: Surroundings) -> None:
     for _ in range(LIMIT):
-        os.umask(0)
-        place.restore("new")
+        change(place, "new")
         assert not is_changed()
 
 
 def test_a_trusted_processor_is_looked_at_before_a_task_of_another_one(place: Surroundings) -> None:
     trust(place, "trusted")
-    os.umask(0)
-    place.restore("trusted")
+    change(place, "trusted")
     place.prepare("trusted")
     assert os.umask(0) == 0, "trusted"
     place.prepare("other")
@@ -62,21 +66,17 @@ def test_a_trusted_processor_is_looked_at_before_a_task_of_another_one(place: Su
 
 def test_a_processor_that_broke_its_trust_never_gets_it_back(place: Surroundings) -> None:
     trust(place, "trusted")
-    os.umask(0)
-    place.restore("trusted")
+    change(place, "trusted")
     place.prepare("other")
     trust(place, "trusted")
-    os.umask(0)
-    place.restore("trusted")
+    change(place, "trusted")
     assert not is_changed()
 
 
 def test_one_broken_trust_puts_all_others_on_probation(place: Surroundings) -> None:
     trust(place, "innocent")
-    os.umask(0)
-    place.restore("guilty")
-    os.umask(0)
-    place.restore("innocent")
+    change(place, "guilty")
+    change(place, "innocent")
     assert not is_changed()
 
 
@@ -85,8 +85,7 @@ def test_a_millisecond_later_a_trusted_processor_is_looked_at_again(
 ) -> None:
     monkeypatch.setattr(surroundings, "_TRUST_SECONDS", 0.0)
     trust(place, "trusted")
-    os.umask(0)
-    place.restore("trusted")
+    change(place, "trusted")
     assert not is_changed()
 
 

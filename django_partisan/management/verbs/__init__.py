@@ -11,3 +11,4 @@ from django_partisan.management.verbs.prune import Prune
 __all__ = ["VERBS", "Verb"]
 
 VERBS: Final[dict[str, Verb]] = {"cancel": Cancel(), "prune": Prune()}
+"""What ``manage.py partisan`` can do."""
