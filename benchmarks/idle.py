@@ -33,7 +33,9 @@ def measure(seconds: float) -> Iterator[Figure]:
         # Two of them were our own question.
         spent = max(0, _commits() - commits - 2)
         statements = log.statements()
-    yield Figure.of_runs("idle, CPU time", [100 * share], "% of a core", CPU_TARGET)
+    # An SQLite file has to be looked at twenty times a second; the target is about notifications.
+    target = CPU_TARGET if connection.vendor == "postgresql" else None
+    yield Figure.of_runs("idle, CPU time", [100 * share], "% of a core", target)
     if statements is not None:
         per_minute = 60 * statements / elapsed
         yield Figure.of_runs("idle, statements", [per_minute], "per minute", STATEMENTS_TARGET)

@@ -47,17 +47,14 @@ def as_rst(report: Mapping[str, Any]) -> str:
 
 
 def draw(report: Mapping[str, Any], path: Path) -> None:
-    """Write a chart of the conditions and the sizes that were measured, if any were."""
+    """Write a chart of the conditions and sizes measured on the first database, if any were."""
     import matplotlib as mpl
 
     mpl.use("Agg")  # needs no screen
     from matplotlib import pyplot as plt
 
-    figures = [
-        Figure.from_json(stored)
-        for section in report["databases"].values()
-        for stored in section["figures"]
-    ]
+    section = next(iter(report["databases"].values()))
+    figures = [Figure.from_json(stored) for stored in section["figures"]]
     panels = [panel for panel in (_draw_beside, _draw_held, _draw_sizes) if panel(figures, None)]
     if not panels:
         return
@@ -92,15 +89,7 @@ def _draw_beside(figures: Sequence[Figure], axes: Axes | None) -> bool:
 
 
 def _draw_held(figures: Sequence[Figure], axes: Axes | None) -> bool:
-    return _draw_curves(
-        {
-            name: curve
-            for name, curve in _curves(figures, _BLOCK)
-            if axes is not None or len(curve) > 1
-        },
-        axes,
-        "block of tasks",
-    )
+    return _draw_curves(dict(_curves(figures, _BLOCK)), axes, ("block of tasks", "tasks/s"))
 
 
 def _draw_sizes(figures: Sequence[Figure], axes: Axes | None) -> bool:
@@ -111,15 +100,18 @@ def _draw_sizes(figures: Sequence[Figure], axes: Axes | None) -> bool:
         for name, curve in curves.items()
         if len(curve) > 1
     }
-    return _draw_curves(relative, axes, "MIN / MAX; rate relative to the best")
+    return _draw_curves(relative, axes, ("MIN / MAX", "rate relative to the best"))
 
 
-def _draw_curves(curves: Mapping[str, Mapping[str, float]], axes: Axes | None, label: str) -> bool:
+def _draw_curves(
+    curves: Mapping[str, Mapping[str, float]], axes: Axes | None, labels: tuple[str, str]
+) -> bool:
     if axes is not None:
         for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
             axes.plot(list(curve), list(curve.values()), marker="o", label=name, color=colour)
         axes.set_ylim(bottom=0)
-        axes.set_xlabel(label)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
         axes.legend(frameon=False, fontsize=8)
     return bool(curves)
 
