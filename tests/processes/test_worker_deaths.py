@@ -25,10 +25,9 @@ def test_a_killed_worker_costs_only_the_task_it_ran(
     manager = start_manager()
     book.run(*[WaitForFile()] * 30)
     gates = [tmp_path / "gate-1", tmp_path / "gate-2"]
-    victim, bystander, *chunk = book.enqueue(
-        *[WaitForFile(str(gate)) for gate in gates], *[WaitForFile()] * 40
-    )
+    victim, bystander = book.enqueue(*[WaitForFile(str(gate)) for gate in gates])
     wait_until(lambda: started([victim]) and started([bystander]))
+    chunk = book.enqueue(*[WaitForFile()] * 40)
     wait_until(lambda: statuses(chunk).get("in_process"))
     claims = dict(Task.objects.filter(pk__in=chunk).values_list("pk", "claimed_at"))
     wait_until(_is_quiet(chunk), message="the rest waits behind the two that run")
