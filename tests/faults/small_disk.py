@@ -23,7 +23,7 @@ class SmallDisk:
         mount = ["mount", "-t", "tmpfs", "-o", options, "partisan-tests", str(directory)]
         try:
             done = subprocess.run(mount, check=False, capture_output=True, text=True)
-            reason = done.stderr.strip() if done.returncode else ""
+            reason = done.stderr.splitlines()[0] if done.returncode else ""
         except FileNotFoundError as error:
             reason = str(error)
         if reason:

@@ -217,7 +217,8 @@ def finishing_refused(code: str) -> Iterator[None]:
 @contextmanager
 def no_more_pages() -> Iterator[None]:
     """Let the file not grow any more."""
-    execute("PRAGMA max_page_count = 1")  # of those that it has, SQLite takes none away
+    # No page may be left over from other tests, and of those in use SQLite takes none away.
+    execute("VACUUM", "PRAGMA max_page_count = 1")
     try:
         yield
     finally:
