@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from django_partisan import cancellation, execution, lifecycle, registry
 from django_partisan.cancellation import request_cancel
@@ -232,6 +236,29 @@ def test_of_a_cancel_and_an_end_one_comes_first(kind: str) -> None:
     if kind != execution.RETRIED:
         assert cancelled == []
     assert len({*cancelled, *requested}) == len([*cancelled, *requested])
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_task_that_ends_while_a_cancel_waits_for_its_row_stays_as_it_ended() -> None:
+    [task] = claim_new()
+    is_recorded, may_commit = threading.Event(), threading.Event()
+
+    def end() -> None:
+        with contextlib.closing(connection), transaction.atomic():
+            finish(task)
+            is_recorded.set()
+            may_commit.wait(10)
+
+    with ThreadPoolExecutor(1) as thread:
+        ended = thread.submit(end)
+        assert is_recorded.wait(10)
+        threading.Timer(0.2, may_commit.set).start()
+        assert request_cancel([task.id]) == ([], [])
+        ended.result()
+    row = row_of(task)
+    assert (row.status, row.cancel_requested_at) == ("finished", None)
+    assert row.finished_at is not None
 
 
 @pytest.mark.django_db(transaction=True)

@@ -218,10 +218,10 @@ def test_orphans_that_are_more_than_a_batch_are_rescued_without_a_pause(
 ) -> None:
     monkeypatch.setattr(module, "RESCUE_BATCH", 2)
     dead = row(boot_id="another boot", node_name="elsewhere")
-    living = row(boot_id="another boot", node_name="south")
     tasks = [taken_by(dead.pk) for _ in range(3)]
     grow_old(dead.pk)
     made = registered(DEAD_AFTER_SECONDS=30.0, HEARTBEAT_SECONDS=60.0, RESCUE_INTERVAL_SECONDS=10.0)
+    living = row(boot_id="another boot", node_name="south")
     for _ in range(3):
         clock.now += 10
         assert made.beat(STATE, {})

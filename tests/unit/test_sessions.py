@@ -1,9 +1,11 @@
 """Which statements leave a mark on their session."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_partisan.sessions import _watch, changed_sessions, changes_session
 
@@ -52,29 +54,48 @@ def test_any_other_statement_is_not(sql: object) -> None:
     assert not changes_session(sql)
 
 
-def test_a_connection_that_is_opened_inside_of_a_wrapper_keeps_that_wrapper_in_order() -> None:
+@pytest.fixture
+def default() -> Iterator[BaseDatabaseWrapper]:
+    """Return the default connection, whose wrappers are put back."""
+    connection = connections["default"]
+    before = list(connection.execute_wrappers)
+    yield connection
+    connection.execute_wrappers[:] = before
+    changed_sessions()
+
+
+def run(connection: BaseDatabaseWrapper, *statements: str) -> None:
+    """Have the watched connection run statements which the database never sees."""
+    note = connection.execute_wrappers[0]
+    for sql in statements:
+        note(lambda *_: None, sql, None, False, {"connection": connection})
+
+
+def test_a_connection_that_is_opened_inside_of_a_wrapper_keeps_that_wrapper_in_order(
+    default: BaseDatabaseWrapper,
+) -> None:
     def wrapper(execute: Any, *arguments: Any) -> Any:
         return execute(*arguments)
 
-    before = list(connections["default"].execute_wrappers)
-    try:
-        with connections["default"].execute_wrapper(wrapper):
-            _watch(connection=connections["default"])
-            _watch(connection=connections["default"])
-        assert len(connections["default"].execute_wrappers) == len(before) + 1
-        assert wrapper not in connections["default"].execute_wrappers
-    finally:
-        connections["default"].execute_wrappers[:] = before
+    count = len(default.execute_wrappers)
+    with default.execute_wrapper(wrapper):
+        _watch(connection=default)
+        _watch(connection=default)
+    assert len(default.execute_wrappers) == count + 1
+    assert wrapper not in default.execute_wrappers
 
 
-def test_a_changed_session_is_named_once() -> None:
-    before = list(connections["default"].execute_wrappers)
-    try:
-        _watch(connection=connections["default"])
-        note = connections["default"].execute_wrappers[0]
-        for sql in ("SELECT 1", "SET x = 1", "SET x = 2"):
-            note(lambda *_: None, sql, None, False, {"connection": connections["default"]})
-    finally:
-        connections["default"].execute_wrappers[:] = before
-    assert changed_sessions() == {connections["default"]}
+def test_a_changed_session_is_named_once(default: BaseDatabaseWrapper) -> None:
+    _watch(connection=default)
+    run(default, "SELECT 1", "SET x = 1", "SET x = 2")
+    assert changed_sessions() == {default}
+    assert changed_sessions() == set()
+
+
+def test_a_session_that_took_the_place_of_a_changed_one_is_fresh(
+    default: BaseDatabaseWrapper,
+) -> None:
+    _watch(connection=default)
+    run(default, "SET x = 1")
+    _watch(connection=default)
     assert changed_sessions() == set()
