@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 from benchmarks.figures import Figure
 from benchmarks.publishing import publish
 from benchmarks.report import print_report
 from tools.embedded_postgres import EmbeddedPostgresError
+from tools.leaving import leave_on_sigterm
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -51,7 +51,7 @@ def run(
     options: argparse.Namespace, measure: Callable[[argparse.Namespace], Iterator[Section]]
 ) -> int:
     """Measure, report, and return 0; with ``--check``, 1 when a target is missed."""
-    signal.signal(signal.SIGTERM, _leave)
+    leave_on_sigterm()
     if options.driver == "psycopg" and find_spec("psycopg") is None:
         print("psycopg 3 is not installed here: make it with DRIVER=psycopg", file=sys.stderr)
         return 2
@@ -109,7 +109,3 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
 def _missed(sections: dict[str, dict[str, Any]]) -> list[str]:
     figures = [Figure.from_json(each) for one in sections.values() for each in one["figures"]]
     return [figure.measure for figure in figures if figure.verdict == "MISSED"]
-
-
-def _leave(signum: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)

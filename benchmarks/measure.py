@@ -6,16 +6,15 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import django
 
 from benchmarks.scale import SCALES, Scale
+from tools.leaving import leave_on_sigterm
 
 if TYPE_CHECKING:
     from benchmarks.figures import Figure
@@ -28,7 +27,7 @@ def main() -> None:
     parser.add_argument("--scale", choices=SCALES, required=True)
     parser.add_argument("--output", required=True, type=Path)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _leave)  # so that managers stop and the database goes
+    leave_on_sigterm()  # so that managers stop and the database goes
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
     django.setup()
     with own_database():
@@ -90,10 +89,6 @@ def _figures(measures: list[str], scale: Scale) -> Iterator[Figure]:
     for measure in measures:
         print(f"measuring {measure} ...", file=sys.stderr, flush=True)
         yield from takes[measure]()
-
-
-def _leave(signum: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)
 
 
 if __name__ == "__main__":

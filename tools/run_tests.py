@@ -19,12 +19,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from types import FrameType
 from urllib.parse import urlsplit
 
 import django
 
 from tools.embedded_postgres import embedded_postgres
+from tools.leaving import leave_on_sigterm
 
 URLS_VARIABLE = "PARTISAN_TEST_DATABASE_URLS"
 URL_VARIABLE = "PARTISAN_TEST_DATABASE_URL"
@@ -46,7 +46,7 @@ def main() -> int:
         "--only", default="", help="comma separated words; a run whose name holds one is kept"
     )
     options, pytest_arguments = parser.parse_known_args()
-    signal.signal(signal.SIGTERM, _leave)  # so that the server stops and its directories go
+    leave_on_sigterm()  # so that the server stops and its directories go
     # A shell's background jobs ignore SIGINT, and pytest would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     results = [
@@ -121,10 +121,6 @@ def _print_summary(results: list[tuple[str, int, float]]) -> None:
     for name, status, seconds in results:
         print(f"{'passed' if status == 0 else 'FAILED'}  {name}  {seconds:.0f} s")
     sys.stdout.flush()
-
-
-def _leave(signum: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ former with durable commits.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +15,6 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from statistics import median
-from types import FrameType
 from typing import Any, Final
 
 import psycopg2
@@ -33,6 +31,7 @@ from benchmarks.peers.runs import drain, singles
 from benchmarks.peers.stores import Stores, redis_server
 from benchmarks.peers.table import write_tables
 from tools.embedded_postgres import EmbeddedPostgresError, embedded_postgres
+from tools.leaving import leave_on_sigterm
 
 LEAST_TASKS: Final = 100
 
@@ -40,7 +39,7 @@ LEAST_TASKS: Final = 100
 def main() -> int:
     """Measure, write the results and their tables; return 0 when anything could be measured."""
     options = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _leave)
+    leave_on_sigterm()
     names = options.peers.split(",") if options.peers else None
     chosen = [peer for peer in PEERS if names is None or peer.name in names]
     try:
@@ -145,10 +144,6 @@ def _attempt(results: Sequence[Result], take: Callable[[], None]) -> None:
 
 def _tell(result: Result, what: str) -> None:
     print(f"{result.peer.name}, {result.variant.name}: {what}", file=sys.stderr, flush=True)
-
-
-def _leave(signum: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 import django
@@ -24,6 +23,7 @@ from benchmarks.figures import BenchError
 from benchmarks.measure import own_database
 from benchmarks.soak.report import is_in_order, print_report, write
 from tools.embedded_postgres import EmbeddedPostgresError, embedded_postgres
+from tools.leaving import leave_on_sigterm
 
 OUTPUT: Final = Path(".cache/soak")
 INTERRUPTED: Final = 130
@@ -33,7 +33,7 @@ def main() -> int:
     """Soak, report, and return the exit code."""
     options = _parser().parse_args()
     stopping = threading.Event()
-    signal.signal(signal.SIGTERM, _leave)
+    leave_on_sigterm()
     named = options.database and contextlib.nullcontext(options.database)
     try:
         with named or embedded_postgres() as url:
@@ -76,10 +76,6 @@ def _stop(stopping: threading.Event) -> None:
     if stopping.is_set():
         raise KeyboardInterrupt
     stopping.set()
-
-
-def _leave(signum: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,8 @@ from django_partisan.execution import ClaimedTask
 CHANNEL = "django_partisan"
 """What managers LISTEN to; the payload is the name of a queue."""
 
-_RAISED_BY_A_TRIGGER = "P0"  # the class of PL/pgSQL's own errors, RAISE EXCEPTION above all
+# Classes of SQLSTATE: a trigger's own errors (RAISE), and values beyond what a type can hold.
+_REFUSALS = ("P0", "54")
 
 # Waiting longer than this for a lock, a statement or the server is an outage, not patience. A
 # session whose client is gone without a word must not keep its locks, either.
@@ -247,7 +248,7 @@ class PostgreSQL(Dialect):
         return OpenTransaction._make(row) if row else None
 
     def is_refusal(self, error: Error) -> bool:
-        return super().is_refusal(error) or _sqlstate(error).startswith(_RAISED_BY_A_TRIGGER)
+        return super().is_refusal(error) or _sqlstate(error).startswith(_REFUSALS)
 
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
         return None

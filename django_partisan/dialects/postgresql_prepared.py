@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 class PreparedStatements:
     """Prepares statements in the sessions of managers; any other session gets them in full.
 
-    Planning the statement that records and claims takes a sixth of the server's work for it. A
+    Planning the statement that records and claims takes a seventh of the server's work for it. A
     plan that is kept must be good whatever the table holds, as these are: tests say so.
     """
 

@@ -145,7 +145,7 @@ def test_an_outcome_that_the_database_refuses_becomes_an_error_and_spares_the_ot
 
 
 @pytest.mark.postgresql
-@pytest.mark.parametrize("code", ["23514", "22023", "P0001"])
+@pytest.mark.parametrize("code", ["23514", "22023", "54000", "P0001"])
 def test_an_outcome_that_a_rule_of_the_tables_refuses_becomes_an_error(
     recorder: Recorder, code: str
 ) -> None:
