@@ -17,7 +17,9 @@ from django_partisan.fault_points import reach
 from django_partisan.heartbeat import Heartbeat
 from django_partisan.lanes import Lanes
 from django_partisan.local_queue import LocalQueue
+from django_partisan.pace import Pace
 from django_partisan.recorder import FLUSH_OUTCOMES, Recorder
+from django_partisan.refill import CLAIM_TASKS, Refill
 from django_partisan.settings import ProcessSettings, QueueSettings
 from django_partisan.wakeup import Wakeup
 
@@ -37,6 +39,7 @@ class Exchange:
         process_settings: ProcessSettings,
         link: DatabaseLink,
         heartbeat: Heartbeat,
+        pace: Pace,
     ) -> None:
         self._queue_name = queue_name
         self._settings = settings
@@ -51,7 +54,7 @@ class Exchange:
         self.wakeup = Wakeup(
             link, queue_name, settings.SLEEP_DELAY_SECONDS, process_settings.NOTIFY
         )
-        self._claim_cap = settings.MAX_QUEUE_SIZE
+        self._refill = Refill(settings, pace)
         self._release_old_at = 0.0
         self._lanes = Lanes()
         self._has_more = True
@@ -81,7 +84,7 @@ class Exchange:
         limit = self._claim_limit(now, in_hand) if may_claim else 0
         if limit and self._needs_survey(now):
             limit = limit if self._survey() else 0
-        is_idle = self.queue.qsize() == 0 and in_hand == 0
+        is_idle = self._is_idle(in_hand, may_claim=may_claim)
         is_due = self.recorder.is_due(now, self._batch(), is_idle=is_idle)
         # In doubt about the database, what the loop does itself is the test of it.
         if limit and len(self.recorder) and self.recorder.is_plain and self._link.is_up:
@@ -148,11 +151,19 @@ class Exchange:
     def deadlines(self, in_hand: int, *, may_claim: bool) -> Iterator[float]:
         """Yield the moments at which :meth:`turn` has something to do."""
         now = time.monotonic()
+        yield self.wakeup.gathered_at()
         flush_at = self.recorder.next_deadline()
         if flush_at is not None:
-            yield flush_at if self.queue.qsize() or in_hand else now
+            yield now if self._is_idle(in_hand, may_claim=may_claim) else flush_at
         if may_claim and self._room(in_hand):
             yield now if self._has_more else self.wakeup.next_deadline()
+
+    def _is_idle(self, in_hand: int, *, may_claim: bool) -> bool:
+        """Say whether nothing is about to happen that outcomes could be recorded together with."""
+        if self.queue.qsize() or in_hand:
+            return False
+        flush_at = self.recorder.next_deadline()
+        return not may_claim or flush_at is None or self.wakeup.next_claim() > flush_at
 
     def _begin_to_record_and_claim(self, limit: int) -> None:
         batch, manager_id = self.recorder.batch(), self._manager_id
@@ -182,15 +193,16 @@ class Exchange:
 
     def _took(self, claimed: list[ClaimedTask], limit: int, now: float) -> None:
         reach("manager.claimed")
-        if self.queue.qsize() == 0 and len(claimed) == limit:
-            self._claim_cap = min(self._settings.MAX_QUEUE_SIZE, 2 * self._claim_cap)
+        self._refill.took(len(claimed), limit, was_empty=self.queue.qsize() == 0)
         self.queue.put(claimed, now)
         self._lanes.claimed(claimed)
         self._empty_claims = 0 if claimed else self._empty_claims + 1
         self._has_more = len(claimed) == limit
         if not self._has_more:
-            self.wakeup.claimed(now)
-            self.must_look_ahead = not self._has_surveyed
+            is_stream = len(claimed) > self._settings.WORKERS_COUNT
+            self.wakeup.claimed(now, is_stream=is_stream)
+            is_worthwhile = not is_stream or self._lanes.is_survey_due(now)
+            self.must_look_ahead = is_worthwhile and not self._has_surveyed
 
     def _needs_survey(self, now: float) -> bool:
         """Say whether the cursors are not enough to know what is due.
@@ -225,14 +237,13 @@ class Exchange:
 
     def _room(self, in_hand: int) -> int:
         """Return how many tasks the local queue may be filled with now."""
-        held = self.queue.qsize() + max(0, in_hand - self._settings.WORKERS_COUNT)
-        cap = min(self._claim_cap, self._settings.MAX_QUEUE_SIZE)
-        return max(0, cap - held) if held <= self._settings.MIN_QUEUE_SIZE else 0
+        waiting = self.queue.qsize() + max(0, in_hand - self._settings.WORKERS_COUNT)
+        return self._refill.limit(waiting)
 
     def _batch(self) -> int:
         """Return how many outcomes make a statement of their own worth it."""
         refill = self._settings.MAX_QUEUE_SIZE - self._settings.MIN_QUEUE_SIZE
-        return max(FLUSH_OUTCOMES, refill) if self._has_more else FLUSH_OUTCOMES
+        return max(FLUSH_OUTCOMES, min(refill, CLAIM_TASKS)) if self._has_more else FLUSH_OUTCOMES
 
     def _release_old(self, now: float) -> None:
         """Give back what has waited here too long: an idle peer could run it now."""
@@ -241,7 +252,7 @@ class Exchange:
         self._release_old_at = now + 1.0
         old = self.queue.take_older_than(now - self._process_settings.LOCAL_TTL_SECONDS)
         if old:
-            self._claim_cap = max(1, self._settings.WORKERS_COUNT)
+            self._refill.had_too_many()
             self.release(old)
             self.flush_released(now)
 

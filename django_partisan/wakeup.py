@@ -18,6 +18,8 @@ POLL_SECONDS: Final = 0.5
 """The longest wait on PostgreSQL when notifications do not reach the manager."""
 VERSION_CHECK_SECONDS: Final = 0.05
 """How often an SQLite file is asked whether somebody else has written; that costs microseconds."""
+GATHER_SECONDS: Final = 0.02
+"""How long tasks may gather while they come faster than claims could take them one by one."""
 _ECHO_SECONDS: Final = 1.0
 _NEVER: Final = float("inf")
 
@@ -44,6 +46,7 @@ class Wakeup:
         self._expected_at = _NEVER
         self._notified_at = _NEVER
         self._repeat_at = _NEVER
+        self._gather_until = _NEVER
 
     @property
     def mode(self) -> str:
@@ -63,6 +66,7 @@ class Wakeup:
         self._poll_at = 0.0
         self.may_have_cancels = True
         self._is_listening = False
+        self._gather_until = _NEVER
         if link.dialect.can_notify and self._may_notify:
             link.dialect.listen(link.connection)
             self._is_listening = self._hears_itself()
@@ -73,13 +77,19 @@ class Wakeup:
         self._version = link.dialect.data_version(link.connection)
 
     def file_descriptor(self) -> int | None:
-        """Return the descriptor that becomes readable with a notification, None without one."""
+        """Return the descriptor that becomes readable with a notification, None without one.
+
+        None as well while tasks gather: it would wake the loop for nothing.
+        """
         link = self._link
-        return link.dialect.file_descriptor(link.connection) if self._is_listening else None
+        return link.dialect.file_descriptor(link.connection) if self._is_heeding() else None
 
     def check(self, now: float) -> None:
         """Take note of notifications, or of somebody else's writes to the file."""
-        if self._is_listening:
+        if now >= self._gather_until:
+            self._notified_at = min(self._notified_at, self._gather_until)
+            self._gather_until = _NEVER
+        if self._is_heeding():
             notified = self._link.dialect.received_notifications(self._link.connection)
             if self._queue_name in notified:
                 self._notified_at = now
@@ -96,18 +106,22 @@ class Wakeup:
 
     def is_claim_due(self, now: float) -> bool:
         """Say whether it is time to look for due tasks."""
-        return now >= self._next_claim()
+        return now >= self.next_claim()
 
     def is_notified(self, now: float) -> bool:
         """Say whether that is because somebody else has written, not only because of the time."""
-        return now >= min(self._notified_at, self._repeat_at)
+        return now >= min(self._notified_at, self._repeat_at, self._gather_until)
 
     def expect(self, moment: float) -> None:
         """Look again at a moment at the latest: a task is due then."""
         self._expected_at = min(self._expected_at, moment)
 
-    def claimed(self, now: float) -> None:
-        """Take note that everything which was due by now is claimed, so that a wait begins."""
+    def claimed(self, now: float, *, is_stream: bool = False) -> None:
+        """Take note that everything which was due by now is claimed, so that a wait begins.
+
+        ``is_stream`` says that so many were found together that the next ones should gather.
+        """
+        self._gather_until = now + GATHER_SECONDS if is_stream and self._is_listening else _NEVER
         self._notified_at = _NEVER
         if now >= self._repeat_at:
             self._repeat_at = _NEVER
@@ -115,13 +129,22 @@ class Wakeup:
             self._expected_at = _NEVER
         self._poll_at = now + self._jittered(self._interval())
 
+    def gathered_at(self) -> float:
+        """Return when notifications are heeded again, infinity when they are."""
+        return self._gather_until
+
+    def next_claim(self) -> float:
+        """Return when to look for due tasks."""
+        moments = (self._poll_at, self._expected_at, self._notified_at, self._repeat_at)
+        return min(*moments, self._gather_until)
+
     def next_deadline(self) -> float:
         """Return when :meth:`check` or a claim is due next."""
-        deadline = self._next_claim()
+        deadline = self.next_claim()
         return deadline if self._version is None else min(deadline, self._version_check_at)
 
-    def _next_claim(self) -> float:
-        return min(self._poll_at, self._expected_at, self._notified_at, self._repeat_at)
+    def _is_heeding(self) -> bool:
+        return self._is_listening and self._gather_until == _NEVER
 
     def _interval(self) -> float:
         if self._is_listening or self._version is not None:

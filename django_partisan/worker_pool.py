@@ -26,7 +26,7 @@ from django_partisan.launcher_client import (
     death_reason,
 )
 from django_partisan.local_queue import LocalQueue
-from django_partisan.pace import CHUNK_SECONDS
+from django_partisan.pace import CHUNK_SECONDS, Pace
 from django_partisan.replacement import Replacement
 from django_partisan.worker_handle import WorkerHandle
 
@@ -80,6 +80,11 @@ class WorkerPool:
         self._is_stopping = False
         self._last_number = 0
         self.workers: dict[int, WorkerHandle] = {}
+
+    @property
+    def pace(self) -> Pace:
+        """How long the tasks that have ended took."""
+        return self._chunks.pace
 
     @property
     def in_hand(self) -> int:
@@ -137,7 +142,7 @@ class WorkerPool:
         for task, outcome in worker.receive(time.monotonic()):
             reach("manager.heard")
             if outcome.started is not None:
-                self._chunks.pace.learn(task.processor_class, outcome.ended - outcome.started)
+                self.pace.learn(task.processor_class, outcome.ended - outcome.started)
             self._ledger.ended(worker, task, outcome)
 
     def rebalance(self, queue: LocalQueue, now: float) -> float | None:

@@ -70,15 +70,20 @@ class WorkersManager:
         self.selector = selectors.DefaultSelector()
         self.link = DatabaseLink(database(), self._on_connect)
         self.heartbeat = Heartbeat(queue_name, self.process_settings)
-        self.exchange = Exchange(
-            queue_name, self.settings, self.process_settings, self.link, self.heartbeat
-        )
         self.long_transactions = LongTransactions(
             self.link, self.process_settings.LONG_TRANSACTION_SECONDS
         )
         self.pruning = Pruning(queue_name, self.settings)
         self.pool = WorkerPool(
             self.settings.WORKERS_COUNT, self._launcher_options(console), self.selector, self
+        )
+        self.exchange = Exchange(
+            queue_name,
+            self.settings,
+            self.process_settings,
+            self.link,
+            self.heartbeat,
+            self.pool.pace,
         )
         self.enforcement = Enforcement(self.pool, self.queue)
         self.cancels = CancelWatch(self.exchange, self.heartbeat, self.pool, self.enforcement)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -21,18 +21,23 @@ def _usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
+_MIN_QUEUE_SIZE: Final = 700
+_MAX_QUEUE_SIZE: Final = 1000
+
+
 class QueueSettings(BaseModel):
     """How one queue is served. Frozen; types are strict, so `"5"` and True are not numbers.
 
-    When only one of MIN_QUEUE_SIZE and MAX_QUEUE_SIZE is given, the other one's default makes
-    room for it (half of the maximum at most, twice the minimum at least).
+    While neither MIN_QUEUE_SIZE nor MAX_QUEUE_SIZE is given, the manager claims fewer of tasks
+    that are not quick. When only one of them is given, the other one's default makes room for it
+    (half of the maximum at most, twice the minimum at least).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    MIN_QUEUE_SIZE: Count = 150
+    MIN_QUEUE_SIZE: Count = _MIN_QUEUE_SIZE
     """Claim more tasks once the local queue holds this many or fewer."""
-    MAX_QUEUE_SIZE: Positive = 300
+    MAX_QUEUE_SIZE: Positive = _MAX_QUEUE_SIZE
     """Fill the local queue up to this many tasks."""
     CHECKS_BEFORE_CLEANUP: Count = 50
     """Accepted for compatibility with 1.6.1; does nothing."""
@@ -55,6 +60,11 @@ class QueueSettings(BaseModel):
     KEEP_FAILED_SECONDS: Seconds | None = None
     """Delete tasks in error after this time; None: keep them."""
 
+    @property
+    def has_given_sizes(self) -> bool:
+        """Whether the size of the local queue was chosen; the defaults give way to slow tasks."""
+        return not self.model_fields_set.isdisjoint({"MIN_QUEUE_SIZE", "MAX_QUEUE_SIZE"})
+
     @model_validator(mode="before")
     @classmethod
     def _make_room(cls, given: Any) -> Any:
@@ -62,9 +72,9 @@ class QueueSettings(BaseModel):
             return given
         lowest, highest = given.get("MIN_QUEUE_SIZE"), given.get("MAX_QUEUE_SIZE")
         if lowest is None and type(highest) is int:
-            return {**given, "MIN_QUEUE_SIZE": min(150, highest // 2)}
+            return {**given, "MIN_QUEUE_SIZE": min(_MIN_QUEUE_SIZE, highest // 2)}
         if highest is None and type(lowest) is int:
-            return {**given, "MAX_QUEUE_SIZE": max(300, lowest * 2)}
+            return {**given, "MAX_QUEUE_SIZE": max(_MAX_QUEUE_SIZE, lowest * 2)}
         return given
 
     @model_validator(mode="after")

@@ -59,6 +59,7 @@ def test_a_full_disk_is_waited_for_and_changes_no_outcome(
     good = book.enqueue(*[ReturnPadded(4000)] * 300)
     wait_until(lambda: statuses(good)["finished"] > 30, message=lambda: manager.log)
     failing += book.enqueue(*[Fail("as it should")] * 10, priority=0)
+    late = book.enqueue(*[Note("due while the disk is full")] * 10, execute_after=2)
     disk.fill()
     good += _enqueue_until_refused(book)
     wait_until(lambda: DOWN in manager.log, message=lambda: manager.log)
@@ -67,9 +68,10 @@ def test_a_full_disk_is_waited_for_and_changes_no_outcome(
     wait_until(lambda: watch.seconds > 4)
     assert _cpu_seconds(manager) - cpu_seconds < 1, "it does not spin"
     assert manager.log.count("No space left") <= 5, "nor is each try worth a line"
-    assert Task.objects.filter(status="new").exists()
+    assert all_are(late, "new"), "nor does it claim what it could not record"
     assert not Task.objects.filter(pk__in=good, status="error").exists()
 
+    good += late
     disk.free()
     watch = Stopwatch()
     wait_until(_have_ended(good, failing), seconds=30, message=lambda: manager.log)

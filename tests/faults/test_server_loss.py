@@ -15,7 +15,7 @@ from tests.app.partisan_tasks import Append, Sleep, SleepQuietly
 from tests.faults.conftest import StartRemote
 from tests.faults.own_server import OwnServer
 from tests.helpers import wait_until
-from tests.processes.harness import Manager, Stopwatch
+from tests.processes.harness import HOARDING, Manager, Stopwatch
 from tests.processes.ledger import Book, all_are, statuses
 
 pytestmark = pytest.mark.postgresql
@@ -94,7 +94,7 @@ def test_ended_sessions_cost_nothing_singly_and_all_at_once(
 def test_outcomes_are_kept_while_the_database_is_away_and_recorded_afterwards(
     own: OwnServer, start_remote: StartRemote, book: Book, tmp_path: Path, seconds: float
 ) -> None:
-    manager = start_remote()
+    manager = start_remote(queue=HOARDING)
     notes, gate = tmp_path / "notes", tmp_path / "gate"
     ids = book.enqueue(*[Append(str(notes), str(gate))] * 50)
     wait_until(lambda: statuses(ids) == {"in_process": 50})

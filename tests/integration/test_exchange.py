@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 
-from django_partisan import execution, lifecycle
+from django_partisan import execution, lanes, lifecycle
 from django_partisan.execution import ClaimedTask
 from django_partisan.models import Task
+from django_partisan.wakeup import GATHER_SECONDS
 from django_partisan.workers_manager import WorkersManager
 from tests.factories import ending, enqueue, row_of, statuses
 from tests.faults.later_version import LaterVersion, columns, index, managers
@@ -20,16 +24,30 @@ from tests.helpers import wait_until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def manager() -> Iterator[WorkersManager]:
-    """Return a registered manager of a connected link, which has no workers."""
-    made = WorkersManager(min_queue_size=1, max_queue_size=2)
+@contextlib.contextmanager
+def managing(**options: Any) -> Iterator[WorkersManager]:
+    """Yield a registered manager of a connected link, which has no workers."""
+    made = WorkersManager(**options)
     assert made.link.is_usable(time.monotonic())
     made.heartbeat.register()
     yield made
     made.heartbeat.deregister()
     made.link.end()
     made.selector.close()
+
+
+@pytest.fixture
+def manager() -> Iterator[WorkersManager]:
+    """Return a manager that claims two tasks at a time."""
+    with managing(min_queue_size=1, max_queue_size=2) as made:
+        yield made
+
+
+@pytest.fixture
+def stream() -> Iterator[WorkersManager]:
+    """Return a manager for whom two tasks at once are a stream."""
+    with managing(workers_count=1) as made:
+        yield made
 
 
 def turn(manager: WorkersManager) -> None:
@@ -61,6 +79,75 @@ def test_recording_and_claiming_go_on_beside_the_loop(manager: WorkersManager) -
     assert manager.queue.qsize() == 2
     assert row_of(done).status == "finished"
     assert manager.recorder.counts == {"finished": 1}
+
+
+@pytest.mark.postgresql
+def test_what_ends_in_a_stream_of_tasks_is_recorded_with_the_next_claim(
+    stream: WorkersManager,
+) -> None:
+    enqueue(3)
+    turn(stream)
+    for task in stream.queue.take_all():
+        end(stream, task)
+    turn(stream)
+    assert len(stream.recorder) == 3, "a claim is near, so a statement of its own is spared"
+    enqueue(4)
+    time.sleep(GATHER_SECONDS * 10)  # a survey would be allowed by now
+    with CaptureQueriesContext(stream.link.connection) as queries:
+        turn(stream)
+        assert stream.link.is_busy
+        stream.link.finish(time.monotonic())
+    assert len(queries) == 1, "neither a survey nor anything else"
+    assert sorted(statuses()) == ["finished"] * 3 + ["in_process"] * 4
+
+
+@pytest.mark.postgresql
+def test_what_ends_by_itself_is_recorded_at_once(stream: WorkersManager) -> None:
+    enqueue(1)
+    turn(stream)
+    end(stream, stream.queue.get())
+    turn(stream)
+    assert statuses() == ["finished"]
+
+
+@pytest.mark.postgresql
+def test_what_ends_in_a_stream_is_recorded_at_once_when_no_claim_may_follow(
+    stream: WorkersManager,
+) -> None:
+    enqueue(3)
+    turn(stream)
+    for task in stream.queue.take_all():
+        end(stream, task)
+    with stream.link.attempt(now := time.monotonic()):
+        stream.exchange.turn(now, 0, may_claim=False)
+    assert statuses() == ["finished"] * 3
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(("seconds", "is_due"), [(60.0, False), (0.0, True)])
+def test_a_stream_is_surveyed_only_when_a_busy_manager_would_survey(
+    stream: WorkersManager, monkeypatch: pytest.MonkeyPatch, seconds: float, is_due: bool
+) -> None:
+    monkeypatch.setattr(lanes, "_BUSY_SECONDS", seconds)
+    monkeypatch.setattr(lanes, "_SHARE", 1.0)
+    enqueue(3)
+    turn(stream)
+    stream.queue.take_all()
+    enqueue(3)
+    time.sleep(GATHER_SECONDS)
+    turn(stream)
+    assert stream.queue.qsize() == 3
+    assert stream.exchange.must_look_ahead is is_due
+
+
+@pytest.mark.postgresql
+def test_nothing_gathers_where_no_notification_wakes_the_manager(settings: Any) -> None:
+    settings.PARTISAN_NOTIFY = False
+    with managing(workers_count=1) as polling:
+        enqueue(3)
+        turn(polling)
+        assert polling.queue.qsize() == 3
+        assert polling.exchange.wakeup.gathered_at() == float("inf")
 
 
 def test_the_loop_wakes_up_with_the_answer(manager: WorkersManager) -> None:

@@ -27,6 +27,8 @@ FAST_CLOCKS: Final = {
     "PARTISAN_RESCUE_INTERVAL_SECONDS": 0.3,
     "PARTISAN_SHUTDOWN_GRACE_SECONDS": 10.0,
 }
+HOARDING: Final = {"MIN_QUEUE_SIZE": 150, "MAX_QUEUE_SIZE": 300}
+"""Settings of a queue whose manager claims that many, however long tasks take."""
 
 
 class Manager:

@@ -48,10 +48,18 @@ class Book:
         self.is_deleting = False
         """Whether finished tasks are deleted."""
 
-    def enqueue(self, *processors: BaseTaskProcessor, priority: int | None = None) -> list[int]:
+    def enqueue(
+        self,
+        *processors: BaseTaskProcessor,
+        priority: int | None = None,
+        execute_after: float | None = None,
+    ) -> list[int]:
         """Enqueue tasks in one transaction and return their ids."""
         with transaction.atomic():
-            ids = [processor.delay(priority=priority).pk for processor in processors]
+            ids = [
+                processor.delay(priority=priority, execute_after=execute_after).pk
+                for processor in processors
+            ]
         self.ids += ids
         return ids
 

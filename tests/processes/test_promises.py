@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.app.partisan_tasks import (
     Note,
     NoteElsewhere,
     PostponeTwice,
+    Sleep,
     SucceedAtThird,
     Swell,
 )
@@ -76,6 +78,34 @@ def test_retried_and_postponed_tasks_run_again_and_count_apart(
     ]
 
 
+def test_the_local_queue_is_kept_between_the_numbers_that_were_given(
+    start_manager: StartManager, book: Book
+) -> None:
+    ids = book.enqueue(*[Sleep(0.2)] * 40)
+    sizes = {"MIN_QUEUE_SIZE": 5, "MAX_QUEUE_SIZE": 12}
+    start_manager(queue={"WORKERS_COUNT": 1, **sizes})
+    wait_until(lambda: statuses(ids)["finished"])
+    held = [claimed for _, claimed in _watched_while_some_wait(ids)]
+    assert max(held) == 12 + 1, "MAX, and the one that runs"
+    assert min(held) >= 5, "MIN, when a claim is about to begin"
+    wait_until(lambda: all_are(ids, "finished"))
+
+
+def test_without_given_numbers_slow_tasks_are_left_to_idle_peers(
+    start_manager: StartManager, book: Book
+) -> None:
+    ids = book.enqueue(*[Sleep(0.4)] * 16)
+    start_manager(queue={"WORKERS_COUNT": 1})
+    wait_until(lambda: statuses(ids)["finished"] >= 1)
+    # Ten until the first one has ended; from then on what starts within a second.
+    held = _watched_while_some_wait(ids)
+    assert max(claimed for _, claimed in held) <= 10 + 1
+    later = [claimed for finished, claimed in held if finished > 8]
+    assert later
+    assert max(later) <= 4
+    wait_until(lambda: all_are(ids, "finished"))
+
+
 def test_a_worker_is_replaced_after_its_share_of_tasks(
     start_manager: StartManager, book: Book
 ) -> None:
@@ -124,6 +154,15 @@ def test_a_manager_with_idle_workers_takes_one_connection(
 def _first_after(ids: list[int], priority: int) -> int:
     priorities = dict(Task.objects.values_list("pk", "priority"))
     return next(pk for pk in ids if priorities[pk] > priority)
+
+
+def _watched_while_some_wait(ids: list[int]) -> list[tuple[int, int]]:
+    """Return how many were finished and how many claimed, time and again, while others waited."""
+    seen = []
+    while (found := statuses(ids))["new"]:
+        seen.append((found["finished"], found["in_process"]))
+        time.sleep(0.01)
+    return seen
 
 
 def _tasks_by_worker() -> dict[int, int]:

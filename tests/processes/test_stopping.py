@@ -12,7 +12,7 @@ from django_partisan.models import ManagerProcess, Task
 from tests.app.partisan_tasks import Note, WaitForFile
 from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Manager, Stopwatch
+from tests.processes.harness import HOARDING, Manager, Stopwatch
 from tests.processes.ledger import Book, all_are, done, statuses
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -22,7 +22,7 @@ BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_running_tasks_finish_and_gives_the_others_back(
     start_manager: StartManager, book: Book, gate: Path, number: int
 ) -> None:
-    manager = start_manager()
+    manager = start_manager(queue=HOARDING)
     running = book.begin(*[WaitForFile(str(gate))] * 2)
     waiting = book.enqueue(*[Note()] * 30)
     wait_until(lambda: statuses(waiting) == {"in_process": 30})
@@ -120,7 +120,7 @@ def test_a_signal_to_the_whole_group_is_the_managers_business_alone(
 def test_a_peer_starts_at_once_what_a_stopping_manager_releases(
     start_manager: StartManager, book: Book, gate: Path
 ) -> None:
-    manager = start_manager(settings={"PARTISAN_NODE_NAME": "north"})
+    manager = start_manager(settings={"PARTISAN_NODE_NAME": "north"}, queue=HOARDING)
     book.begin(*[WaitForFile(str(gate))] * 2)
     waiting = book.enqueue(*[Note()] * 100)
     wait_until(lambda: statuses(waiting) == {"in_process": 100})

@@ -25,3 +25,12 @@ def test_processors_do_not_disturb_each_other() -> None:
     pace.learn("shop.Report", 5.0)
     pace.learn("shop.Mail", 0.001)
     assert pace.seconds("shop.Mail") == 0.001
+
+
+def test_the_mean_is_of_all_tasks_and_follows_slowly() -> None:
+    pace = Pace()
+    assert pace.mean is None
+    for _ in range(100):
+        pace.learn("shop.Mail", 0.001)
+    pace.learn("shop.Report", 1.0)
+    assert pace.mean == pytest.approx(0.001 + 0.02 * 0.999)

@@ -113,12 +113,12 @@ def test_the_default_number_of_workers_is_the_number_of_usable_cpus(
 @pytest.mark.parametrize(
     ("given", "sizes"),
     [
-        ({}, (150, 300)),
+        ({}, (700, 1000)),
         ({"MAX_QUEUE_SIZE": 10}, (5, 10)),
         ({"MAX_QUEUE_SIZE": 1}, (0, 1)),
-        ({"MAX_QUEUE_SIZE": 1000}, (150, 1000)),
-        ({"MIN_QUEUE_SIZE": 10}, (10, 300)),
-        ({"MIN_QUEUE_SIZE": 500}, (500, 1000)),
+        ({"MAX_QUEUE_SIZE": 2000}, (700, 2000)),
+        ({"MIN_QUEUE_SIZE": 10}, (10, 1000)),
+        ({"MIN_QUEUE_SIZE": 600}, (600, 1200)),
         ({"MIN_QUEUE_SIZE": 0, "MAX_QUEUE_SIZE": 1}, (0, 1)),
         ({"MIN_QUEUE_SIZE": 5, "MAX_QUEUE_SIZE": 5}, (5, 5)),
     ],
@@ -130,6 +130,7 @@ def test_one_queue_size_alone_makes_the_other_one_fit(
     built = get_queue_settings()
     assert sizes == (built.MIN_QUEUE_SIZE, built.MAX_QUEUE_SIZE)
     assert merge_overrides("default", **given) == built
+    assert built.has_given_sizes == bool(given)
 
 
 # --- the mapping
