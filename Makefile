@@ -79,10 +79,10 @@ docs: $(CACHE)/venv-docs/.ready ## build the documentation; warnings are errors
 bench: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure on an embedded PostgreSQL; DRIVER=psycopg2 or DRIVER=psycopg
 	@exec $(<D)/bin/python -m benchmarks.bench $(ARGS)
 
-bench-conditions: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure under hard conditions (10 minutes); DRIVER=... as above
+bench-conditions: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure under hard conditions (12 minutes); DRIVER=... as above
 	@exec $(<D)/bin/python -m benchmarks.conditions $(ARGS)
 
-bench-peers: $(CACHE)/venv-bench-peers/.ready ## measure beside other task queues, 20 minutes; ARGS="--peers NAME,NAME"
+bench-peers: $(CACHE)/venv-bench-peers/.ready ## measure beside other task queues, 15 minutes; ARGS="--peers NAME,NAME"
 	@exec $(<D)/bin/python -m benchmarks.peers.bench $(ARGS)
 
 soak: $(CACHE)/venv-bench-$(DRIVER)/.ready ## watch whether anything grows in a mixed load; MINUTES=10

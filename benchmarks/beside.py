@@ -25,7 +25,7 @@ from tools.database_urls import database_url
 
 TARGET: Final = Target(bound=0.9, is_maximum=False)
 A_DAY: Final = 24 * 60 * 60
-LATE_STOP: Final = 2_000
+LATE_STOP: Final = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ class _Results:
 
 
 def measure(scale: Scale) -> Iterator[Figure]:
-    """Drain ``scale.tasks`` under each condition, ``scale.pairs`` times beside a plain drain."""
+    """Drain so many tasks under each condition, ``scale.pairs`` times beside a plain drain."""
     plain: list[float] = []
     for condition in CONDITIONS:
         results = _Results()
@@ -106,10 +106,12 @@ def measure(scale: Scale) -> Iterator[Figure]:
             for pair in range(scale.pairs):
                 for is_plain in (True, False) if pair % 2 else (False, True):
                     if is_plain:
-                        results.plain.append(_plain_drain(scale.tasks))
+                        results.plain.append(_plain_drain(scale.many_tasks))
                     else:
                         with other():
-                            results.beside.append(_drain_beside(condition, scale.tasks, drained))
+                            results.beside.append(
+                                _drain_beside(condition, scale.many_tasks, drained)
+                            )
         plain += results.plain
         yield from results.figures(condition.name)
     yield Figure.of_runs("drain, plain, all the above", plain, "tasks/s")
@@ -120,9 +122,9 @@ def _prepare(condition: Condition, scale: Scale) -> int | None:
     count = condition.thousands * scale.million // 1000
     if condition.is_shared:
         # So that the named count is left at the last drain; each runs on until it is stopped.
-        count += 2 * scale.pairs * (scale.tasks + LATE_STOP)
+        count += 2 * scale.pairs * (scale.many_tasks + LATE_STOP)
     if condition.is_stale:
-        _keep_statistics_of_a_drained_table(scale.tasks)
+        _keep_statistics_of_a_drained_table(scale.many_tasks)
     for rows in condition.others(count):
         fill(rows)
     return count if condition.is_shared else None

@@ -1,7 +1,7 @@
 """Measures whether the engine stays fast under the conditions that slow queues down.
 
 Deep backlogs, many finished rows, future rows, a transaction held open, many writers; and what it
-costs when idle, in memory and in WAL. It takes some eight minutes, and starts a PostgreSQL of its
+costs when idle, in memory and in WAL. It takes some twelve minutes, and starts a PostgreSQL of its
 own, with durable commits, unless a database is named.
 """
 

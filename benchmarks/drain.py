@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from django.db import connection
@@ -12,43 +12,51 @@ from benchmarks.bench_app.partisan_tasks import Noop, UniqueNoop
 from benchmarks.engine import running_engine
 from benchmarks.figures import BenchError, Figure, Target
 from benchmarks.rows import Rows, clear, fill
+from benchmarks.scale import Scale
 from benchmarks.tally import Tally
 from django_partisan.models import Task
 
 TARGET = Target(bound=15_000, is_maximum=False)
-BEST_TARGET = Target(bound=25_000, is_maximum=False)
-BEST_SETTINGS = ("--min_queue_size=350", "--max_queue_size=500")
+PSYCOPG3_TARGET = Target(bound=25_000, is_maximum=False)
+FEW_RUNS = 3
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
-VARIANTS: dict[str, tuple[type[Noop], Sequence[str]]] = {
-    "drain, default settings": (UniqueNoop, ()),
-    "drain, default settings, not unique": (Noop, ()),
-    "drain, MIN 350 / MAX 500": (UniqueNoop, BEST_SETTINGS),
+PROCESSORS: dict[str, type[Noop]] = {
+    "drain": UniqueNoop,
+    "drain of tasks that are not unique": Noop,
 }
 
 
-def measure(tasks: int, runs: int) -> Iterator[Figure]:
-    """Drain ``tasks`` waiting tasks with each variant in turn, ``runs`` times over (SQLite: 3)."""
-    rates: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    # The second database is there for comparison; the whole bench should end in two minutes.
-    rounds = runs if connection.vendor == "postgresql" else min(runs, 3)
-    for _ in range(rounds):
-        for name, (processor, options) in VARIANTS.items():
+def measure(scale: Scale) -> Iterator[Figure]:
+    """Drain ``scale.tasks`` waiting tasks of each kind in turn, and then ``scale.many_tasks``.
+
+    SQLite, which is there for comparison, has fewer runs and none of the long ones.
+    """
+    few = min(scale.runs, FEW_RUNS)
+    is_postgresql = connection.vendor == "postgresql"
+    yield from _measure(scale.tasks, scale.runs if is_postgresql else few)
+    if is_postgresql:
+        yield from _measure(scale.many_tasks, few)
+
+
+def _measure(tasks: int, runs: int) -> Iterator[Figure]:
+    rates: dict[str, list[float]] = {name: [] for name in PROCESSORS}
+    for _ in range(runs):
+        for name, processor in PROCESSORS.items():
             clear()
             fill(Rows(count=tasks, processor=processor))
-            rates[name].append(drain(tasks, *options))
+            rates[name].append(drain(tasks))
     for name, results in rates.items():
-        yield Figure.of_runs(name, results, "tasks/s", _target(name))
+        yield Figure.of_runs(f"{name}, {tasks:,} waiting", results, "tasks/s", _target())
 
 
-def _target(name: str) -> Target | None:
+def _target() -> Target | None:
+    """Return what is promised: with psycopg 3 the defaults are the best settings as well."""
     if connection.vendor != "postgresql":
         return None
-    if "MIN" not in name:
-        return TARGET
     from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
-    return BEST_TARGET if is_psycopg3 else None
+    return PSYCOPG3_TARGET if is_psycopg3 else TARGET
 
 
 def drain(tasks: int, *options: str, waiting: int | None = None) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +38,11 @@ class _Variant:
     holds: bool
     produces: bool
 
+    @property
+    def has_aftermath(self) -> bool:
+        """Whether the time after the transaction's end is watched, too."""
+        return self.holds and self.produces
+
 
 VARIANTS: Final = (
     _Variant(name="producers running, no transaction open", holds=False, produces=True),
@@ -46,29 +51,40 @@ VARIANTS: Final = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Round:
+    rates: Sequence[float]
+    """Tasks per second, block by block."""
+    after: Sequence[float]
+    """Of the blocks after the transaction's end, until one was as fast as the first."""
+    after_seconds: float
+
+
 def measure(scale: Scale) -> Iterator[Figure]:
-    """Time six blocks of ``scale.block`` tasks, without and with a transaction held open."""
-    free: float | None = None
-    for variant in VARIANTS:
-        after = scale.aftermath_seconds if variant.holds and variant.produces else 0
-        figures = list(_measure(variant, scale.block, after))
-        yield from figures
-        rates = [figure.value for figure in figures if ": block" in figure.measure]
-        if free is None:
-            free = statistics.median(rates)
-        else:
+    """Time six blocks of tasks, without and with a transaction held open, in turn."""
+    rounds: dict[_Variant, list[_Round]] = {variant: [] for variant in VARIANTS}
+    for _ in range(scale.runs):
+        for variant in VARIANTS:
+            rounds[variant].append(_round(variant, scale))
+    free = statistics.median(rate for each in rounds[VARIANTS[0]] for rate in each.rates)
+    for variant, taken in rounds.items():
+        yield from _block_figures(variant.name, taken)
+        if variant.has_aftermath:
+            yield from _aftermath_figures(taken)
+        if variant.holds:
             # The first block may be slow already: it ends with that many dead rows.
             name = f"{variant.name}: last block / median without"
-            yield Figure.of_runs(name, [rates[-1] / free], "times")
+            yield Figure.of_runs(name, [each.rates[-1] / free for each in taken], "times")
 
 
-def _measure(variant: _Variant, block: int, after_seconds: float) -> Iterator[Figure]:
+def _round(variant: _Variant, scale: Scale) -> _Round:
+    block, seconds = scale.block, scale.aftermath_seconds if variant.has_aftermath else 0
     clear()
     stored = 0 if variant.produces else (BLOCKS + 2) * block
     if stored:
         fill(Rows(count=stored))
         tidy()
-    room = (BLOCKS + 2) * block + int(MOST_PER_SECOND * max(after_seconds, 1))
+    room = (BLOCKS + 2) * block + int(MOST_PER_SECOND * max(seconds, 1))
     with Tally(room) as tally:
         with running_engine() as engine, contextlib.ExitStack() as stack:
             if variant.produces:
@@ -77,10 +93,11 @@ def _measure(variant: _Variant, block: int, after_seconds: float) -> Iterator[Fi
             watch.block(block // 5)  # the start of everything does not count
             with _transaction() if variant.holds else contextlib.nullcontext():
                 rates = list(_rates(watch, block))
-            yield from _block_figures(variant.name, rates)
-            if after_seconds:
-                yield from _aftermath(watch, block, rates[0], after_seconds)
+            started = time.monotonic()
+            after = list(_aftermath(watch, block, rates[0], started + seconds))
+            spent = time.monotonic() - started
         check_once(tally)
+    return _Round(rates=rates, after=after, after_seconds=spent)
 
 
 @contextlib.contextmanager
@@ -122,35 +139,24 @@ def _rates(watch: _Watch, block: int) -> Iterator[float]:
             yield watch.block(block, deadline)
 
 
-def _block_figures(name: str, rates: list[float]) -> Iterator[Figure]:
-    for number, rate in enumerate(rates, 1):
-        yield Figure.of_runs(f"{name}: block {number}", [rate], "tasks/s")
-    yield Figure(
-        measure=f"{name}: last block / first",
-        value=rates[-1] / rates[0],
-        unit="times",
-        runs=[rate / rates[0] for rate in rates],
-        target=TARGET,
-    )
+def _aftermath(watch: _Watch, block: int, first: float, deadline: float) -> Iterator[float]:
+    """Yield the rates of blocks until one is as fast as the first, or time is up."""
+    rate = 0.0
+    while time.monotonic() < deadline and not RECOVERED.is_met_by(rate / first):
+        yield (rate := watch.block(block, deadline))
 
 
-def _aftermath(watch: _Watch, block: int, first: float, seconds: float) -> Iterator[Figure]:
+def _block_figures(name: str, taken: Sequence[_Round]) -> Iterator[Figure]:
+    for number, rates in enumerate(zip(*(each.rates for each in taken), strict=False), 1):
+        yield Figure.of_runs(f"{name}: block {number}", list(rates), "tasks/s")
+    ratios = [each.rates[-1] / each.rates[0] for each in taken]
+    yield Figure.of_runs(f"{name}: last block / first", ratios, "times", TARGET)
+
+
+def _aftermath_figures(taken: Sequence[_Round]) -> Iterator[Figure]:
     """Tell whether, and how soon after the transaction's end, a block is as fast as the first."""
-    started, rates = time.monotonic(), list[float]()
-    while time.monotonic() < started + seconds and not _is_recovered(rates, first):
-        rates.append(watch.block(block, started + seconds))
-    ratios = [rate / first for rate in rates]
-    spent = time.monotonic() - started
     name = "after the transaction's end"
-    yield Figure(
-        measure=f"{name}: best block / first",
-        value=max(ratios),
-        unit="times",
-        runs=ratios,
-        target=RECOVERED,
-    )
-    yield Figure.of_runs(f"{name}: watched for", [spent], "s")
-
-
-def _is_recovered(rates: list[float], first: float) -> bool:
-    return bool(rates) and RECOVERED.is_met_by(rates[-1] / first)
+    best = [max(each.after) / each.rates[0] for each in taken]
+    yield Figure.of_runs(f"{name}: best block / first", best, "times", RECOVERED)
+    spent = [each.after_seconds for each in taken]
+    yield Figure.of_runs(f"{name}: watched for", spent, "s")

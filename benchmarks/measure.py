@@ -73,7 +73,7 @@ def _figures(measures: list[str], scale: Scale) -> Iterator[Figure]:
     )
 
     takes: dict[str, Callable[[], Iterator[Figure]]] = {
-        "drain": lambda: drain.measure(scale.tasks, scale.runs),
+        "drain": lambda: drain.measure(scale),
         "enqueue": lambda: enqueue.measure(scale.calls, scale.pairs, scale.tasks, scale.runs),
         "pickup": lambda: pickup.measure(scale.pickups),
         "idle": lambda: idle.measure(scale.idle_seconds),

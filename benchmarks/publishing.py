@@ -110,6 +110,7 @@ def _draw_curves(
         for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
             axes.plot(list(curve), list(curve.values()), marker="o", label=name, color=colour)
         axes.set_ylim(bottom=0)
+        axes.tick_params(axis="x", labelsize=7)
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         axes.legend(frameon=False, fontsize=8)

@@ -11,6 +11,8 @@ class Scale:
     """The sizes of all measures."""
 
     tasks: int
+    many_tasks: int
+    """For drains that should take longer than the noise of the machine."""
     runs: int
     calls: int
     pairs: int
@@ -19,13 +21,14 @@ class Scale:
     million: int
     """How many rows stand for a million of them."""
     block: int
-    """Tasks in one of the blocks while a transaction is held open."""
+    """Tasks in one of the blocks while a transaction is held open; many more than run in 10 ms."""
     aftermath_seconds: float
     writer_seconds: float
 
 
 _BENCH: Final = Scale(
     tasks=10_000,
+    many_tasks=100_000,
     runs=5,
     calls=200,
     pairs=10,
@@ -37,17 +40,25 @@ _BENCH: Final = Scale(
     writer_seconds=2,
 )
 _CONDITIONS: Final = Scale(
-    **{**vars(_BENCH), "runs": 3, "pairs": 5, "pickups": 100, "idle_seconds": 40}
+    **{
+        **vars(_BENCH),
+        "many_tasks": 30_000,
+        "runs": 3,
+        "pairs": 7,
+        "pickups": 100,
+        "idle_seconds": 40,
+    }
 )
 _QUICK: Final = Scale(
     tasks=200,
+    many_tasks=400,
     runs=1,
     calls=10,
     pairs=1,
     pickups=5,
     idle_seconds=1,
     million=1_000,
-    block=500,
+    block=2_000,
     aftermath_seconds=1,
     writer_seconds=0.1,
 )

@@ -61,7 +61,7 @@ def measure(seconds: float, pairs: int) -> Iterator[Figure]:
                     accepted = writers.enqueue(count, seconds, notify=notify, atomic=atomic)
                     _check_stored(accepted)
                     rates[notify].append(accepted / seconds)
-                yield from compared(name, rates, count)
+                yield from compared(name, rates, TARGET if count == MOST else None)
 
 
 def in_turn(pairs: int) -> Iterator[bool]:
@@ -70,8 +70,10 @@ def in_turn(pairs: int) -> Iterator[bool]:
         yield from (True, False) if pair % 2 else (False, True)
 
 
-def compared(name: str, rates: dict[bool, list[float]], count: int) -> Iterator[Figure]:
-    """Yield the rates with and without notification, and the ratio that the target is about."""
+def compared(
+    name: str, rates: dict[bool, list[float]], target: Target | None = None
+) -> Iterator[Figure]:
+    """Yield the rates with and without notification, and their ratio, which has the target."""
     ratios = [on / off for on, off in zip(rates[True], rates[False], strict=True)]
     yield Figure.of_runs(f"{name}: with notification", rates[True], "calls/s")
     yield Figure.of_runs(f"{name}: without", rates[False], "calls/s")
@@ -80,7 +82,7 @@ def compared(name: str, rates: dict[bool, list[float]], count: int) -> Iterator[
         value=statistics.median(ratios),
         unit="times",
         runs=ratios,
-        target=TARGET if count == MOST else None,
+        target=target,
     )
 
 

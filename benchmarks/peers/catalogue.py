@@ -16,20 +16,19 @@ def _ours(name: str, driver: str) -> Peer:
     command = ("python", "-m", "django", "start_partisan", "--workers_count=2")
     settings = {"INSTALLED_APPS": ["django_partisan", "benchmarks.peers.partisan_app"]}
 
-    def variant(title: str, store: Store, says: str, *options: str) -> Variant:
+    def variant(title: str, store: Store, says: str, *, free: bool = False) -> Variant:
         return Variant(
             name=title,
             store=store,
-            worker=(*command, *options),
+            worker=command,
             says=says,
             settings=settings,
-            options={"free": bool(options)},
+            options={"free": free},
         )
 
-    best = ("--min_queue_size=350", "--max_queue_size=500")
     variants = [
         variant("default", "PostgreSQL", f"{driver}, unique tasks"),
-        variant("best", "PostgreSQL", f"{driver}, MIN 350 / MAX 500, not unique", *best),
+        variant("best", "PostgreSQL", f"{driver}, not unique", free=True),
     ]
     if driver == "psycopg 2":
         variants.append(variant("default, SQLite", "SQLite", "unique tasks"))
