@@ -33,11 +33,8 @@ demo: $(CACHE)/venv-demo/.ready ## index the standard library as tasks; DB=sqlit
 demo-serve: $(CACHE)/venv-demo/.ready ## look at what the demo indexed; DB=sqlite (default) or DB=postgres
 	@exec $(<D)/bin/python example/demo.py --database $(DB) --serve $(ARGS)
 
-test: ## run the whole suite on every database and both ends of the version range; ARGS="-k words"
-	@status=0; \
-	$(MAKE) test-oldest || status=1; \
-	$(MAKE) test-newest || status=1; \
-	exit $$status
+test: ## run the whole suite on every database and both ends of the version range, with -j2 at once; ARGS="-k words"
+	@$(MAKE) --keep-going test-oldest test-newest
 
 test-oldest: $(CACHE)/venv-test/.ready ## the suite on the oldest Python, Django 5.2 and psycopg 2
 	@exec $(<D)/bin/python -m tools.run_tests $(ARGS)
@@ -82,7 +79,7 @@ bench: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure on an embedded PostgreSQL
 bench-conditions: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure under hard conditions (12 minutes); DRIVER=... as above
 	@exec $(<D)/bin/python -m benchmarks.conditions $(ARGS)
 
-bench-peers: $(CACHE)/venv-bench-peers/.ready ## measure beside other task queues, 15 minutes; ARGS="--peers NAME,NAME"
+bench-peers: $(CACHE)/venv-bench-peers/.ready ## measure beside other task queues, 20 minutes; ARGS="--peers NAME,NAME"
 	@exec $(<D)/bin/python -m benchmarks.peers.bench $(ARGS)
 
 soak: $(CACHE)/venv-bench-$(DRIVER)/.ready ## watch whether anything grows in a mixed load; MINUTES=10

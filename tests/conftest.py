@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,11 @@ LEFTOVERS = pytest.StashKey[list[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked long as well")
+    parser.addoption(
+        "--no_own_server",
+        action="store_true",
+        help="leave out the tests that start a PostgreSQL of their own: another run has them",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,7 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.option.long:
-        _deselect_long(config, items)
+        _deselect(config, items, lambda item: item.get_closest_marker("long") is not None)
+    if config.option.no_own_server:
+        _deselect(config, items, lambda item: "own_server" in getattr(item, "fixturenames", ()))
     for item in items:
         kind = Path(item.path).parent.name
         if kind in {"processes", "faults", "browser"}:
@@ -65,11 +73,13 @@ def pytest_terminal_summary(
         print_summary(config.stash[SCENARIOS])
 
 
-def _deselect_long(config: pytest.Config, items: list[pytest.Item]) -> None:
-    long = [item for item in items if item.get_closest_marker("long")]
-    if long:
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
+def _deselect(
+    config: pytest.Config, items: list[pytest.Item], is_unwanted: Callable[[pytest.Item], bool]
+) -> None:
+    unwanted = {item for item in items if is_unwanted(item)}
+    if unwanted:
+        config.hook.pytest_deselected(items=list(unwanted))
+        items[:] = [item for item in items if item not in unwanted]
 
 
 def _kill(process: psutil.Process) -> None:

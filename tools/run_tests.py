@@ -1,7 +1,8 @@
 """Runs the suite once per database.
 
 That is SQLite, the embedded PostgreSQL, and every server in PARTISAN_TEST_DATABASE_URLS (comma
-separated). ``python -m tools.run_tests [--only WORDS] [pytest's arguments]``; WORDS picks runs by a
+separated), without the tests that start a PostgreSQL of their own: the embedded run has them.
+``python -m tools.run_tests [--only WORDS] [pytest's arguments]``; WORDS picks runs by a
 part of their name: "sqlite,postgres".
 """
 
@@ -49,10 +50,11 @@ def main() -> int:
     leave_on_sigterm()  # so that the server stops and its directories go
     # A shell's background jobs ignore SIGINT, and pytest would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    runs = [run for run in _runs() if _is_wanted(run, options.only)]
+    has_embedded = any(run.is_embedded for run in runs)
     results = [
-        (run.name, *_perform(run, pytest_arguments))
-        for run in _runs()
-        if _is_wanted(run, options.only)
+        (run.name, *_perform(run, [*pytest_arguments, *_left_out(run, has_embedded)]))
+        for run in runs
     ]
     _print_summary(results)
     return int(not results or any(status for _, status, _ in results))
@@ -70,6 +72,10 @@ def _runs() -> Iterator[Run]:
 
 def _is_wanted(run: Run, words: str) -> bool:
     return not words or any(word.strip() in run.name for word in words.split(","))
+
+
+def _left_out(run: Run, has_embedded: bool) -> list[str]:
+    return ["--no_own_server"] if run.url is not None and has_embedded else []
 
 
 def _perform(run: Run, arguments: list[str]) -> tuple[int, float]:
