@@ -15,7 +15,7 @@ from typing import Final
 from benchmarks.command import Section, measured, parser, run, sqlite_file
 from tools.embedded_postgres import embedded_postgres
 
-MEASURES: Final = ("drain", "enqueue", "pickup", "idle")
+MEASURES: Final = ("drain", "long-drain", "work", "enqueue", "pickup", "idle")
 
 
 def main() -> int:

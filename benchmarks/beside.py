@@ -106,11 +106,11 @@ def measure(scale: Scale) -> Iterator[Figure]:
             for pair in range(scale.pairs):
                 for is_plain in (True, False) if pair % 2 else (False, True):
                     if is_plain:
-                        results.plain.append(_plain_drain(scale.many_tasks))
+                        results.plain.append(_plain_drain(scale.beside_tasks))
                     else:
                         with other():
                             results.beside.append(
-                                _drain_beside(condition, scale.many_tasks, drained)
+                                _drain_beside(condition, scale.beside_tasks, drained)
                             )
         plain += results.plain
         yield from results.figures(condition.name)
@@ -122,9 +122,9 @@ def _prepare(condition: Condition, scale: Scale) -> int | None:
     count = condition.thousands * scale.million // 1000
     if condition.is_shared:
         # So that the named count is left at the last drain; each runs on until it is stopped.
-        count += 2 * scale.pairs * (scale.many_tasks + LATE_STOP)
+        count += 2 * scale.pairs * (scale.beside_tasks + LATE_STOP)
     if condition.is_stale:
-        _keep_statistics_of_a_drained_table(scale.many_tasks)
+        _keep_statistics_of_a_drained_table(scale.beside_tasks)
     for rows in condition.others(count):
         fill(rows)
     return count if condition.is_shared else None

@@ -17,7 +17,7 @@ from benchmarks.command import Section, measured, parser, run, sqlite_file
 from tools.embedded_postgres import embedded_postgres
 
 POSTGRESQL: Final = ("beside", "held", "steady", "writers", "sizes", "memory", "wal", "polling")
-SQLITE: Final = ("drain", "enqueue", "pickup", "idle")
+SQLITE: Final = ("drain", "long-drain", "enqueue", "pickup", "idle")
 LOG_EVERYTHING: Final = {"log_statement": "all", "log_line_prefix": "%p "}
 
 

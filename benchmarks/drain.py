@@ -28,15 +28,21 @@ PROCESSORS: dict[str, type[Noop]] = {
 
 
 def measure(scale: Scale) -> Iterator[Figure]:
-    """Drain ``scale.tasks`` waiting tasks of each kind in turn, and then ``scale.many_tasks``.
+    """Drain ``scale.tasks`` waiting tasks of each kind in turn.
 
-    SQLite, which is there for comparison, has fewer runs and none of the long ones.
+    SQLite, which is there for comparison, has fewer runs.
     """
-    few = min(scale.runs, FEW_RUNS)
     is_postgresql = connection.vendor == "postgresql"
-    yield from _measure(scale.tasks, scale.runs if is_postgresql else few)
-    if is_postgresql:
-        yield from _measure(scale.many_tasks, few)
+    yield from _measure(scale.tasks, scale.runs if is_postgresql else _few(scale))
+
+
+def measure_many(scale: Scale) -> Iterator[Figure]:
+    """Drain ``scale.many_tasks`` waiting tasks of each kind in turn, a few times."""
+    yield from _measure(scale.many_tasks, _few(scale))
+
+
+def _few(scale: Scale) -> int:
+    return min(scale.runs, FEW_RUNS)
 
 
 def _measure(tasks: int, runs: int) -> Iterator[Figure]:

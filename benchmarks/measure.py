@@ -69,11 +69,14 @@ def _figures(measures: list[str], scale: Scale) -> Iterator[Figure]:
         sizes,
         steady,
         wal,
+        work,
         writers,
     )
 
     takes: dict[str, Callable[[], Iterator[Figure]]] = {
         "drain": lambda: drain.measure(scale),
+        "long-drain": lambda: drain.measure_many(scale),
+        "work": lambda: work.measure(scale.works, min(scale.runs, drain.FEW_RUNS)),
         "enqueue": lambda: enqueue.measure(scale.calls, scale.pairs, scale.tasks, scale.runs),
         "pickup": lambda: pickup.measure(scale.pickups),
         "idle": lambda: idle.measure(scale.idle_seconds),

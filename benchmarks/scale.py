@@ -12,7 +12,9 @@ class Scale:
 
     tasks: int
     many_tasks: int
-    """For drains that should take longer than the noise of the machine."""
+    beside_tasks: int
+    """For drains that should take longer than the noise of the machine, many times over."""
+    works: int
     runs: int
     calls: int
     pairs: int
@@ -29,6 +31,8 @@ class Scale:
 _BENCH: Final = Scale(
     tasks=10_000,
     many_tasks=100_000,
+    beside_tasks=30_000,
+    works=1_000,
     runs=5,
     calls=200,
     pairs=10,
@@ -42,7 +46,6 @@ _BENCH: Final = Scale(
 _CONDITIONS: Final = Scale(
     **{
         **vars(_BENCH),
-        "many_tasks": 30_000,
         "runs": 3,
         "pairs": 7,
         "pickups": 100,
@@ -52,6 +55,8 @@ _CONDITIONS: Final = Scale(
 _QUICK: Final = Scale(
     tasks=200,
     many_tasks=400,
+    beside_tasks=400,
+    works=50,
     runs=1,
     calls=10,
     pairs=1,

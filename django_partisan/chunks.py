@@ -46,9 +46,7 @@ class Chunks:
 def _room(worker: WorkerHandle, queue: LocalQueue, workers: int) -> int:
     """Return how many more tasks the worker may get: few at a time, but never none in hand."""
     has = len(worker.in_hand)
-    if has and (
-        worker.is_exclusive or has > CHUNK_TASKS // 2 or worker.backlog_seconds > CHUNK_SECONDS / 2
-    ):
+    if has and (worker.is_exclusive or has > CHUNK_TASKS // 2 or worker.has_enough):
         return 0
     fair_share = -(-(queue.qsize() + has) // max(1, workers))
     return min(CHUNK_TASKS, max(1, fair_share)) - has

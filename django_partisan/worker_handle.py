@@ -18,6 +18,7 @@ from django_partisan.exceptions import TaskCancelled, TaskTimedOut
 from django_partisan.execution import ClaimedTask, Outcome
 from django_partisan.interruption import REQUEST
 from django_partisan.launcher_client import LauncherClient
+from django_partisan.pace import CHUNK_SECONDS
 from django_partisan.worker import LIMITED, RETIRED, STOP, outcome_of
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,11 @@ class WorkerHandle:
         """Whether the worker may be handed tasks."""
         is_ending = self.is_stopping or self.is_gone or self.is_killed
         return not (is_ending or self.is_cancelling)
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether what it has in hand takes longer than half a chunk."""
+        return not self.is_exclusive and self.backlog_seconds > CHUNK_SECONDS / 2
 
     @property
     def is_killed(self) -> bool:

@@ -101,6 +101,11 @@ class WorkerPool:
         """Whether a worker has nothing to do."""
         return any(worker.accepts and not worker.in_hand for worker in self.workers.values())
 
+    @property
+    def has_enough(self) -> bool:
+        """Whether no worker will need anything for the next moments."""
+        return bool(self.workers) and all(worker.has_enough for worker in self.workers.values())
+
     def held_ids(self) -> set[int]:
         """Return the ids of all tasks in hand."""
         return {item.task.id for worker in self.workers.values() for item in worker.in_hand}

@@ -37,6 +37,8 @@ from django_partisan.worker_pool import WorkerPool
 logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT: Final = 5.0
+_REPORT_SECONDS: Final = 0.01
+"""How long reports may gather while every worker has enough to do: each wake-up costs CPU."""
 
 
 class WorkersManager:
@@ -160,6 +162,10 @@ class WorkersManager:
         self._take_notifications()
         timeout = max(0.0, min(self._deadlines()) - time.monotonic())
         self._watch_database()
+        if self.pool.has_enough:
+            pause = min(timeout, _REPORT_SECONDS)
+            time.sleep(pause)
+            timeout -= pause
         for key, _ in self.selector.select(timeout):
             key.data()
 

@@ -47,6 +47,18 @@ class Nap(Noop):
 
 
 @register
+class Compute(UniqueNoop):
+    """Takes five milliseconds of a CPU."""
+
+    def run(self) -> None:
+        """Compute, and count."""
+        end = time.thread_time() + 0.005
+        while time.thread_time() < end:
+            pass
+        super().run()
+
+
+@register
 class Stamp(BaseTaskProcessor):
     """Tells when it began to run."""
 

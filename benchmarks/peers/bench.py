@@ -1,8 +1,8 @@
 """Measures this engine and other task queues side by side, in alternating runs.
 
 Every queue is installed into an environment of its own and gets the same work: waiting tasks that
-do nothing, two workers or what comes closest. PostgreSQL and Redis are the harness's own; the
-former with durable commits.
+do nothing, and such that compute for 5 ms; two workers or what comes closest. PostgreSQL and Redis
+are the harness's own; the former with durable commits.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from benchmarks.machine import describe_machine
 from benchmarks.peers.catalogue import PEERS
 from benchmarks.peers.chart import draw_chart
 from benchmarks.peers.environments import Environment
-from benchmarks.peers.peer import Peer
-from benchmarks.peers.quiet import wait_until_quiet
-from benchmarks.peers.results import RESULTS, Result, save
+from benchmarks.peers.peer import WORK_SECONDS, Peer
+from benchmarks.peers.quiet import Theft, wait_until_quiet
+from benchmarks.peers.results import NAME, RESULTS, WORK_NAME, Result, save
 from benchmarks.peers.runs import drain, singles
 from benchmarks.peers.stores import Stores, redis_server
 from benchmarks.peers.table import write_tables
@@ -44,13 +44,14 @@ def main() -> int:
     chosen = [peer for peer in PEERS if names is None or peer.name in names]
     try:
         with embedded_postgres() as postgres, redis_server() as redis:
-            report = _measured(chosen, Stores(postgres, redis), options)
+            report, work = _measured(chosen, Stores(postgres, redis), options)
     except EmbeddedPostgresError as error:
         print(f"No figures: {error}", file=sys.stderr)
         return 2
     options.output.mkdir(parents=True, exist_ok=True)
-    save(report, options.output / "peers.json")
-    print(write_tables(report, options.output))
+    save(report, options.output / NAME)
+    save(work, options.output / WORK_NAME)
+    print(write_tables(report, work, options.output))
     draw_chart(report, options.output / "peers.png")
     if options.output == RESULTS:
         print("The README shows these figures after: python -m benchmarks.peers.table")
@@ -63,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peers", metavar="NAME,NAME", help=f"only these of: {known}")
     parser.add_argument("--rounds", type=int, default=2, help="drains of each (%(default)s)")
     parser.add_argument("--tasks", type=int, default=10_000, help="of a drain (%(default)s)")
+    parser.add_argument(
+        "--works", type=int, default=1_000, help="of a drain of tasks of 5 ms (%(default)s)"
+    )
     parser.add_argument("--calls", type=int, default=500, help="single enqueues (%(default)s)")
     parser.add_argument("--pickups", type=int, default=60, help="(%(default)s)")
     parser.add_argument(
@@ -79,26 +83,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measured(peers: Sequence[Peer], stores: Stores, options: argparse.Namespace) -> dict[str, Any]:
+def _measured(
+    peers: Sequence[Peer], stores: Stores, options: argparse.Namespace
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the reports of tasks that do nothing and of those that compute."""
     if options.quick:
-        options.tasks, options.rounds, options.calls, options.pickups = 500, 1, 20, 3
-    began, patience = time.monotonic(), options.patience
+        options.tasks, options.works, options.rounds = 500, LEAST_TASKS, 1
+        options.calls, options.pickups = 20, 3
+    began, theft, patience = time.monotonic(), Theft(), options.patience
     results = [Result(peer=peer, variant=each) for peer in peers for each in peer.variants]
     versions = _install(results)
     for number in range(options.rounds):
         # There and back: whatever changes with time then hits all alike.
         for result in results if number % 2 == 0 else reversed(results):
             _attempt([result], partial(_take_drain, result, stores, options.tasks, patience))
+            _attempt([result], partial(_take_work, result, stores, options.works, patience))
     for result in results:
         _attempt([result], partial(_take_singles, result, stores, options))
-    return {
+    about = {
         "machine": {**describe_machine(), **stores.describe()},
         "quick": options.quick,
         "rounds": options.rounds,
         "seconds": time.monotonic() - began,
+        "stolen": theft.share,
         "versions": versions,
-        "results": [result.to_json() for result in results],
     }
+    return (
+        {**about, "results": [result.to_json() for result in results]},
+        {**about, "results": [result.work_to_json() for result in results]},
+    )
 
 
 def _install(results: Sequence[Result]) -> dict[str, dict[str, str]]:
@@ -116,11 +129,22 @@ def _install_one(peer: Peer, versions: dict[str, dict[str, str]]) -> None:
 
 
 def _take_drain(result: Result, stores: Stores, tasks: int, patience: float) -> None:
+    result.drains.append(_drained(result, stores, tasks, patience, 0))
+
+
+def _take_work(result: Result, stores: Stores, tasks: int, patience: float) -> None:
+    result.works.append(_drained(result, stores, tasks, patience, WORK_SECONDS))
+
+
+def _drained(
+    result: Result, stores: Stores, tasks: int, patience: float, work_seconds: float
+) -> dict[str, float]:
     count = max(LEAST_TASKS, int(tasks * result.variant.share))
     busy = wait_until_quiet(patience)
-    found = drain(Environment(result.peer), result.variant, stores, count)
-    result.drains.append({**asdict(found), "busy": busy})
-    _tell(result, f"{found.recorded:,.0f} tasks/s ({count} tasks)")
+    found = drain(Environment(result.peer), result.variant, stores, count, work_seconds)
+    kind = f"tasks of {work_seconds * 1000:g} ms" if work_seconds else "tasks"
+    _tell(result, f"{found.recorded:,.0f} tasks/s ({count} {kind})")
+    return {**asdict(found), "busy": busy}
 
 
 def _take_singles(result: Result, stores: Stores, options: argparse.Namespace) -> None:

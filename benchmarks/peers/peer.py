@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+WORKERS: Final = 2
+"""How many workers, or what comes closest, each queue gets."""
+WORK_SECONDS: Final = 0.005
+"""What a task that does something takes of a CPU; waiting would measure threads and loops only."""
 
 Store = Literal["PostgreSQL", "Redis", "SQLite"]
 

@@ -12,6 +12,9 @@ from typing import Any, Final
 from benchmarks.peers.peer import Peer, Variant
 
 RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
+NAME: Final = "peers.json"
+WORK_NAME: Final = "peers_work.json"
+"""The same kind of report, of tasks that compute."""
 OURS: Final = "django-partisan"
 QUIET: Final = 0.15
 """The share of the CPU in use up to which a machine passes for quiet."""
@@ -24,6 +27,8 @@ class Result:
     peer: Peer
     variant: Variant
     drains: list[dict[str, Any]] = field(default_factory=list)
+    works: list[dict[str, Any]] = field(default_factory=list)
+    """Drains of tasks that compute."""
     singles: dict[str, Any] | None = None
     problem: str | None = None
 
@@ -39,6 +44,10 @@ class Result:
             "singles": self.singles,
             "problem": self.problem,
         }
+
+    def work_to_json(self) -> dict[str, Any]:
+        """Return what it showed of tasks that compute, as plain values."""
+        return {**self.to_json(), "drains": self.works, "singles": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +65,8 @@ class Row:
     run: float | None
     bulk: float | None
     enqueued: float | None
-    waits: tuple[float, float] | None
-    """p50 and p99 in milliseconds."""
+    waits: tuple[float, float, float] | None
+    """p50, p95 and p99 in milliseconds."""
 
     @property
     def rate(self) -> float | None:
@@ -80,7 +89,7 @@ def save(report: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def load(path: Path = RESULTS / "peers.json") -> dict[str, Any]:
+def load(path: Path) -> dict[str, Any]:
     """Return a report that was saved."""
     report: dict[str, Any] = json.loads(path.read_text())
     return report
@@ -110,6 +119,6 @@ def _median(drains: Sequence[Mapping[str, float]], name: str) -> float | None:
     return statistics.median(drain[name] for drain in drains) if drains else None
 
 
-def _percentiles(waits: Sequence[float]) -> tuple[float, float]:
+def _percentiles(waits: Sequence[float]) -> tuple[float, float, float]:
     cuts = statistics.quantiles(waits, n=100, method="inclusive")
-    return cuts[49], cuts[98]
+    return cuts[49], cuts[94], cuts[98]

@@ -20,7 +20,7 @@ from benchmarks.peers.drivers.options import (
     SETTINGS_VARIABLE,
 )
 from benchmarks.peers.environments import ROOT, Environment, environment
-from benchmarks.peers.journal import JOURNAL_VARIABLE, Journal
+from benchmarks.peers.journal import JOURNAL_VARIABLE, WORK_VARIABLE, Journal
 from benchmarks.peers.peer import Variant
 from benchmarks.peers.stores import Stores
 from benchmarks.peers.workers import Workers, running_workers
@@ -49,9 +49,15 @@ class Singles:
     waits: list[float]
 
 
-def drain(place: Environment, variant: Variant, stores: Stores, tasks: int) -> Drain:
-    """Let two workers empty a queue in which ``tasks`` tasks wait; check that each ran once."""
+def drain(
+    place: Environment, variant: Variant, stores: Stores, tasks: int, work_seconds: float = 0
+) -> Drain:
+    """Let two workers empty a queue in which ``tasks`` tasks wait; check that each ran once.
+
+    Each of them takes ``work_seconds`` of a CPU.
+    """
     with _prepared(variant, stores, tasks) as (variables, journal):
+        variables[WORK_VARIABLE] = str(work_seconds)
         filled = place.ask("fill", tasks, variables=variables)
         stores.settle(variant.store)
         with _watching(place, variables, tasks) as watcher:

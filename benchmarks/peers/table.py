@@ -14,7 +14,11 @@ from typing import Any, Final
 
 from benchmarks.figures import readable
 from benchmarks.list_table import list_table
-from benchmarks.peers.results import OURS, QUIET, RESULTS, Row, load, rows
+from benchmarks.peers.peer import WORK_SECONDS, WORKERS
+from benchmarks.peers.results import NAME, OURS, QUIET, RESULTS, WORK_NAME, Row, load, rows
+
+_Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+"""Title, header, lines."""
 
 README: Final = RESULTS.parents[1] / "README.rst"
 NOTHING: Final = "-"
@@ -27,9 +31,10 @@ HEADER: Final = (
     "min … max",
     "ours ÷ it",
     "last start, tasks/s",
-    "pick-up p50 / p99, ms",
+    "pick-up p50 / p95 / p99, ms",
     "enqueue single / bulk, per s",
 )
+WORK_HEADER: Final = (*HEADER[:4], "tasks/s", "min … max", f"share of what {WORKERS} CPUs can do")
 SHORT_HEADER: Final = (
     "queue",
     "store",
@@ -42,37 +47,31 @@ _README_PART: Final = re.compile(r"(?<=\.\. peers begin\n).*?(?=\.\. peers end\n
 
 def main() -> None:
     """Write everything that is made from the committed results."""
-    report = load()
-    write_tables(report, RESULTS)
+    report = load(RESULTS / NAME)
+    write_tables(report, load(RESULTS / WORK_NAME), RESULTS)
     README.write_text(with_table(README.read_text(), report))
 
 
-def write_tables(report: Mapping[str, Any], directory: Path) -> str:
+def write_tables(report: Mapping[str, Any], work: Mapping[str, Any], directory: Path) -> str:
     """Write ``peers.md`` and ``peers.rst``; return the former."""
-    markdown = as_markdown(report)
+    markdown = as_markdown(report, work)
     (directory / "peers.md").write_text(markdown)
-    (directory / "peers.rst").write_text(as_rst(report))
+    (directory / "peers.rst").write_text(as_rst(report, work))
     return markdown
 
 
-def as_markdown(report: Mapping[str, Any]) -> str:
-    """Return the full tables in Markdown."""
-    parts = []
-    for title, cells in _tables(report):
-        ruled = [HEADER, ("---",) * len(HEADER), *cells]
-        lines = "\n".join(f"| {' | '.join(line)} |" for line in ruled)
-        parts.append(f"### {title}\n\n{lines}\n")
-    notes = "\n".join(f"* {note}" for note in notes_of(report))
-    return "\n".join([*parts, notes, ""])
+def as_markdown(report: Mapping[str, Any], work: Mapping[str, Any]) -> str:
+    """Return the full tables in Markdown: of tasks that do nothing, and of those that compute."""
+    parts = [_markdown_table(*table) for table in _tables(report)]
+    parts += [_notes(report), _markdown_table(*_work_table(work)), _notes(work)]
+    return "\n".join(parts)
 
 
-def as_rst(report: Mapping[str, Any]) -> str:
-    """Return the full tables in reStructuredText."""
-    parts = [
-        f".. rubric:: {title}\n\n{list_table(HEADER, cells)}" for title, cells in _tables(report)
-    ]
-    notes = "\n".join(f"* {note}" for note in notes_of(report))
-    return "\n".join([*parts, notes, ""])
+def as_rst(report: Mapping[str, Any], work: Mapping[str, Any]) -> str:
+    """Return the same in reStructuredText."""
+    parts = [_rst_table(*table) for table in _tables(report)]
+    parts += [_notes(report), _rst_table(*_work_table(work)), _notes(work)]
+    return "\n".join(parts)
 
 
 def with_table(readme: str, report: Mapping[str, Any]) -> str:
@@ -92,14 +91,14 @@ def short_cells(report: Mapping[str, Any]) -> list[Sequence[str]]:
 
 def short_note(report: Mapping[str, Any]) -> str:
     """Say what the short table was measured with."""
-    machine, busy = report["machine"], _busy_shares(report)
+    machine, taken = report["machine"], _taken(report)
     note = (
         f"One run of ``make bench-peers`` on {machine['CPU']}, {machine['system']}, PostgreSQL "
         f"{machine['PostgreSQL'].split(',')[0]} with durable commits, Python {machine['Python']}; "
         "two workers or what comes closest."
     )
-    if busy and statistics.median(busy) > QUIET:
-        note += f" The machine was not quiet: others took {statistics.median(busy):.0%} of its CPU."
+    if taken > QUIET:
+        note += f" The machine was not quiet: others took {taken:.0%} of its CPU."
     return "\n".join(textwrap.wrap(note, 100, break_on_hyphens=False))
 
 
@@ -121,15 +120,43 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
         machine,
         versions,
     ]
+    if "stolen" in report:
+        found += [
+            f"share of the CPU that the host withheld in the whole run: {report['stolen']:.0%}"
+        ]
     found += [f"drained fewer tasks, being slow: {', '.join(scaled)}"] if scaled else []
     found += ["a quick run: its figures mean nothing"] if report["quick"] else []
     return found
 
 
-def _tables(report: Mapping[str, Any]) -> list[tuple[str, list[Sequence[str]]]]:
+def _markdown_table(title: str, header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    ruled = [header, ("---",) * len(header), *cells]
+    lines = "\n".join(f"| {' | '.join(line)} |" for line in ruled)
+    return f"### {title}\n\n{lines}\n"
+
+
+def _rst_table(title: str, header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    return f".. rubric:: {title}\n\n{list_table(header, cells)}"
+
+
+def _notes(report: Mapping[str, Any]) -> str:
+    return "".join(f"* {note}\n" for note in notes_of(report))
+
+
+def _work_table(work: Mapping[str, Any]) -> _Table:
+    most = WORKERS / WORK_SECONDS
+    shown = sorted(rows(work), key=lambda row: -(row.rate or 0))
+    cells = [
+        (*_names(row), *_rates(row), f"{row.rate / most:.0%}" if row.rate else NOTHING)
+        for row in shown
+    ]
+    return f"Tasks that compute for {WORK_SECONDS * 1000:g} ms", WORK_HEADER, cells
+
+
+def _tables(report: Mapping[str, Any]) -> list[_Table]:
     measured = list(rows(report))
     return [
-        (title, _cells([row for row in measured if row.is_default is is_default]))
+        (title, HEADER, _cells([row for row in measured if row.is_default is is_default]))
         for title, is_default in (("Default settings", True), ("Best documented settings", False))
     ]
 
@@ -140,18 +167,26 @@ def _cells(shown: Sequence[Row]) -> list[Sequence[str]]:
 
 
 def _line(row: Row, ours: float | None) -> Sequence[str]:
-    first = (row.queue, row.settings, row.store, row.isolation)
     if row.rate is None:
-        return (*first, f"not measured: {row.problem}", *[NOTHING] * (len(HEADER) - 5))
+        return (*_names(row), *_rates(row), *[NOTHING] * (len(HEADER) - 6))
     return (
-        *first,
-        readable(row.rate),
-        f"{readable(min(row.recorded))} … {readable(max(row.recorded))}",
+        *_names(row),
+        *_rates(row),
         f"{ours / row.rate:.2f}" if ours else NOTHING,
         _number(row.run),
         " / ".join(map(readable, row.waits)) if row.waits else row.problem or NOTHING,
         f"{_number(row.enqueued)} / {_number(row.bulk)}",
     )
+
+
+def _names(row: Row) -> Sequence[str]:
+    return row.queue, row.settings, row.store, row.isolation
+
+
+def _rates(row: Row) -> Sequence[str]:
+    if row.rate is None:
+        return f"not measured: {row.problem}", NOTHING
+    return readable(row.rate), f"{readable(min(row.recorded))} … {readable(max(row.recorded))}"
 
 
 def _short_line(shown: Sequence[Row]) -> Sequence[str]:
@@ -178,12 +213,22 @@ def _busy(report: Mapping[str, Any]) -> str:
     )
 
 
+def _taken(report: Mapping[str, Any]) -> float:
+    """Return the share of the CPU that was not there for what was measured."""
+    return float(statistics.median(_busy_shares(report) or [0.0]) + report.get("stolen", 0.0))
+
+
 def _busy_shares(report: Mapping[str, Any]) -> list[float]:
     return [drain["busy"] for result in report["results"] for drain in result["drains"]]
 
 
 def _most(report: Mapping[str, Any]) -> int:
     return max((row.tasks for row in rows(report)), default=0)
+
+
+def _most_works(report: Mapping[str, Any]) -> int:
+    works = [work["tasks"] for result in report["results"] for work in result["works"]]
+    return max(works, default=0)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_quick_bench_measures_everything_and_writes_it_down(tmp_path: Path) -> None:
     (names,) = _quick_figures("bench", tmp_path / "figures.json", "--no-sqlite").values()
     measured = {name.split(",")[0].split(" ")[0] for name in names}
-    assert measured == {"drain", ".delay()", ".delay_many()", "pick-up", "idle"}
+    assert measured == {"drain", "tasks", ".delay()", ".delay_many()", "pick-up", "idle"}
 
 
 @pytest.mark.postgresql

@@ -1,0 +1,49 @@
+"""Work: tasks that compute for five milliseconds, and what it costs the manager to keep them going.
+
+Such tasks are what most projects have. Two CPUs can do 400 of them in a second, without a manager
+and without a database.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import psutil
+
+from benchmarks.bench_app.partisan_tasks import Compute
+from benchmarks.drain import check_once
+from benchmarks.engine import running_engine
+from benchmarks.figures import Figure
+from benchmarks.rows import Rows, clear, fill
+from benchmarks.tally import Tally
+
+
+def measure(tasks: int, runs: int) -> Iterator[Figure]:
+    """Have ``tasks`` of them done, ``runs`` times; look at what lies between start and end."""
+    found = [_run(tasks) for _ in range(runs)]
+    rates, costs = zip(*found, strict=True)
+    yield Figure.of_runs("tasks of 5 ms", list(rates), "tasks/s")
+    yield Figure.of_runs("tasks of 5 ms: CPU time of the manager", list(costs), "ms/task")
+
+
+def _run(tasks: int) -> tuple[float, float]:
+    """Return tasks per second, and the milliseconds of CPU that the manager used for each."""
+    clear()
+    fill(Rows(count=tasks, processor=Compute))
+    with Tally(tasks) as tally:
+        with running_engine() as engine:
+            manager, *_ = engine.processes
+            engine.wait_until(lambda: tally.ran() >= tasks // 10, "the first tasks")
+            ran, since, used = tally.ran(), time.monotonic(), _cpu_seconds(manager)
+            engine.wait_until(lambda: tally.ran() >= tasks * 9 // 10, "most of the tasks")
+            ran, seconds = tally.ran() - ran, time.monotonic() - since
+            used = _cpu_seconds(manager) - used
+            engine.wait_until(lambda: tally.ran() >= tasks, "the last task")
+        check_once(tally)
+    return ran / seconds, used / ran * 1000
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
