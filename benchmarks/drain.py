@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from django.db import connection
@@ -32,25 +32,21 @@ def measure(scale: Scale) -> Iterator[Figure]:
 
     SQLite, which is there for comparison, has fewer runs.
     """
-    is_postgresql = connection.vendor == "postgresql"
-    yield from _measure(scale.tasks, scale.runs if is_postgresql else _few(scale))
+    runs = scale.runs if connection.vendor == "postgresql" else min(scale.runs, FEW_RUNS)
+    yield from _measure(tuple(PROCESSORS), scale.tasks, runs)
 
 
 def measure_many(scale: Scale) -> Iterator[Figure]:
-    """Drain ``scale.many_tasks`` waiting tasks of each kind in turn, a few times."""
-    yield from _measure(scale.many_tasks, _few(scale))
+    """Drain ``scale.many_tasks`` waiting tasks, a few times."""
+    yield from _measure(("drain",), scale.many_tasks, min(scale.runs, FEW_RUNS))
 
 
-def _few(scale: Scale) -> int:
-    return min(scale.runs, FEW_RUNS)
-
-
-def _measure(tasks: int, runs: int) -> Iterator[Figure]:
-    rates: dict[str, list[float]] = {name: [] for name in PROCESSORS}
+def _measure(names: Sequence[str], tasks: int, runs: int) -> Iterator[Figure]:
+    rates: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(runs):
-        for name, processor in PROCESSORS.items():
+        for name in names:
             clear()
-            fill(Rows(count=tasks, processor=processor))
+            fill(Rows(count=tasks, processor=PROCESSORS[name]))
             rates[name].append(drain(tasks))
     for name, results in rates.items():
         yield Figure.of_runs(f"{name}, {tasks:,} waiting", results, "tasks/s", _target())
