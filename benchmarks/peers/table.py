@@ -226,10 +226,5 @@ def _most(report: Mapping[str, Any]) -> int:
     return max((row.tasks for row in rows(report)), default=0)
 
 
-def _most_works(report: Mapping[str, Any]) -> int:
-    works = [work["tasks"] for result in report["results"] for work in result["works"]]
-    return max(works, default=0)
-
-
 if __name__ == "__main__":
     main()
