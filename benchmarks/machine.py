@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import django
+import psutil
 from django.db import connection
 
 import django_partisan
@@ -64,3 +65,21 @@ def _driver() -> str:
     if is_psycopg3:
         return f"psycopg {version('psycopg')}"
     return f"psycopg2 {version('psycopg2-binary')}"
+
+
+class Theft:
+    """Measures which share of a virtual machine's CPU its host gives to others meanwhile."""
+
+    def __init__(self) -> None:
+        self._stolen, self._total = _cpu_seconds()
+
+    @property
+    def share(self) -> float:
+        """Return the share since the beginning."""
+        stolen, total = _cpu_seconds()
+        return (stolen - self._stolen) / max(total - self._total, 0.01)
+
+
+def _cpu_seconds() -> tuple[float, float]:
+    times = psutil.cpu_times()
+    return getattr(times, "steal", 0.0), sum(times)

@@ -31,11 +31,12 @@ def main() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
     django.setup()
     with own_database():
-        from benchmarks.machine import describe_database, describe_machine
+        from benchmarks.machine import Theft, describe_database, describe_machine
 
-        report = {**describe_machine(), **describe_database()}
+        report, theft = {**describe_machine(), **describe_database()}, Theft()
         scale = SCALES[options.scale]
         figures = [figure.to_json() for figure in _figures(options.measures.split(","), scale)]
+        report["CPU withheld by the host"] = f"{theft.share:.0%}"
     options.output.write_text(json.dumps({"machine": report, "figures": figures}))
 
 

@@ -20,12 +20,12 @@ from typing import Any, Final
 import psycopg2
 
 from benchmarks.figures import BenchError
-from benchmarks.machine import describe_machine
+from benchmarks.machine import Theft, describe_machine
 from benchmarks.peers.catalogue import PEERS
 from benchmarks.peers.chart import draw_chart
 from benchmarks.peers.environments import Environment
 from benchmarks.peers.peer import WORK_SECONDS, Peer
-from benchmarks.peers.quiet import Theft, wait_until_quiet
+from benchmarks.peers.quiet import wait_until_quiet
 from benchmarks.peers.results import NAME, RESULTS, WORK_NAME, Result, save
 from benchmarks.peers.runs import drain, singles
 from benchmarks.peers.stores import Stores, redis_server
