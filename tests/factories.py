@@ -23,7 +23,7 @@ from tests.integration.tasks import Plain
 
 T = TypeVar("T")
 
-OWNER, RIVAL = 11, 22
+OWNER, RIVAL = 900_000_011, 900_000_022  # no real manager gets so far
 MAX_RESCUES = 3
 DEAD = Q(manager_id=OWNER)
 BOOM = ErrorReport("tests.Boom", "it went boom", "Traceback: boom")
