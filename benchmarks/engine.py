@@ -68,6 +68,12 @@ class Engine:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
 
 
+def cpu_seconds(*processes: psutil.Process) -> float:
+    """Return the seconds of a CPU that processes have used so far."""
+    times = [process.cpu_times() for process in processes]
+    return sum(spent.user + spent.system for spent in times)
+
+
 @contextlib.contextmanager
 def running_engine(*options: str) -> Iterator[Engine]:
     """Run a manager for the length of the block; ``options`` go to start_partisan."""

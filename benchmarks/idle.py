@@ -10,7 +10,7 @@ from typing import Final
 
 from django.db import connection
 
-from benchmarks.engine import Engine, running_engine, wait_until_serving
+from benchmarks.engine import cpu_seconds, running_engine, wait_until_serving
 from benchmarks.figures import Figure, Target
 from benchmarks.rows import clear
 
@@ -26,10 +26,15 @@ def measure(seconds: float) -> Iterator[Figure]:
     with running_engine() as engine:
         wait_until_serving(engine)
         time.sleep(SETTLE_SECONDS)
-        log, cpu, commits, started = _LogEnd(), _cpu_seconds(engine), _commits(), time.monotonic()
+        log, cpu, commits, started = (
+            _LogEnd(),
+            cpu_seconds(*engine.processes),
+            _commits(),
+            time.monotonic(),
+        )
         time.sleep(seconds)
         elapsed = time.monotonic() - started
-        share = (_cpu_seconds(engine) - cpu) / elapsed
+        share = (cpu_seconds(*engine.processes) - cpu) / elapsed
         # Two of them were our own question.
         spent = max(0, _commits() - commits - 2)
         statements = log.statements()
@@ -41,11 +46,6 @@ def measure(seconds: float) -> Iterator[Figure]:
         yield Figure.of_runs("idle, statements", [per_minute], "per minute", STATEMENTS_TARGET)
     if connection.vendor == "postgresql":
         yield Figure.of_runs("idle, transactions", [60 * spent / elapsed], "per minute")
-
-
-def _cpu_seconds(engine: Engine) -> float:
-    times = [process.cpu_times() for process in engine.processes]
-    return sum(spent.user + spent.system for spent in times)
 
 
 def _commits() -> int:

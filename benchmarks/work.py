@@ -9,11 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-import psutil
-
 from benchmarks.bench_app.partisan_tasks import Compute
 from benchmarks.drain import check_once
-from benchmarks.engine import running_engine
+from benchmarks.engine import cpu_seconds, running_engine
 from benchmarks.figures import Figure
 from benchmarks.rows import Rows, clear, fill
 from benchmarks.tally import Tally
@@ -35,15 +33,10 @@ def _run(tasks: int) -> tuple[float, float]:
         with running_engine() as engine:
             manager, *_ = engine.processes
             engine.wait_until(lambda: tally.ran() >= tasks // 10, "the first tasks")
-            ran, since, used = tally.ran(), time.monotonic(), _cpu_seconds(manager)
+            ran, since, used = tally.ran(), time.monotonic(), cpu_seconds(manager)
             engine.wait_until(lambda: tally.ran() >= tasks * 9 // 10, "most of the tasks")
             ran, seconds = tally.ran() - ran, time.monotonic() - since
-            used = _cpu_seconds(manager) - used
+            used = cpu_seconds(manager) - used
             engine.wait_until(lambda: tally.ran() >= tasks, "the last task")
         check_once(tally)
     return ran / seconds, used / ran * 1000
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)

@@ -81,8 +81,8 @@ class WorkerHandle:
 
     @property
     def has_enough(self) -> bool:
-        """Whether what it has in hand takes longer than half a chunk."""
-        return not self.is_exclusive and self.backlog_seconds > CHUNK_SECONDS / 2
+        """Whether what it has in hand takes longer than half a chunk, as far as one can tell."""
+        return self.backlog_seconds > CHUNK_SECONDS / 2
 
     @property
     def is_killed(self) -> bool:

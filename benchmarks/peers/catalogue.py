@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from benchmarks.peers.peer import Peer, Store, Variant
+from benchmarks.peers.peer import WORKERS, Peer, Store, Variant
 
 _DJANGO: Final = "Django>=5.2,<5.3"
 _PSYCOPG: Final = "psycopg[binary]>=3.2"
@@ -13,7 +13,7 @@ _IN_PROCESSES: Final = "worker processes"
 
 
 def _ours(name: str, driver: str) -> Peer:
-    command = ("python", "-m", "django", "start_partisan", "--workers_count=2")
+    command = ("python", "-m", "django", "start_partisan", f"--workers_count={WORKERS}")
     settings = {"INSTALLED_APPS": ["django_partisan", "benchmarks.peers.partisan_app"]}
 
     def variant(title: str, store: Store, says: str, *, free: bool = False) -> Variant:
@@ -51,7 +51,7 @@ def _pgqueuer() -> Peer:
 
     def variant(name: str, says: str, *options: str) -> Variant:
         return Variant(
-            name=name, store="PostgreSQL", worker=(*command, *options), says=says, copies=2
+            name=name, store="PostgreSQL", worker=(*command, *options), says=says, copies=WORKERS
         )
 
     return Peer(
@@ -77,7 +77,7 @@ def _procrastinate() -> Peer:
             store="PostgreSQL",
             worker=(*command, *options),
             says=says,
-            copies=2,
+            copies=WORKERS,
             options={"async": is_async},
             share=0.3,
         )
@@ -96,7 +96,7 @@ def _procrastinate() -> Peer:
 
 
 def _celery() -> Peer:
-    command = ("celery", "-A", f"{_APP}.celery", "worker", "--concurrency=2")
+    command = ("celery", "-A", f"{_APP}.celery", "worker", f"--concurrency={WORKERS}")
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
     def variant(name: str, says: str, *options: str, **conf: Any) -> Variant:
@@ -128,7 +128,7 @@ def _celery() -> Peer:
 
 
 def _dramatiq() -> Peer:
-    command = ("dramatiq", f"{_APP}.dramatiq", "--processes=2")
+    command = ("dramatiq", f"{_APP}.dramatiq", f"--processes={WORKERS}")
 
     def variant(name: str, says: str, variables: dict[str, str]) -> Variant:
         return Variant(name=name, store="Redis", worker=command, says=says, variables=variables)
@@ -147,7 +147,12 @@ def _dramatiq() -> Peer:
 
 
 def _huey() -> Peer:
-    command = ("huey_consumer", f"{_APP}.huey.huey", "--workers=2", "--worker-type=process")
+    command = (
+        "huey_consumer",
+        f"{_APP}.huey.huey",
+        f"--workers={WORKERS}",
+        "--worker-type=process",
+    )
 
     def variant(name: str, store: Store, says: str, *options: str, poll: float) -> Variant:
         return Variant(
@@ -187,7 +192,7 @@ def _django_tasks_db() -> Peer:
             store="PostgreSQL",
             worker=("python", "-m", "django", "db_worker", *options),
             says=says,
-            copies=2,
+            copies=WORKERS,
             settings={**settings, "DATABASE": database},
             share=share,
             poll_seconds=0.1 if options else 1,
@@ -217,7 +222,7 @@ def _django_q2() -> Peer:
 
     def variant(name: str, says: str, share: float, store: Store, **cluster: Any) -> Variant:
         broker = {"redis": "$REDIS"} if store == "Redis" else {"orm": "default"}
-        safe = {"workers": 2, "timeout": 50, "retry": 60}
+        safe = {"workers": WORKERS, "timeout": 50, "retry": 60}
         return Variant(
             name=name,
             store=store,

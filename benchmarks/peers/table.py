@@ -121,9 +121,7 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
         versions,
     ]
     if "stolen" in report:
-        found += [
-            f"share of the CPU that the host withheld in the whole run: {report['stolen']:.0%}"
-        ]
+        found += [f"share of the CPU that the host withheld meanwhile: {report['stolen']:.0%}"]
     found += [f"drained fewer tasks, being slow: {', '.join(scaled)}"] if scaled else []
     found += ["a quick run: its figures mean nothing"] if report["quick"] else []
     return found

@@ -15,7 +15,6 @@ from django.test.utils import CaptureQueriesContext
 from django_partisan import execution, lanes, lifecycle
 from django_partisan.execution import ClaimedTask
 from django_partisan.models import Task
-from django_partisan.wakeup import GATHER_SECONDS
 from django_partisan.workers_manager import WorkersManager
 from tests.factories import ending, enqueue, row_of, statuses
 from tests.faults.later_version import LaterVersion, columns, index, managers
@@ -67,6 +66,14 @@ def begin(manager: WorkersManager) -> ClaimedTask:
     return done
 
 
+def end_a_stream(manager: WorkersManager) -> None:
+    """Claim three tasks at once, and end them."""
+    enqueue(3)
+    turn(manager)
+    for task in manager.queue.take_all():
+        end(manager, task)
+
+
 def end(manager: WorkersManager, task: ClaimedTask, kind: str = execution.FINISHED) -> None:
     manager.exchange.ended(task, ending(task, kind).outcome)
 
@@ -85,14 +92,12 @@ def test_recording_and_claiming_go_on_beside_the_loop(manager: WorkersManager) -
 def test_what_ends_in_a_stream_of_tasks_is_recorded_with_the_next_claim(
     stream: WorkersManager,
 ) -> None:
-    enqueue(3)
-    turn(stream)
-    for task in stream.queue.take_all():
-        end(stream, task)
+    end_a_stream(stream)
     turn(stream)
     assert len(stream.recorder) == 3, "a claim is near, so a statement of its own is spared"
     enqueue(4)
-    time.sleep(GATHER_SECONDS * 10)  # a survey would be allowed by now
+    wait_until(lambda: stream.exchange.may_survey(time.monotonic()))
+    wait_until(lambda: stream.exchange.wakeup.is_claim_due(time.monotonic()))
     with CaptureQueriesContext(stream.link.connection) as queries:
         turn(stream)
         assert stream.link.is_busy
@@ -114,10 +119,7 @@ def test_what_ends_by_itself_is_recorded_at_once(stream: WorkersManager) -> None
 def test_what_ends_in_a_stream_is_recorded_at_once_when_no_claim_may_follow(
     stream: WorkersManager,
 ) -> None:
-    enqueue(3)
-    turn(stream)
-    for task in stream.queue.take_all():
-        end(stream, task)
+    end_a_stream(stream)
     with stream.link.attempt(now := time.monotonic()):
         stream.exchange.turn(now, 0, may_claim=False)
     assert statuses() == ["finished"] * 3
@@ -134,7 +136,7 @@ def test_a_stream_is_surveyed_only_when_a_busy_manager_would_survey(
     turn(stream)
     stream.queue.take_all()
     enqueue(3)
-    time.sleep(GATHER_SECONDS)
+    wait_until(lambda: stream.exchange.wakeup.is_claim_due(time.monotonic()))
     turn(stream)
     assert stream.queue.qsize() == 3
     assert stream.exchange.must_look_ahead is is_due

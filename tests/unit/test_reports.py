@@ -66,6 +66,26 @@ def test_reports_gather_while_every_worker_has_enough(
     assert [seconds < CHUNK_SECONDS / 4 for seconds in pauses] == [True]
 
 
+@pytest.mark.parametrize("left", [0.0, 0.004, 5.0])
+def test_the_pause_and_the_wait_end_with_the_next_deadline(
+    left: float, manager: WorkersManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeWorker(manager, 1, CHUNK_SECONDS / 5)
+    waits: list[float] = []
+
+    def select(wait: float) -> list[None]:
+        waits.append(wait)
+        return []
+
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(time, "sleep", waits.append)
+    monkeypatch.setattr(manager, "_deadlines", lambda: [100.0 + left])
+    monkeypatch.setattr(manager.selector, "select", select)
+    manager.wait()
+    assert min(waits) >= 0
+    assert sum(waits) == pytest.approx(left)
+
+
 @pytest.mark.parametrize(
     "seconds", [CHUNK_SECONDS / 11, None], ids=["it has little", "what it has may take long"]
 )
