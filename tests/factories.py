@@ -15,9 +15,17 @@ from django.db import connection, connections
 from django.db.models import Q
 from django.utils import timezone
 
-from django_partisan import execution, lifecycle
-from django_partisan.endings import Ending
-from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
+from django_partisan import lifecycle
+from django_partisan.attempt import (
+    FINISHED,
+    POSTPONED,
+    RELEASED,
+    RETRIED,
+    ClaimedTask,
+    ErrorReport,
+    Outcome,
+)
+from django_partisan.lifecycle.transitions import Ending
 from django_partisan.models import Attempt, Task
 from tests.integration.tasks import Plain
 
@@ -45,13 +53,13 @@ def claim_new(count: int = 1, *, owner: int = OWNER) -> list[ClaimedTask]:
     return claim(count, owner=owner)
 
 
-def ending(task: ClaimedTask, kind: str = execution.FINISHED, **details: Any) -> Ending:
+def ending(task: ClaimedTask, kind: str = FINISHED, **details: Any) -> Ending:
     """Return the end of an attempt that ran from two seconds to one second ago."""
     now = time.monotonic()
     details.setdefault("started", now - 2)
-    if kind not in {execution.FINISHED, execution.POSTPONED, execution.RELEASED}:
+    if kind not in {FINISHED, POSTPONED, RELEASED}:
         details.setdefault("error", BOOM)
-    if kind in {execution.RETRIED, execution.POSTPONED} and "due_at" not in details:
+    if kind in {RETRIED, POSTPONED} and "due_at" not in details:
         details.setdefault("delay_seconds", 0.0)
     outcome = Outcome(task.id, task.lease, kind, ended=now - 1, **details)
     return Ending(task=task, outcome=outcome, worker_pid=4321, node_name="here")

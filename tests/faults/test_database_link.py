@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from django_partisan.database_link import MOST_REASONS, DatabaseLink
+from django_partisan.manager.database_link import MOST_REASONS, DatabaseLink
 from tests.faults.own_server import OwnServer
 from tests.faults.striker import break_connections
 

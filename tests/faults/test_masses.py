@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from django_partisan import lifecycle
-from django_partisan.dialects import dialect_for
+from django_partisan.database import dialect_for
 from tests.faults.own_server import OwnServer
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.long, pytest.mark.timeout(300)]

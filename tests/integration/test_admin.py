@@ -409,7 +409,7 @@ def test_a_task_claimed_while_its_delete_page_is_sent_stays(
     def claimed_meanwhile(ids: Sequence[int]) -> list[int]:
         return []
 
-    monkeypatch.setattr("django_partisan.retention.delete", claimed_meanwhile)
+    monkeypatch.setattr("django_partisan.lifecycle.delete", claimed_meanwhile)
     response = admin.post(f"{LIST}{task.pk}/delete/", {"post": "yes"})
     assert response.status_code == 403
     assert not LogEntry.objects.exists()

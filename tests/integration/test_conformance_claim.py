@@ -12,9 +12,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from django_partisan import lifecycle
-from django_partisan.dialects.base import Lane
-from django_partisan.execution import ClaimedTask
-from django_partisan.lanes import Lanes
+from django_partisan.attempt import ClaimedTask
+from django_partisan.database.values import Lane
+from django_partisan.manager.claiming.cursors import Lanes
 from django_partisan.models import Task
 from tests.factories import (
     OWNER,

@@ -11,10 +11,10 @@ from django.db import transaction
 from django.test import override_settings
 
 from django_partisan import execution, lifecycle
-from django_partisan.encoding import encode_result
-from django_partisan.endings import VERB_OF
-from django_partisan.execution import ErrorReport
+from django_partisan.attempt import FAILED, POSTPONED, RELEASED, RETRIED, ErrorReport
+from django_partisan.lifecycle.transitions import VERB_OF
 from django_partisan.models import Attempt, Task
+from django_partisan.payloads.encoding import encode_result
 from tests.factories import (
     RIVAL,
     at_once,
@@ -85,7 +85,7 @@ def test_a_task_that_waits_again_has_no_moments_of_an_attempt(kind: str) -> None
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_outcome_under_a_stale_lease_changes_nothing(kind: str) -> None:
     [stale] = claim_new()
-    record(ending(stale, execution.RELEASED))
+    record(ending(stale, RELEASED))
     [held] = claim(owner=RIVAL)
     before = Task.objects.values().get(pk=held.id)
     assert record(ending(stale, kind)) == set()
@@ -128,7 +128,7 @@ def test_a_mixed_batch_moves_every_task_by_its_own_outcome() -> None:
 def test_a_batch_with_stale_outcomes_records_the_others() -> None:
     good, stale, bad = claim_new(3)
     Task.objects.filter(pk=stale.id).update(lease=9)
-    assert record(ending(stale), ending(good), ending(bad, execution.FAILED)) == {good.id, bad.id}
+    assert record(ending(stale), ending(good), ending(bad, FAILED)) == {good.id, bad.id}
     assert statuses() == ["finished", "in_process", "error"]
 
 
@@ -154,7 +154,7 @@ def test_a_delay_counts_from_now_by_the_databases_clock(kind: str) -> None:
 
 def test_a_postpone_until_a_moment_is_due_at_that_moment() -> None:
     [task] = claim_new()
-    record(ending(task, execution.POSTPONED, due_at=4_102_444_800.25))
+    record(ending(task, POSTPONED, due_at=4_102_444_800.25))
     due = row_of(task).execute_after
     assert due.isoformat() == "2100-01-01T00:00:00.250000+00:00"
 
@@ -162,7 +162,7 @@ def test_a_postpone_until_a_moment_is_due_at_that_moment() -> None:
 def test_a_release_leaves_the_place_in_the_queue_as_it_was() -> None:
     [task] = claim_new()
     before = row_of(task).execute_after
-    record(ending(task, execution.RELEASED))
+    record(ending(task, RELEASED))
     assert row_of(task).execute_after == before
 
 
@@ -198,7 +198,7 @@ def test_an_attempt_that_went_well_tells_nothing(kind: str) -> None:
 @pytest.mark.parametrize("bad", ["with NUL \0 in it", "lone \ud800 surrogate", "x" * 5_000_000])
 def test_an_error_of_any_text_and_size_is_stored_within_bounds(bad: str) -> None:
     [task] = claim_new()
-    record(ending(task, execution.FAILED, error=execution.report(ValueError(bad))))
+    record(ending(task, FAILED, error=execution.report(ValueError(bad))))
     [attempt] = attempts_of(task)
     assert attempt.error_type == "ValueError"
     assert 0 < len(attempt.message.encode()) <= 65_536
@@ -219,7 +219,7 @@ def test_a_result_too_large_is_stored_as_its_capped_repr() -> None:
 def test_a_finished_task_is_deleted_with_its_attempts_when_asked() -> None:
     enqueue(2)
     first, _ = claim()
-    record(ending(first, execution.RETRIED))
+    record(ending(first, RETRIED))
     [first] = claim()
     kept = Task.objects.exclude(pk=first.id).get()
     assert record(ending(first), delete_finished=True) == {first.id}
@@ -229,7 +229,7 @@ def test_a_finished_task_is_deleted_with_its_attempts_when_asked() -> None:
 
 def test_deleting_on_completion_keeps_tasks_that_failed() -> None:
     tasks = claim_new(2)
-    record(ending(tasks[0]), ending(tasks[1], execution.FAILED), delete_finished=True)
+    record(ending(tasks[0]), ending(tasks[1], FAILED), delete_finished=True)
     assert statuses() == ["error"]
 
 

@@ -12,10 +12,11 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from django_partisan import execution, lanes, lifecycle
-from django_partisan.execution import ClaimedTask
+from django_partisan import lifecycle
+from django_partisan.attempt import FINISHED, ClaimedTask
+from django_partisan.manager import WorkersManager
+from django_partisan.manager.claiming import cursors
 from django_partisan.models import Task
-from django_partisan.workers_manager import WorkersManager
 from tests.factories import ending, enqueue, row_of, statuses
 from tests.faults.later_version import LaterVersion, columns, index, managers
 from tests.helpers import wait_until
@@ -74,7 +75,7 @@ def end_a_stream(manager: WorkersManager) -> None:
         end(manager, task)
 
 
-def end(manager: WorkersManager, task: ClaimedTask, kind: str = execution.FINISHED) -> None:
+def end(manager: WorkersManager, task: ClaimedTask, kind: str = FINISHED) -> None:
     manager.exchange.ended(task, ending(task, kind).outcome)
 
 
@@ -130,8 +131,8 @@ def test_what_ends_in_a_stream_is_recorded_at_once_when_no_claim_may_follow(
 def test_a_stream_is_surveyed_only_when_a_busy_manager_would_survey(
     stream: WorkersManager, monkeypatch: pytest.MonkeyPatch, seconds: float, is_due: bool
 ) -> None:
-    monkeypatch.setattr(lanes, "_BUSY_SECONDS", seconds)
-    monkeypatch.setattr(lanes, "_SHARE", 1.0)
+    monkeypatch.setattr(cursors, "_BUSY_SECONDS", seconds)
+    monkeypatch.setattr(cursors, "_SHARE", 1.0)
     enqueue(3)
     turn(stream)
     stream.queue.take_all()

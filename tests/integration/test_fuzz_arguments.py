@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from django_partisan import lifecycle
-from django_partisan.encoding import encode_result
 from django_partisan.execution import initialized_processor
 from django_partisan.models import Task
+from django_partisan.payloads.encoding import encode_result
 from tests.factories import ending, row_of
 from tests.integration.tasks import Plain
 

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.db import connection
 
-from django_partisan import bulk, cancellation, execution, lifecycle, registration
-from django_partisan.dialects import dialect_for
-from django_partisan.dialects.base import BatchRow, Lane
-from django_partisan.execution import ClaimedTask
-from django_partisan.lanes import Lanes
+from django_partisan import lifecycle
+from django_partisan.attempt import FAILED, FINISHED, RETRIED, ClaimedTask
+from django_partisan.database import dialect_for
+from django_partisan.database.values import BatchRow, Lane
+from django_partisan.lifecycle import managers
+from django_partisan.lifecycle.enqueue_many import _duplicates
+from django_partisan.manager.claiming.cursors import Lanes
 from django_partisan.models import ManagerProcess, Task
 from tests.factories import OWNER, claim_new, ending, record
 from tests.integration.plans import (
@@ -133,7 +135,7 @@ def test_recording_and_claiming_reads_little_more_than_its_batches(
 
 
 @on_postgresql
-@pytest.mark.parametrize("kind", [execution.FINISHED, execution.RETRIED, execution.FAILED])
+@pytest.mark.parametrize("kind", [FINISHED, RETRIED, FAILED])
 def test_recording_finds_its_rows_by_id(kind: str, learn: Callable[[], None]) -> None:
     tasks = claim_new(BATCH)
     fill(WAITING)
@@ -166,7 +168,7 @@ def test_a_beat_with_a_survey_reads_neither_waiting_nor_ended_rows(
     fill(WAITING, priorities=4)
     fill(WAITING, status="finished")
     learn()
-    plan = plan_of(lambda: registration.beat(manager.pk, "running", {}, 30.0, "default"))
+    plan = plan_of(lambda: managers.beat(manager.pk, "running", {}, 30.0, "default"))
     tasks = [node for node in plan if node.get("Relation Name") == TABLE]
     assert {node.get("Index Name") for node in tasks} <= {READY, CLAIMED}
     assert rows_read(plan) <= 50
@@ -174,7 +176,7 @@ def test_a_beat_with_a_survey_reads_neither_waiting_nor_ended_rows(
 
 def _find_duplicates() -> Callable[[], object]:
     rows = [BatchRow(task.id, "", _hex(task)) for task in Unique.delay_many(_numbers())]
-    return lambda: bulk._duplicates("default", rows)
+    return lambda: _duplicates(rows)
 
 
 def _numbers() -> list[tuple[int]]:
@@ -224,7 +226,7 @@ def test_sqlite_claims_by_the_ready_index() -> None:
 
 
 @on_sqlite
-@pytest.mark.parametrize("kind", [execution.FINISHED, execution.FAILED])
+@pytest.mark.parametrize("kind", [FINISHED, FAILED])
 def test_sqlite_records_by_the_primary_key(kind: str) -> None:
     plan = sqlite_plan_of(_record(kind, claim_new(2)))
     assert "SEARCH django_partisan_task USING INTEGER PRIMARY KEY" in plan
@@ -241,8 +243,8 @@ def test_sqlite_surveys_by_the_ready_index() -> None:
 
 @on_sqlite
 def test_sqlite_finds_requests_among_what_is_in_process_and_marks_by_the_primary_key() -> None:
-    assert CLAIMED in sqlite_plan_of(lambda: cancellation.requests_to(OWNER))
-    plan = sqlite_plan_of(lambda: cancellation.request_cancel([1, 2]))
+    assert CLAIMED in sqlite_plan_of(lambda: lifecycle.requests_to(OWNER))
+    plan = sqlite_plan_of(lambda: lifecycle.request_cancel([1, 2]))
     assert "SEARCH django_partisan_task USING INTEGER PRIMARY KEY" in plan
 
 
@@ -252,7 +254,7 @@ def test_looking_for_requests_reads_what_is_in_process_alone(learn: Callable[[],
     fill(5_000, status="finished")
     lifecycle.claim("default", 50, OWNER, _lanes())
     learn()
-    plan = plan_of(lambda: cancellation.requests_to(OWNER))
+    plan = plan_of(lambda: lifecycle.requests_to(OWNER))
     assert indexes_in(plan) == {CLAIMED}
     assert rows_read(plan) <= 50
 
@@ -262,6 +264,6 @@ def test_cancelling_reads_what_it_cancels(learn: Callable[[], None]) -> None:
     fill(WAITING)
     learn()
     ids = list(Task.objects.values_list("pk", flat=True)[:BATCH])
-    plan = plan_of(lambda: cancellation.request_cancel(ids))
+    plan = plan_of(lambda: lifecycle.request_cancel(ids))
     assert sequential_scans(plan) == []
     assert rows_read(plan) <= 3 * BATCH

@@ -9,11 +9,11 @@ import pytest
 from django.test import override_settings
 
 from django_partisan import execution, registry
+from django_partisan.attempt import ClaimedTask
 from django_partisan.config import const
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
-from django_partisan.endings import Ending
 from django_partisan.exceptions import PostponeTask
-from django_partisan.execution import ClaimedTask
+from django_partisan.lifecycle.transitions import Ending
 from django_partisan.models import Task
 from django_partisan.processor import BaseTaskProcessor
 from tests.factories import attempts_of, claim, ids_of, record, row_of, seconds_from_now, statuses

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from django_partisan import execution
-from django_partisan.execution import ClaimedTask
+from django_partisan.attempt import FAILED, FINISHED, RELEASED, RETRIED, ClaimedTask
 from django_partisan.models import Attempt
 from tests.factories import at_once, claim_new, ending, record, rescue, row_of, take_over
 
@@ -28,10 +27,7 @@ def _end_as(kind: str) -> Verb:
 VERBS: dict[str, Verb] = {
     "rescue": lambda _: rescue(),
     "take over": lambda _: take_over(),
-    **{
-        kind: _end_as(kind)
-        for kind in (execution.FINISHED, execution.FAILED, execution.RETRIED, execution.RELEASED)
-    },
+    **{kind: _end_as(kind) for kind in (FINISHED, FAILED, RETRIED, RELEASED)},
 }
 PAIRS = [
     (first, second)

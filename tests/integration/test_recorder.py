@@ -9,10 +9,11 @@ from contextlib import contextmanager
 import pytest
 from django.db import DatabaseError, OperationalError, connection
 
-from django_partisan import execution, lifecycle
-from django_partisan.dialects.base import TASK
+from django_partisan import lifecycle
+from django_partisan.attempt import FAILED, FINISHED, POSTPONED, RETRIED
+from django_partisan.database.values import TASK
+from django_partisan.manager.recorder import FLUSH_SECONDS, Recorder
 from django_partisan.models import Task
-from django_partisan.recorder import FLUSH_SECONDS, Recorder
 from tests.factories import (
     MAX_RESCUES,
     attempts_of,
@@ -51,7 +52,7 @@ def test_outcomes_are_due_when_there_are_enough_or_the_first_has_waited(recorder
 
 
 def test_a_mixed_batch_is_recorded_and_counted(recorder: Recorder) -> None:
-    kinds = [execution.FINISHED, execution.RETRIED, execution.POSTPONED, execution.FAILED]
+    kinds = [FINISHED, RETRIED, POSTPONED, FAILED]
     for task, kind in zip(claim_new(4), kinds, strict=True):
         recorder.add(ending(task, kind), now=0)
     assert not recorder.is_plain
@@ -77,7 +78,7 @@ def test_an_outcome_under_a_lost_lease_is_counted_and_changes_nothing(
 def test_what_was_recorded_already_is_stale_the_second_time(recorder: Recorder) -> None:
     task = claim_new()[0]
     finish(task)
-    recorder.add(ending(task, execution.FAILED), now=0)
+    recorder.add(ending(task, FAILED), now=0)
     recorder.flush(0)
     assert recorder.counts == {"stale": 1}
     assert row_of(task).status == "finished"

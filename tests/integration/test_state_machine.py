@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from django_partisan import lifecycle
-from django_partisan.cancellation import request_cancel, requests_to
-from django_partisan.endings import VERB_OF, Ending
-from django_partisan.execution import ClaimedTask
+from django_partisan.attempt import ClaimedTask
+from django_partisan.lifecycle import request_cancel, requests_to
+from django_partisan.lifecycle.transitions import VERB_OF, Ending
 from django_partisan.models import Attempt, Task
 from tests.factories import ending, ids_of, record_and_claim
 from tests.integration.small_model import MAX_CRASHES, Model, ModelTask

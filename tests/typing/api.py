@@ -27,10 +27,10 @@ from django_partisan.exceptions import (
 )
 from django_partisan.lifecycle import requeue
 from django_partisan.logs import JsonFormatter
+from django_partisan.manager import WorkersManager
 from django_partisan.models import Attempt, ManagerProcess, Task
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.settings import PARTISAN_CONFIG, QueueSettings, get_queue_settings
-from django_partisan.workers_manager import WorkersManager
 
 
 @registry.register

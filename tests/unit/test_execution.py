@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from django_partisan import execution, registry
+from django_partisan import attempt, execution, registry
+from django_partisan.attempt import RECORDED, ErrorReport, Outcome
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
 from django_partisan.exceptions import (
     CancelTask,
@@ -21,7 +22,7 @@ from django_partisan.exceptions import (
     TaskCancelled,
     TaskTimedOut,
 )
-from django_partisan.execution import ErrorReport, Outcome, execute
+from django_partisan.execution import execute
 from django_partisan.processor import BaseTaskProcessor
 from tests.factories import claimed_task
 
@@ -338,10 +339,10 @@ def test_a_return_value_whose_repr_ends_the_process_is_a_failure() -> None:
 
 
 def test_every_kind_of_outcome_is_one_that_can_be_recorded_or_is_already() -> None:
-    from django_partisan.endings import VERB_OF
+    from django_partisan.lifecycle.transitions import VERB_OF
 
-    kinds = {value for name, value in vars(execution).items() if name.isupper()}
-    assert kinds - {execution.RECORDED} == set(VERB_OF)
+    kinds = {value for name, value in vars(attempt).items() if name.isupper()}
+    assert kinds - {RECORDED} == set(VERB_OF)
 
 
 def test_a_task_whose_worker_was_killed_for_its_time_ends_by_the_processors_own_rules() -> None:

@@ -1,5 +1,5 @@
-from django_partisan.dialects.base import Lane, LaneSurvey
-from django_partisan.lanes import Lanes
+from django_partisan.database.values import Lane, LaneSurvey
+from django_partisan.manager.claiming.cursors import Lanes
 from tests.unit.tasks import claimed_task
 
 

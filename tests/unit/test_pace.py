@@ -1,6 +1,6 @@
 import pytest
 
-from django_partisan.pace import CHUNK_SECONDS, Pace
+from django_partisan.manager.runtimes import CHUNK_SECONDS, Pace
 
 
 def test_a_processor_is_unknown_until_its_first_task_has_ended() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -52,6 +53,14 @@ def test_a_public_name_can_be_imported(module: str, name: str) -> None:
 def test_the_registry_of_the_package_is_the_one_of_its_module() -> None:
     package = import_module("django_partisan.registry")
     assert package.registry is import_module("django_partisan.registry.registry").registry
+
+
+def test_the_constants_that_1_6_1_had_among_its_settings_warn_and_work() -> None:
+    sys.modules.pop("django_partisan.settings.const", None)
+    with pytest.warns(DeprecationWarning, match="config.const"):
+        const = import_module("django_partisan.settings.const")
+    assert (const.DEFAULT_QUEUE_NAME, const.WORKERS_COUNT) == ("default", "WORKERS_COUNT")
+    assert const.DEFAULT_POSTPONES_COUNT == "DEFAULT_POSTPONES_COUNT"
 
 
 @pytest.mark.parametrize("name", MIGRATIONS)

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from django_partisan.config.settings_models import QueueSettings
-from django_partisan.pace import Pace
-from django_partisan.refill import AHEAD_SECONDS, CLAIM_TASKS, Refill
+from django_partisan.manager.claiming.prefetch import AHEAD_SECONDS, CLAIM_TASKS, Refill
+from django_partisan.manager.runtimes import Pace
+from django_partisan.settings.settings_models import QueueSettings
 
 LEAST, MOST = QueueSettings().MIN_QUEUE_SIZE, QueueSettings().MAX_QUEUE_SIZE
 

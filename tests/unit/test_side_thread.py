@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_partisan.side_thread import SideThread
+from django_partisan.manager.statement_thread import SideThread
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_partisan import surroundings
-from django_partisan.surroundings import Surroundings
+from django_partisan.worker import process_state
+from django_partisan.worker.process_state import Surroundings
 
 LIMIT = 20
 
@@ -24,9 +24,9 @@ def umask() -> Iterator[None]:
 @pytest.fixture
 def place(umask: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Surroundings]:
     """Surroundings in which a trusted processor is never looked at again for its time alone."""
-    monkeypatch.setattr(surroundings, "_TRUST_SECONDS", 1000.0)
+    monkeypatch.setattr(process_state, "_TRUST_SECONDS", 1000.0)
     # The others belong to pytest: its alarm, its environment.
-    monkeypatch.setattr(surroundings, "_PARTS", (surroundings._umask,))
+    monkeypatch.setattr(process_state, "_PARTS", (process_state._umask,))
     monkeypatch.setattr(os, "register_at_fork", lambda **_: None)
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -83,7 +83,7 @@ def test_one_broken_trust_puts_all_others_on_probation(place: Surroundings) -> N
 def test_a_millisecond_later_a_trusted_processor_is_looked_at_again(
     place: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(surroundings, "_TRUST_SECONDS", 0.0)
+    monkeypatch.setattr(process_state, "_TRUST_SECONDS", 0.0)
     trust(place, "trusted")
     change(place, "trusted")
     assert not is_changed()

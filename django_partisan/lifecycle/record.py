@@ -1,0 +1,121 @@
+"""Recording how attempts ended, each under the lease of its claim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from django.db import connections, transaction
+
+from django_partisan.attempt import FINISHED, ClaimedTask, ErrorReport
+from django_partisan.database import dialect_for
+from django_partisan.database.values import Lane
+from django_partisan.fault_points import reach
+from django_partisan.lifecycle.rows import attempt_rows, database, task_rows
+from django_partisan.lifecycle.transitions import (
+    CANCEL,
+    GIVE_UP,
+    RETRY,
+    Ending,
+    Verb,
+    settlements_of,
+    verb_of,
+)
+from django_partisan.lifecycle.uniqueness import regain_uniqueness
+from django_partisan.models import Attempt, Task
+
+
+def record(endings: Sequence[Ending], *, delete_finished: bool, max_rescues: int) -> set[int]:
+    """Record outcomes under their leases; return the ids of the tasks that were still ours.
+
+    Each attempt worth telling leaves an Attempt row in the same transaction. Recording the same
+    outcome twice changes nothing the second time.
+    """
+    finished = [ending for ending in endings if ending.outcome.kind == FINISHED]
+    others = [ending for ending in endings if ending.outcome.kind != FINISHED]
+    recorded = _record_finished(finished, delete_finished) if finished else set()
+    return recorded | record_others(others, max_rescues) if others else recorded
+
+
+def record_and_claim(
+    endings: Sequence[Ending],
+    queue_name: str,
+    limit: int,
+    manager_id: int,
+    lanes: Sequence[Lane],
+) -> Callable[[], tuple[set[int], list[ClaimedTask]]]:
+    """Return a call that records finished tasks and claims the next ones, in one round trip.
+
+    The call may be made in another thread while nothing else uses the connection. ``endings`` must
+    hold FINISHED outcomes only, and DELETE_TASKS_ON_COMPLETE be off.
+    """
+    alias = database()
+    return partial(
+        dialect_for(alias).settle_and_claim,
+        connections[alias],
+        settlements_of(endings),
+        queue_name,
+        lanes,
+        limit,
+        manager_id,
+    )
+
+
+def still_held(endings: Sequence[Ending]) -> set[int]:
+    """Return the ids among these whose lease still holds, so that recording can be tried again."""
+    leases = {ending.task.id: ending.task.lease for ending in endings}
+    rows = (
+        task_rows().filter(pk__in=leases, status=Task.STATUS_IN_PROCESS).values_list("pk", "lease")
+    )
+    return {pk for pk, lease in rows if leases[pk] == lease}
+
+
+def _record_finished(endings: Sequence[Ending], delete: bool) -> set[int]:
+    alias = database()
+    dialect, settlements = dialect_for(alias), settlements_of(endings)
+    if not delete:
+        return set(dialect.settle(connections[alias], settlements))
+    told = [e.task.id for e in endings if e.task.attempts > 1 or e.task.rescues]
+    with transaction.atomic(using=alias):
+        deleted = dialect.delete_settled(connections[alias], settlements)
+        if told:
+            attempt_rows().filter(task_id__in=deleted.intersection(told)).delete()
+    return deleted
+
+
+def record_others(endings: Sequence[Ending], max_rescues: int) -> set[int]:
+    """Record outcomes that may leave Attempt rows, with these, in one transaction."""
+    alias = database()
+    settlements = settlements_of(endings, max_rescues)
+    with transaction.atomic(using=alias):
+        recorded = dialect_for(alias).settle(connections[alias], settlements)
+        reach("manager.settled_without_attempts")
+        attempts = [
+            attempt_of(ending, CANCEL if recorded[ending.task.id] == CANCEL.status else verb)
+            for ending in endings
+            if ending.task.id in recorded and (verb := verb_of(ending, max_rescues)).tells
+        ]
+        attempt_rows().bulk_create(attempts)
+    regain_uniqueness([pk for pk, status in recorded.items() if status == RETRY.status])
+    return set(recorded)
+
+
+def attempt_of(ending: Ending, verb: Verb) -> Attempt:
+    """Return the unsaved row that tells of an attempt, with the outcome that the verb names."""
+    task, outcome = ending.task, ending.outcome
+    error = outcome.error or ErrorReport("", "", "")
+    message = error.message
+    if verb is GIVE_UP:
+        message = f"Given up after {task.rescues} rescues: {message}"
+    return Attempt(
+        task_id=task.id,
+        number=task.attempts,
+        lease=task.lease,
+        outcome=verb.tells,
+        error_type=error.type,
+        message=message,
+        traceback=error.traceback,
+        duration_seconds=None if outcome.started is None else outcome.ended - outcome.started,
+        worker_pid=ending.worker_pid,
+        node_name=ending.node_name,
+    )

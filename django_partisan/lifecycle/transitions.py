@@ -1,0 +1,119 @@
+"""How attempts end: the verb of each outcome, and what it tells the database. Runs no SQL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from django_partisan.attempt import (
+    CANCELLED,
+    CRASHED,
+    FAILED,
+    FINISHED,
+    ORPHANED,
+    POSTPONED,
+    RELEASED,
+    RETRIED,
+    ClaimedTask,
+    ErrorReport,
+    Outcome,
+)
+from django_partisan.database.values import Settlement
+
+MANAGER_DIED: Final = "The manager that held the task died."
+"""What the Attempt row of an orphan tells where nobody knows more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verb:
+    """What a verb does to a task in process: its new status, and what it adds to its counters."""
+
+    status: str
+    attempts: int = 0
+    retries: int = 0
+    postpones: int = 0
+    rescues: int = 0
+    crashes: int = 0
+    lease: int = 0
+    tells: str = ""
+    """The outcome of the Attempt row that it leaves; none when empty."""
+
+
+FINISH: Final = Verb(status="finished")
+RETRY: Final = Verb(status="new", retries=1, tells="retried")
+POSTPONE: Final = Verb(status="new", postpones=1, attempts=-1)
+FAIL: Final = Verb(status="error", tells="failed")
+CANCEL: Final = Verb(status="cancelled", tells="cancelled")
+RELEASE: Final = Verb(status="new", attempts=-1)
+RESCUE_STARTED: Final = Verb(status="new", rescues=1, crashes=1, lease=1, tells="rescued")
+RESCUE: Final = Verb(status="new", rescues=1, attempts=-1, lease=1, tells="rescued")
+GIVE_UP: Final = Verb(status="error", crashes=1, lease=1, tells="failed")
+VERB_OF: Final[dict[str, Verb]] = {
+    FINISHED: FINISH,
+    RETRIED: RETRY,
+    POSTPONED: POSTPONE,
+    FAILED: FAIL,
+    CANCELLED: CANCEL,
+    RELEASED: RELEASE,
+    CRASHED: RESCUE_STARTED,
+    ORPHANED: RESCUE,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """One outcome on its way into the database, with what its Attempt row should tell."""
+
+    task: ClaimedTask
+    outcome: Outcome
+    worker_pid: int | None = None
+    node_name: str = ""
+
+
+def verb_of(ending: Ending, max_rescues: int) -> Verb:
+    """Return what an outcome does to its task, which is given up after so many crashes."""
+    verb = VERB_OF[ending.outcome.kind]
+    is_spent = verb is RESCUE_STARTED and ending.task.crashes >= max_rescues
+    return GIVE_UP if is_spent else verb
+
+
+def settlements_of(endings: Sequence[Ending], max_rescues: int = 0) -> list[Settlement]:
+    """Return what the database is to write of these endings, with their moments counted from now.
+
+    ``max_rescues`` matters to crashes only.
+    """
+    now = time.monotonic()
+    return [_settlement(ending.outcome, verb_of(ending, max_rescues), now) for ending in endings]
+
+
+def _settlement(outcome: Outcome, verb: Verb, now: float) -> Settlement:
+    return Settlement(
+        outcome.task_id,
+        outcome.lease,
+        verb.status,
+        outcome.result,
+        outcome.delay_seconds,
+        outcome.due_at,
+        None if outcome.started is None else round(max(0.0, now - outcome.started), 6),
+        round(max(0.0, now - outcome.ended), 6),
+        verb.attempts,
+        verb.retries,
+        verb.postpones,
+        verb.rescues,
+        verb.crashes,
+        verb.lease,
+    )
+
+
+def orphan_ending(task: ClaimedTask, has_started: bool, reason: str) -> Ending:
+    """Return the ending of a task whose manager died; only one that had started is charged."""
+    kind = CRASHED if has_started else ORPHANED
+    error = ErrorReport("ManagerDied", reason or MANAGER_DIED, "")
+    return Ending(task=task, outcome=orphan_outcome(task, kind, error))
+
+
+def orphan_outcome(task: ClaimedTask, kind: str, error: ErrorReport | None) -> Outcome:
+    """Return the outcome of an attempt that nobody was left to report."""
+    return Outcome(task.id, task.lease, kind, None, time.monotonic(), error=error)
