@@ -74,8 +74,8 @@ def record_and_claim(
     endings: Sequence[Ending], limit: int, owner: int = OWNER
 ) -> tuple[set[int], list[ClaimedTask]]:
     """Record finished tasks and claim of the default queue what a survey finds."""
-    lanes = [found.lane for found in lifecycle.survey("default") if found.has_due]
-    return lifecycle.record_and_claim(endings, "default", limit, owner, lanes)()
+    cursors = [found.cursor for found in lifecycle.survey("default") if found.has_due]
+    return lifecycle.record_and_claim(endings, "default", limit, owner, cursors)()
 
 
 def finish(task: ClaimedTask) -> set[int]:

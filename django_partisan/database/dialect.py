@@ -17,14 +17,14 @@ from django_partisan.database.values import (
     BatchRow,
     Beat,
     CancelledRow,
+    Cursor,
     InsertedTask,
-    Lane,
-    LaneSurvey,
     NewTask,
     OpenTransaction,
     Pulse,
     Reservation,
     Settlement,
+    Surveyed,
 )
 
 
@@ -70,13 +70,13 @@ class Dialect(abc.ABC):
         self,
         connection: BaseDatabaseWrapper,
         queue_name: str,
-        lanes: Sequence[Lane],
+        cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
     ) -> list[ClaimedTask]:
         """Take up to ``limit`` due tasks of one queue for a manager, in the order to run them.
 
-        Only tasks of these lanes are looked at, which come in the order of their priority.
+        Only tasks from these cursors on are looked at, which come in the order of their priority.
         """
 
     @abc.abstractmethod
@@ -100,15 +100,15 @@ class Dialect(abc.ABC):
         connection: BaseDatabaseWrapper,
         settlements: Sequence[Settlement],
         queue_name: str,
-        lanes: Sequence[Lane],
+        cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
     ) -> tuple[set[int], list[ClaimedTask]]:
         """Record finished tasks and claim the next ones, in one statement where possible."""
 
     @abc.abstractmethod
-    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[LaneSurvey]:
-        """Return the lanes of a queue's waiting tasks in order, the first hundred at most."""
+    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[Surveyed]:
+        """Return what waits in a queue, priority by priority, the first hundred at most."""
 
     @abc.abstractmethod
     def beat(self, connection: BaseDatabaseWrapper, beat: Beat) -> Pulse:

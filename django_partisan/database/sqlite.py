@@ -15,19 +15,19 @@ from django_partisan.attempt import ClaimedTask
 from django_partisan.database.dialect import Dialect, fetch_ids, in_order
 from django_partisan.database.values import (
     MANAGER,
-    SURVEYED_LANES,
+    MAX_PRIORITIES,
     TASK,
     Batch,
     BatchRow,
     Beat,
     CancelledRow,
+    Cursor,
     InsertedTask,
-    Lane,
-    LaneSurvey,
     NewTask,
     Pulse,
     Reservation,
     Settlement,
+    Surveyed,
 )
 
 # The text form in which Django keeps moments in SQLite; the doubled signs are for its cursor.
@@ -43,12 +43,12 @@ def _seconds_from_now(expression: str) -> str:
 _CLAIM = f"""UPDATE {TASK} SET status = 'in_process', lease = lease + 1, manager_id = %s,
        claimed_at = {_NOW}, updated_at = {_NOW}, attempts = attempts + 1, started_at = NULL,
        unique_key = CASE WHEN is_unique_until_finish THEN unique_key END
- WHERE id IN (SELECT id FROM ({{lanes}}) LIMIT %s)
+ WHERE id IN (SELECT id FROM ({{levels}}) LIMIT %s)
 RETURNING id, lease, processor_class, arguments, queue_name, priority, execute_after || '',
           attempts, retries, postpones, rescues, crashes"""
 
-# One for each lane, since there is no LATERAL: future tasks of a better priority are not read.
-_LANE = f"""SELECT * FROM (SELECT id FROM {TASK}
+# One for each priority, since there is no LATERAL: future tasks of a better priority are not read.
+_LEVEL = f"""SELECT * FROM (SELECT id FROM {TASK}
      WHERE status = 'new' AND queue_name = %s AND priority = %s AND execute_after <= {_NOW}
      ORDER BY execute_after, id LIMIT %s)"""
 _FIELDS = Settlement._fields
@@ -126,20 +126,20 @@ _INSERT_BATCHES = {
 }
 
 # The same walk over the distinct priorities of the ready index as on PostgreSQL.
-_SURVEY = f"""WITH RECURSIVE lane(priority, place) AS (
+_SURVEY = f"""WITH RECURSIVE level(priority, place) AS (
     SELECT min(priority), 1 FROM {TASK} WHERE status = 'new' AND queue_name = %s
     UNION ALL
     SELECT (SELECT min(t.priority) FROM {TASK} t WHERE t.status = 'new' AND t.queue_name = %s
-        AND t.priority > lane.priority), place + 1
-      FROM lane WHERE lane.priority IS NOT NULL AND place < %s
+        AND t.priority > level.priority), place + 1
+      FROM level WHERE level.priority IS NOT NULL AND place < %s
 )
 SELECT priority,
        (SELECT min(t.execute_after) FROM {TASK} t WHERE t.status = 'new' AND t.queue_name = %s
-           AND t.priority = lane.priority) <= {_NOW},
+           AND t.priority = level.priority) <= {_NOW},
        (julianday((SELECT min(t.execute_after) FROM {TASK} t WHERE t.status = 'new'
-           AND t.queue_name = %s AND t.priority = lane.priority AND t.execute_after > {_NOW}))
+           AND t.queue_name = %s AND t.priority = level.priority AND t.execute_after > {_NOW}))
         - julianday('now')) * 86400.0
-  FROM lane WHERE priority IS NOT NULL"""
+  FROM level WHERE priority IS NOT NULL"""
 _BEAT = f"""UPDATE {MANAGER} SET last_seen = {_NOW}, state = %s, snapshot = %s
  WHERE id = %s AND last_seen > {_seconds_from_now("%s")}"""
 _HAS_ORPHANS = f"""SELECT EXISTS (
@@ -195,16 +195,16 @@ class SQLite(Dialect):
         self,
         connection: BaseDatabaseWrapper,
         queue_name: str,
-        lanes: Sequence[Lane],
+        cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
     ) -> list[ClaimedTask]:
-        if not lanes:
+        if not cursors:
             return []
-        places = " UNION ALL ".join([_LANE] * len(lanes))
-        each = [value for lane in lanes for value in (queue_name, lane.priority, limit)]
+        places = " UNION ALL ".join([_LEVEL] * len(cursors))
+        each = [value for start in cursors for value in (queue_name, start.priority, limit)]
         with connection.cursor() as cursor:
-            cursor.execute(_CLAIM.format(lanes=places), [manager_id, *each, limit])
+            cursor.execute(_CLAIM.format(levels=places), [manager_id, *each, limit])
             return in_order(cursor.fetchall())
 
     def settle(
@@ -226,21 +226,21 @@ class SQLite(Dialect):
         connection: BaseDatabaseWrapper,
         settlements: Sequence[Settlement],
         queue_name: str,
-        lanes: Sequence[Lane],
+        cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
     ) -> tuple[set[int], list[ClaimedTask]]:
         recorded = set(self.settle(connection, settlements))
-        return recorded, self.claim(connection, queue_name, lanes, limit, manager_id)
+        return recorded, self.claim(connection, queue_name, cursors, limit, manager_id)
 
-    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[LaneSurvey]:
+    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[Surveyed]:
         with connection.cursor() as cursor:
             cursor.execute(
-                _SURVEY, [queue_name, queue_name, SURVEYED_LANES, queue_name, queue_name]
+                _SURVEY, [queue_name, queue_name, MAX_PRIORITIES, queue_name, queue_name]
             )
             return [
                 # No cursor: rows that are gone leave nothing behind in the index.
-                LaneSurvey(Lane(priority), has_due=bool(has_due), next_due_in=next_due_in)
+                Surveyed(Cursor(priority), has_due=bool(has_due), next_due_in=next_due_in)
                 for priority, has_due, next_due_in in cursor.fetchall()
             ]
 

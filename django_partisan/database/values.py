@@ -10,8 +10,8 @@ TASK = "django_partisan_task"
 """The table of tasks."""
 MANAGER = "django_partisan_managerprocess"
 """The table of running managers."""
-SURVEYED_LANES: Final = 100
-"""Lanes that one survey finds at most."""
+MAX_PRIORITIES: Final = 100
+"""Priorities of a queue that one survey finds at most."""
 
 
 class NewTask(NamedTuple):
@@ -49,8 +49,8 @@ class InsertedTask(NamedTuple):
     execute_after: datetime
 
 
-class Lane(NamedTuple):
-    """The tasks of one queue with one priority, from a place on: the cursor of a claim.
+class Cursor(NamedTuple):
+    """Where a claim starts among the waiting tasks of one queue and priority.
 
     ``due`` (in the dialect's own scale) and ``id`` are the last place that is known to be empty;
     None is before all places.
@@ -61,10 +61,10 @@ class Lane(NamedTuple):
     id: int = 0
 
 
-class LaneSurvey(NamedTuple):
-    """What a survey found in a lane: whether a task is due, from where on, and the next wait."""
+class Surveyed(NamedTuple):
+    """What a survey found at one priority: whether a task is due, from where on, the next wait."""
 
-    lane: Lane
+    cursor: Cursor
     has_due: bool
     next_due_in: float | None
 
@@ -88,7 +88,7 @@ class Pulse(NamedTuple):
 
     is_alive: bool
     has_orphans: bool
-    found: list[LaneSurvey] | None
+    found: list[Surveyed] | None
 
 
 class Reservation(NamedTuple):

@@ -9,26 +9,26 @@ from django.db.models.functions import Now
 
 from django_partisan.attempt import ClaimedTask
 from django_partisan.database import dialect_for
-from django_partisan.database.values import Lane, LaneSurvey
+from django_partisan.database.values import Cursor, Surveyed
 from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.models import Task
 
 
 def claim(
-    queue_name: str, limit: int, manager_id: int, lanes: Sequence[Lane] | None = None
+    queue_name: str, limit: int, manager_id: int, cursors: Sequence[Cursor] | None = None
 ) -> list[ClaimedTask]:
     """Take up to ``limit`` due tasks of a queue for a manager, in the order they should run.
 
-    ``lanes`` are the places to look at, in the order of their priority; without them, a survey
+    ``cursors`` are the places to look at, in the order of their priority; without them, a survey
     finds them first.
     """
     alias = database()
-    if lanes is None:
-        lanes = [found.lane for found in survey(queue_name) if found.has_due]
-    return dialect_for(alias).claim(connections[alias], queue_name, lanes, limit, manager_id)
+    if cursors is None:
+        cursors = [found.cursor for found in survey(queue_name) if found.has_due]
+    return dialect_for(alias).claim(connections[alias], queue_name, cursors, limit, manager_id)
 
 
-def survey(queue_name: str) -> list[LaneSurvey]:
+def survey(queue_name: str) -> list[Surveyed]:
     """Return where the tasks of a queue wait: its priorities in order, a hundred at most."""
     alias = database()
     return dialect_for(alias).survey(connections[alias], queue_name)

@@ -9,7 +9,7 @@ from django.db import connections, transaction
 
 from django_partisan.attempt import FINISHED, ClaimedTask, ErrorReport
 from django_partisan.database import dialect_for
-from django_partisan.database.values import Lane
+from django_partisan.database.values import Cursor
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.rows import attempt_rows, database, task_rows
 from django_partisan.lifecycle.transitions import (
@@ -42,7 +42,7 @@ def record_and_claim(
     queue_name: str,
     limit: int,
     manager_id: int,
-    lanes: Sequence[Lane],
+    cursors: Sequence[Cursor],
 ) -> Callable[[], tuple[set[int], list[ClaimedTask]]]:
     """Return a call that records finished tasks and claims the next ones, in one round trip.
 
@@ -55,7 +55,7 @@ def record_and_claim(
         connections[alias],
         settlements_of(endings),
         queue_name,
-        lanes,
+        cursors,
         limit,
         manager_id,
     )

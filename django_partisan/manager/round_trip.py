@@ -10,11 +10,11 @@ from django.db import Error
 
 from django_partisan import lifecycle
 from django_partisan.attempt import CRASHED, RELEASED, ClaimedTask, Outcome
-from django_partisan.database.values import LaneSurvey
+from django_partisan.database.values import Surveyed
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle import notifications
 from django_partisan.lifecycle.transitions import Ending, orphan_outcome
-from django_partisan.manager.claiming.cursors import Lanes
+from django_partisan.manager.claiming.cursors import Cursors
 from django_partisan.manager.claiming.prefetch import CLAIM_TASKS, Refill
 from django_partisan.manager.claiming.wakeup import Wakeup
 from django_partisan.manager.database_link import Answer, DatabaseLink
@@ -57,7 +57,7 @@ class Exchange:
         )
         self._refill = Refill(settings, pace)
         self._release_old_at = 0.0
-        self._lanes = Lanes()
+        self._cursors = Cursors()
         self._has_more = True
         self._has_surveyed = False
         self._empty_claims = 0
@@ -69,7 +69,7 @@ class Exchange:
         Tasks of a claim whose answer was lost with the former connection are taken in.
         """
         self.wakeup.connect()
-        self._lanes.forget()
+        self._cursors.forget()
         self._has_more = True
         if self._heartbeat.manager_id is not None:
             known = held | self.queue.ids() | self.recorder.ids()
@@ -94,8 +94,8 @@ class Exchange:
         if is_due or (limit and len(self.recorder)):
             self._record(now)
         if limit:
-            lanes = self._lanes.current()
-            claimed = lifecycle.claim(self._queue_name, limit, self._manager_id, lanes)
+            cursors = self._cursors.current()
+            claimed = lifecycle.claim(self._queue_name, limit, self._manager_id, cursors)
             self._took(claimed, limit, now)
 
     def look_ahead(self, now: float) -> None:
@@ -105,8 +105,8 @@ class Exchange:
         wait for the answer.
         """
         self.must_look_ahead = False
-        if not self._lanes.may_survey(now):
-            self.wakeup.expect(self._lanes.allowed_at())
+        if not self._cursors.may_survey(now):
+            self.wakeup.expect(self._cursors.allowed_at())
         elif self._survey() and self._empty_claims > 1:
             # What is due is locked by somebody: a peer who claims it, or a stranger.
             self._has_more = False
@@ -114,11 +114,11 @@ class Exchange:
 
     def may_survey(self, now: float) -> bool:
         """Say whether a survey is worth its while: the manager is idle, and it is not too soon."""
-        return not self._has_more and self._lanes.may_survey(now)
+        return not self._has_more and self._cursors.may_survey(now)
 
-    def surveyed(self, found: list[LaneSurvey], now: float) -> None:
+    def surveyed(self, found: list[Surveyed], now: float) -> None:
         """Take in what a look at the whole queue, begun ``now``, has found; else begin to wait."""
-        self._lanes.surveyed(found, now, time.monotonic())
+        self._cursors.surveyed(found, now, time.monotonic())
         self._has_surveyed = True
         self._has_more = any(survey.has_due for survey in found)
         if not self._has_more:
@@ -168,8 +168,8 @@ class Exchange:
 
     def _begin_to_record_and_claim(self, limit: int) -> None:
         batch, manager_id = self.recorder.batch(), self._manager_id
-        lanes = self._lanes.current()
-        call = lifecycle.record_and_claim(batch, self._queue_name, limit, manager_id, lanes)
+        cursors = self._cursors.current()
+        call = lifecycle.record_and_claim(batch, self._queue_name, limit, manager_id, cursors)
 
         def take_answer(answer: Answer) -> None:
             now = time.monotonic()
@@ -196,13 +196,13 @@ class Exchange:
         reach("manager.claimed")
         self._refill.took(len(claimed), limit, was_empty=self.queue.qsize() == 0)
         self.queue.put(claimed, now)
-        self._lanes.claimed(claimed)
+        self._cursors.claimed(claimed)
         self._empty_claims = 0 if claimed else self._empty_claims + 1
         self._has_more = len(claimed) == limit
         if not self._has_more:
             is_stream = len(claimed) > self._settings.WORKERS_COUNT
             self.wakeup.claimed(now, is_stream=is_stream)
-            is_worthwhile = not is_stream or self._lanes.is_survey_due(now)
+            is_worthwhile = not is_stream or self._cursors.is_survey_due(now)
             self.must_look_ahead = is_worthwhile and not self._has_surveyed
 
     def _needs_survey(self, now: float) -> bool:
@@ -212,10 +212,10 @@ class Exchange:
         be about something else.
         """
         self._has_surveyed = False
-        if not self._lanes.may_survey(now):
+        if not self._cursors.may_survey(now):
             return False
         if self._has_more or self.wakeup.is_notified(now):
-            return self._lanes.is_survey_due(now) and (self._has_more or not len(self._lanes))
+            return self._cursors.is_survey_due(now) and (self._has_more or not len(self._cursors))
         return True
 
     def _survey(self) -> bool:

@@ -273,7 +273,7 @@ def test_a_beat_looks_at_the_queue_in_the_same_breath_when_asked_to() -> None:
     enqueue(1, priority=7, execute_after=60)
     found = beaten(made, "default").found
     assert found is not None
-    assert [(lane.lane.priority, lane.has_due) for lane in found] == [(3, True), (7, False)]
+    assert [(each.cursor.priority, each.has_due) for each in found] == [(3, True), (7, False)]
     assert found[1].next_due_in == pytest.approx(60, abs=30)
     assert beaten(made, "other").found == []
 

@@ -47,14 +47,14 @@ from django_partisan.database.values import (
     BatchRow,
     Beat,
     CancelledRow,
+    Cursor,
     InsertedTask,
-    Lane,
-    LaneSurvey,
     NewTask,
     OpenTransaction,
     Pulse,
     Reservation,
     Settlement,
+    Surveyed,
 )
 
 CHANNEL = "django_partisan"
@@ -137,13 +137,13 @@ class PostgreSQL(Dialect):
         self,
         connection: BaseDatabaseWrapper,
         queue_name: str,
-        lanes: Sequence[Lane],
+        cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
     ) -> list[ClaimedTask]:
         statement = _PREPARED.statement(connection, CLAIM)
         with connection.cursor() as cursor:
-            cursor.execute(statement, claim_parameters(queue_name, lanes, limit, manager_id))
+            cursor.execute(statement, claim_parameters(queue_name, cursors, limit, manager_id))
             return in_order(cursor.fetchall())
 
     def settle(
@@ -168,13 +168,13 @@ class PostgreSQL(Dialect):
         connection: BaseDatabaseWrapper,
         settlements: Sequence[Settlement],
         queue_name: str,
-        lanes: Sequence[Lane],
+        cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
     ) -> tuple[set[int], list[ClaimedTask]]:
         parameters = [
             *outcome_arrays(settlements),
-            *claim_parameters(queue_name, lanes, limit, manager_id),
+            *claim_parameters(queue_name, cursors, limit, manager_id),
         ]
         statement = _PREPARED.statement(connection, FINISH_AND_CLAIM)
         with connection.cursor() as cursor:
@@ -183,7 +183,7 @@ class PostgreSQL(Dialect):
         recorded = {row[1] for row in rows if row[0]}
         return recorded, in_order([row[1:] for row in rows if not row[0]])
 
-    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[LaneSurvey]:
+    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[Surveyed]:
         with connection.cursor() as cursor:
             cursor.execute(SURVEY, survey_parameters(queue_name))
             return surveys_of(cursor.fetchall())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django_partisan.database.values import TASK, Lane, Settlement
+from django_partisan.database.values import TASK, Cursor, Settlement
 
 _CLAIMED_COLUMNS = """t.id, t.lease, t.processor_class, t.arguments::text, t.queue_name, t.priority,
     (extract(epoch FROM t.execute_after) * 1000000)::bigint, t.attempts, t.retries,
@@ -13,15 +13,15 @@ _CLAIMED_COLUMNS = """t.id, t.lease, t.processor_class, t.arguments::text, t.que
 
 # MATERIALIZED: an inlined LIMIT may run twice and claim too many. ANY(ARRAY(...)) rather than a
 # join: with statistics of the time when the table was empty, a join reads the whole table.
-# Lane by lane, each from its cursor on: future tasks of a better priority and the dead entries of
+# Priority by priority from its cursor on: future tasks of a better one and the dead entries of
 # tasks claimed before, which a long transaction keeps in the index, are not walked over.
 _CLAIM_PARTS = f"""pick AS MATERIALIZED (
-    SELECT t.id FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS lane(priority, due, id)
+    SELECT t.id FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS start(priority, due, id)
      CROSS JOIN LATERAL (
         SELECT id FROM {TASK}
-         WHERE status = 'new' AND queue_name = %s AND priority = lane.priority
+         WHERE status = 'new' AND queue_name = %s AND priority = start.priority
            AND execute_after <= statement_timestamp() AND (execute_after, id) > (COALESCE(
-               timestamptz 'epoch' + lane.due * interval '1 microsecond', '-infinity'), lane.id)
+               timestamptz 'epoch' + start.due * interval '1 microsecond', '-infinity'), start.id)
          ORDER BY execute_after, id LIMIT %s FOR UPDATE SKIP LOCKED
     ) t LIMIT %s
 ), claimed AS (
@@ -138,13 +138,13 @@ def change_arrays(settlements: Sequence[Settlement]) -> list[Any]:
 
 
 def claim_parameters(
-    queue_name: str, lanes: Sequence[Lane], limit: int, manager_id: int
+    queue_name: str, cursors: Sequence[Cursor], limit: int, manager_id: int
 ) -> list[Any]:
     """Return the parameters of CLAIM, which come last in FINISH_AND_CLAIM."""
     return [
-        array(lane.priority for lane in lanes),
-        array(lane.due for lane in lanes),
-        array(lane.id for lane in lanes),
+        array(start.priority for start in cursors),
+        array(start.due for start in cursors),
+        array(start.id for start in cursors),
         queue_name,
         limit,
         limit,

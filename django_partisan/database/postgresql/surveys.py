@@ -7,38 +7,38 @@ from typing import Any
 
 from django_partisan.database.values import (
     MANAGER,
-    SURVEYED_LANES,
+    MAX_PRIORITIES,
     TASK,
     Beat,
-    Lane,
-    LaneSurvey,
+    Cursor,
     Pulse,
+    Surveyed,
 )
 
 # A walk over the distinct priorities of the ready index: a few probes for each of them, however
 # many rows wait.
-_LANES = f"""lane AS (
+_LEVELS = f"""level AS (
     (SELECT priority, 1 AS place FROM {TASK} WHERE status = 'new' AND queue_name = %s
       ORDER BY priority LIMIT 1)
     UNION ALL
     SELECT (SELECT t.priority FROM {TASK} t WHERE t.status = 'new' AND t.queue_name = %s
-        AND t.priority > lane.priority ORDER BY t.priority LIMIT 1), place + 1
-      FROM lane WHERE lane.priority IS NOT NULL AND place < %s
+        AND t.priority > level.priority ORDER BY t.priority LIMIT 1), place + 1
+      FROM level WHERE level.priority IS NOT NULL AND place < %s
 )"""
-_FOUND = f"""SELECT lane.priority,
+_FOUND = f"""SELECT level.priority,
        (extract(epoch FROM LEAST(first.execute_after, statement_timestamp())) * 1000000)::bigint,
        first.execute_after <= statement_timestamp(),
        extract(epoch FROM future.execute_after - statement_timestamp())::float8
-  FROM lane
+  FROM level
  CROSS JOIN LATERAL (
     SELECT execute_after FROM {TASK} WHERE status = 'new' AND queue_name = %s
-       AND priority = lane.priority ORDER BY execute_after, id LIMIT 1) first
+       AND priority = level.priority ORDER BY execute_after, id LIMIT 1) first
   LEFT JOIN LATERAL (
     SELECT execute_after FROM {TASK} WHERE status = 'new' AND queue_name = %s
-       AND priority = lane.priority AND execute_after > statement_timestamp()
+       AND priority = level.priority AND execute_after > statement_timestamp()
      ORDER BY execute_after, id LIMIT 1) future ON true
- WHERE lane.priority IS NOT NULL"""
-SURVEY = f"WITH RECURSIVE {_LANES} {_FOUND}"
+ WHERE level.priority IS NOT NULL"""
+SURVEY = f"WITH RECURSIVE {_LEVELS} {_FOUND}"
 _LAST_MOMENT = "statement_timestamp() - %s * interval '1 second'"
 _BEAT = f"""beat AS (
     UPDATE {MANAGER} SET last_seen = statement_timestamp(), state = %s, snapshot = %s::jsonb
@@ -52,20 +52,20 @@ _ALIVE = f"""SELECT EXISTS (SELECT FROM beat) AS is_alive,
 _BEAT_ONLY = f"WITH {_BEAT} {_ALIVE}"
 
 # One statement where an idle manager would need two.
-_BEAT_AND_SURVEY = f"""WITH RECURSIVE {_BEAT}, {_LANES}
+_BEAT_AND_SURVEY = f"""WITH RECURSIVE {_BEAT}, {_LEVELS}
 SELECT alive.*, found.* FROM ({_ALIVE}) alive LEFT JOIN ({_FOUND}) found ON true"""
 
 
 def survey_parameters(queue_name: str) -> list[Any]:
     """Return the parameters of SURVEY."""
-    return [*_lanes_parameters(queue_name), queue_name, queue_name]
+    return [*_levels_parameters(queue_name), queue_name, queue_name]
 
 
-def surveys_of(rows: Iterable[Sequence[Any]]) -> list[LaneSurvey]:
+def surveys_of(rows: Iterable[Sequence[Any]]) -> list[Surveyed]:
     """Return what SURVEY found."""
     return [
         # Just before the first task that is there, or before now: new ones come after.
-        LaneSurvey(Lane(priority, first - 1), has_due=has_due, next_due_in=next_due_in)
+        Surveyed(Cursor(priority, first - 1), has_due=has_due, next_due_in=next_due_in)
         for priority, first, has_due, next_due_in in rows
     ]
 
@@ -77,7 +77,7 @@ def beat_statement(beat: Beat) -> tuple[str, list[Any]]:
     if beat.queue_name is None:
         return _BEAT_ONLY, [*update, *others]
     queue = beat.queue_name
-    return _BEAT_AND_SURVEY, [*update, *_lanes_parameters(queue), *others, queue, queue]
+    return _BEAT_AND_SURVEY, [*update, *_levels_parameters(queue), *others, queue, queue]
 
 
 def pulse_of(rows: Sequence[Sequence[Any]], *, has_surveyed: bool) -> Pulse:
@@ -87,5 +87,5 @@ def pulse_of(rows: Sequence[Sequence[Any]], *, has_surveyed: bool) -> Pulse:
     return Pulse(is_alive=is_alive, has_orphans=has_orphans, found=found)
 
 
-def _lanes_parameters(queue_name: str) -> list[Any]:
-    return [queue_name, queue_name, SURVEYED_LANES]
+def _levels_parameters(queue_name: str) -> list[Any]:
+    return [queue_name, queue_name, MAX_PRIORITIES]
