@@ -15,7 +15,7 @@ from django_partisan.fault_points import reach
 from django_partisan.lifecycle import notifications
 from django_partisan.lifecycle.transitions import Ending, orphan_outcome
 from django_partisan.manager.claiming.cursors import Cursors
-from django_partisan.manager.claiming.prefetch import CLAIM_TASKS, Refill
+from django_partisan.manager.claiming.prefetch import CLAIM_TASKS, Prefetch
 from django_partisan.manager.claiming.wakeup import Wakeup
 from django_partisan.manager.database_link import Answer, DatabaseLink
 from django_partisan.manager.heartbeat import Heartbeat
@@ -55,7 +55,7 @@ class Exchange:
         self.wakeup = Wakeup(
             link, queue_name, settings.SLEEP_DELAY_SECONDS, process_settings.NOTIFY
         )
-        self._refill = Refill(settings, pace)
+        self._prefetch = Prefetch(settings, pace)
         self._release_old_at = 0.0
         self._cursors = Cursors()
         self._has_more = True
@@ -194,7 +194,7 @@ class Exchange:
 
     def _took(self, claimed: list[ClaimedTask], limit: int, now: float) -> None:
         reach("manager.claimed")
-        self._refill.took(len(claimed), limit, was_empty=self.queue.qsize() == 0)
+        self._prefetch.took(len(claimed), limit, was_empty=self.queue.qsize() == 0)
         self.queue.put(claimed, now)
         self._cursors.claimed(claimed)
         self._empty_claims = 0 if claimed else self._empty_claims + 1
@@ -239,12 +239,12 @@ class Exchange:
     def _room(self, in_hand: int) -> int:
         """Return how many tasks the local queue may be filled with now."""
         waiting = self.queue.qsize() + max(0, in_hand - self._settings.WORKERS_COUNT)
-        return self._refill.limit(waiting)
+        return self._prefetch.limit(waiting)
 
     def _batch(self) -> int:
         """Return how many outcomes make a statement of their own worth it."""
-        refill = self._settings.MAX_QUEUE_SIZE - self._settings.MIN_QUEUE_SIZE
-        return max(FLUSH_OUTCOMES, min(refill, CLAIM_TASKS)) if self._has_more else FLUSH_OUTCOMES
+        step = self._settings.MAX_QUEUE_SIZE - self._settings.MIN_QUEUE_SIZE
+        return max(FLUSH_OUTCOMES, min(step, CLAIM_TASKS)) if self._has_more else FLUSH_OUTCOMES
 
     def _release_old(self, now: float) -> None:
         """Give back what has waited here too long: an idle peer could run it now."""
@@ -253,7 +253,7 @@ class Exchange:
         self._release_old_at = now + 1.0
         old = self.queue.take_older_than(now - self._process_settings.LOCAL_TTL_SECONDS)
         if old:
-            self._refill.had_too_many()
+            self._prefetch.had_too_many()
             self.release(old)
             self.flush_released(now)
 

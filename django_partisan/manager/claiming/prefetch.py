@@ -16,7 +16,7 @@ _FIRST_TASKS: Final = 10
 _SHORTEST: Final = 1e-6
 
 
-class Refill:
+class Prefetch:
     """Fills the local queue up to MAX once it holds MIN tasks or fewer.
 
     Where neither MIN nor MAX is given, their defaults hold for quick tasks only: of others it
