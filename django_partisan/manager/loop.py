@@ -93,7 +93,7 @@ class WorkersManager:
             self.process_settings,
             self.link,
             self.heartbeat,
-            self.pool.pace,
+            self.pool.runtimes,
         )
         self.enforcement = Enforcement(self.pool, self.queue)
         self.cancels = CancelWatch(self.exchange, self.heartbeat, self.pool, self.enforcement)

@@ -21,7 +21,7 @@ from django_partisan.manager.database_link import Answer, DatabaseLink
 from django_partisan.manager.heartbeat import Heartbeat
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.recorder import FLUSH_OUTCOMES, Recorder
-from django_partisan.manager.runtimes import Pace
+from django_partisan.manager.runtimes import Runtimes
 from django_partisan.settings import ProcessSettings, QueueSettings
 
 _LOCKED_SECONDS: Final = 0.1
@@ -40,7 +40,7 @@ class Exchange:
         process_settings: ProcessSettings,
         link: DatabaseLink,
         heartbeat: Heartbeat,
-        pace: Pace,
+        runtimes: Runtimes,
     ) -> None:
         self._queue_name = queue_name
         self._settings = settings
@@ -55,7 +55,7 @@ class Exchange:
         self.wakeup = Wakeup(
             link, queue_name, settings.SLEEP_DELAY_SECONDS, process_settings.NOTIFY
         )
-        self._prefetch = Prefetch(settings, pace)
+        self._prefetch = Prefetch(settings, runtimes)
         self._release_old_at = 0.0
         self._cursors = Cursors()
         self._has_more = True

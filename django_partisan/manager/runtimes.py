@@ -12,7 +12,7 @@ _WEIGHT: Final = 0.2
 _MEAN_WEIGHT: Final = 0.02
 
 
-class Pace:
+class Runtimes:
     """Moving averages of seconds; unknown until the first task has ended.
 
     ``mean`` is that of all processors, over some fifty tasks.

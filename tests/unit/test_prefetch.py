@@ -3,17 +3,17 @@ from typing import Any
 import pytest
 
 from django_partisan.manager.claiming.prefetch import AHEAD_SECONDS, CLAIM_TASKS, Prefetch
-from django_partisan.manager.runtimes import Pace
+from django_partisan.manager.runtimes import Runtimes
 from django_partisan.settings.settings_models import QueueSettings
 
 LEAST, MOST = QueueSettings().MIN_QUEUE_SIZE, QueueSettings().MAX_QUEUE_SIZE
 
 
 def prefetch(mean: float | None = None, **given: Any) -> Prefetch:
-    pace = Pace()
+    runtimes = Runtimes()
     if mean is not None:
-        pace.learn("shop.Mail", mean)
-    return Prefetch(QueueSettings(WORKERS_COUNT=2, **given), pace)
+        runtimes.learn("shop.Mail", mean)
+    return Prefetch(QueueSettings(WORKERS_COUNT=2, **given), runtimes)
 
 
 def filled(asked: Prefetch, held: int) -> list[int]:
@@ -95,7 +95,7 @@ def test_few_are_never_more_than_max() -> None:
 
 
 def test_many_workers_do_not_get_more_than_the_default_size() -> None:
-    asked = Prefetch(QueueSettings(WORKERS_COUNT=2 * MOST), Pace())
+    asked = Prefetch(QueueSettings(WORKERS_COUNT=2 * MOST), Runtimes())
     assert sum(filled(asked, 0)) == MOST
 
 

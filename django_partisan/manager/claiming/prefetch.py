@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from django_partisan.manager.runtimes import Pace
+from django_partisan.manager.runtimes import Runtimes
 from django_partisan.settings import QueueSettings
 
 AHEAD_SECONDS: Final = 1.0
@@ -23,9 +23,9 @@ class Prefetch:
     claims what its workers start within a second, so that the rest is left to idle peers.
     """
 
-    def __init__(self, settings: QueueSettings, pace: Pace) -> None:
+    def __init__(self, settings: QueueSettings, runtimes: Runtimes) -> None:
         self._settings = settings
-        self._pace = pace
+        self._runtimes = runtimes
         self._has_given_sizes = settings.has_given_sizes
         self._cap = settings.MAX_QUEUE_SIZE
         self._is_filling = True
@@ -53,7 +53,7 @@ class Prefetch:
     def _most(self) -> int:
         if self._has_given_sizes:
             return self._cap
-        workers, seconds = self._settings.WORKERS_COUNT, self._pace.mean
+        workers, seconds = self._settings.WORKERS_COUNT, self._runtimes.mean
         each = _FIRST_TASKS if seconds is None else AHEAD_SECONDS / max(seconds, _SHORTEST)
         return min(self._cap, max(workers, int(workers * each)))
 

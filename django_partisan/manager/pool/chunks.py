@@ -7,21 +7,21 @@ from collections.abc import Callable
 from django_partisan.attempt import ClaimedTask
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.pool.worker_handle import WorkerHandle
-from django_partisan.manager.runtimes import CHUNK_SECONDS, CHUNK_TASKS, Pace
+from django_partisan.manager.runtimes import CHUNK_SECONDS, CHUNK_TASKS, Runtimes
 
 Chunk = list[tuple[ClaimedTask, float | None]]
 """Tasks with the seconds that each may take; None for one that has the worker to itself."""
 
 
 class Chunks:
-    """Takes chunks from the local queue, by the pace of the tasks that have ended.
+    """Takes chunks from the local queue, by the runtimes of those that have ended.
 
     ``may_start`` is asked before a task is handed out that was rescued before.
     """
 
     def __init__(self, may_start: Callable[[ClaimedTask], bool]) -> None:
         self._may_start = may_start
-        self.pace = Pace()
+        self.runtimes = Runtimes()
 
     def next(self, worker: WorkerHandle, queue: LocalQueue, workers: int) -> Chunk:
         """Take what one of so many workers should be handed now; nothing when it has enough."""
@@ -29,7 +29,7 @@ class Chunks:
         backlog = worker.backlog_seconds
         chunk: Chunk = []
         while len(chunk) < room and (task := queue.peek()) is not None:
-            seconds = None if task.rescues else self.pace.seconds(task.processor_class)
+            seconds = None if task.rescues else self.runtimes.seconds(task.processor_class)
             if seconds is None:
                 if chunk or worker.in_hand:
                     break

@@ -28,7 +28,7 @@ from django_partisan.manager.pool.launcher_client import (
 )
 from django_partisan.manager.pool.respawn import Replacement
 from django_partisan.manager.pool.worker_handle import WorkerHandle
-from django_partisan.manager.runtimes import CHUNK_SECONDS, Pace
+from django_partisan.manager.runtimes import CHUNK_SECONDS, Runtimes
 
 logger = logging.getLogger(__name__)
 _BOOTS: Final = 5
@@ -81,9 +81,9 @@ class WorkerPool:
         self.workers: dict[int, WorkerHandle] = {}
 
     @property
-    def pace(self) -> Pace:
+    def runtimes(self) -> Runtimes:
         """How long the tasks that have ended took."""
-        return self._chunks.pace
+        return self._chunks.runtimes
 
     @property
     def in_hand(self) -> int:
@@ -146,7 +146,7 @@ class WorkerPool:
         for task, outcome in worker.receive(time.monotonic()):
             reach("manager.heard")
             if outcome.started is not None:
-                self.pace.learn(task.processor_class, outcome.ended - outcome.started)
+                self.runtimes.learn(task.processor_class, outcome.ended - outcome.started)
             self._ledger.ended(worker, task, outcome)
 
     def rebalance(self, queue: LocalQueue, now: float) -> float | None:
