@@ -17,9 +17,9 @@ from django_partisan.lifecycle.transitions import (
     GIVE_UP,
     RETRY,
     Ending,
-    Verb,
+    Transition,
     settlements_of,
-    verb_of,
+    transition_of,
 )
 from django_partisan.lifecycle.uniqueness import regain_uniqueness
 from django_partisan.models import Attempt, Task
@@ -91,27 +91,28 @@ def record_others(endings: Sequence[Ending], max_rescues: int) -> set[int]:
         recorded = dialect_for(alias).settle(connections[alias], settlements)
         reach("manager.settled_without_attempts")
         attempts = [
-            attempt_of(ending, CANCEL if recorded[ending.task.id] == CANCEL.status else verb)
+            attempt_of(ending, CANCEL if recorded[ending.task.id] == CANCEL.status else transition)
             for ending in endings
-            if ending.task.id in recorded and (verb := verb_of(ending, max_rescues)).tells
+            if ending.task.id in recorded
+            and (transition := transition_of(ending, max_rescues)).attempt_outcome
         ]
         attempt_rows().bulk_create(attempts)
     regain_uniqueness([pk for pk, status in recorded.items() if status == RETRY.status])
     return set(recorded)
 
 
-def attempt_of(ending: Ending, verb: Verb) -> Attempt:
-    """Return the unsaved row that tells of an attempt, with the outcome that the verb names."""
+def attempt_of(ending: Ending, transition: Transition) -> Attempt:
+    """Return the unsaved row that tells of an attempt, with the outcome of its transition."""
     task, outcome = ending.task, ending.outcome
     error = outcome.error or ErrorReport("", "", "")
     message = error.message
-    if verb is GIVE_UP:
+    if transition is GIVE_UP:
         message = f"Given up after {task.rescues} rescues: {message}"
     return Attempt(
         task_id=task.id,
         number=task.attempts,
         lease=task.lease,
-        outcome=verb.tells,
+        outcome=transition.attempt_outcome,
         error_type=error.type,
         message=message,
         traceback=error.traceback,

@@ -1,4 +1,4 @@
-"""How attempts end: the verb of each outcome, and what it tells the database. Runs no SQL."""
+"""The table of transitions: what each outcome does to its task's row. Runs no SQL."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ MANAGER_DIED: Final = "The manager that held the task died."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verb:
-    """What a verb does to a task in process: its new status, and what it adds to its counters."""
+class Transition:
+    """What happens to a task in process: its new status, and what is added to its counters."""
 
     status: str
     attempts: int = 0
@@ -37,20 +37,22 @@ class Verb:
     rescues: int = 0
     crashes: int = 0
     lease: int = 0
-    tells: str = ""
+    attempt_outcome: str = ""
     """The outcome of the Attempt row that it leaves; none when empty."""
 
 
-FINISH: Final = Verb(status="finished")
-RETRY: Final = Verb(status="new", retries=1, tells="retried")
-POSTPONE: Final = Verb(status="new", postpones=1, attempts=-1)
-FAIL: Final = Verb(status="error", tells="failed")
-CANCEL: Final = Verb(status="cancelled", tells="cancelled")
-RELEASE: Final = Verb(status="new", attempts=-1)
-RESCUE_STARTED: Final = Verb(status="new", rescues=1, crashes=1, lease=1, tells="rescued")
-RESCUE: Final = Verb(status="new", rescues=1, attempts=-1, lease=1, tells="rescued")
-GIVE_UP: Final = Verb(status="error", crashes=1, lease=1, tells="failed")
-VERB_OF: Final[dict[str, Verb]] = {
+FINISH: Final = Transition(status="finished")
+RETRY: Final = Transition(status="new", retries=1, attempt_outcome="retried")
+POSTPONE: Final = Transition(status="new", postpones=1, attempts=-1)
+FAIL: Final = Transition(status="error", attempt_outcome="failed")
+CANCEL: Final = Transition(status="cancelled", attempt_outcome="cancelled")
+RELEASE: Final = Transition(status="new", attempts=-1)
+RESCUE_STARTED: Final = Transition(
+    status="new", rescues=1, crashes=1, lease=1, attempt_outcome="rescued"
+)
+RESCUE: Final = Transition(status="new", rescues=1, attempts=-1, lease=1, attempt_outcome="rescued")
+GIVE_UP: Final = Transition(status="error", crashes=1, lease=1, attempt_outcome="failed")
+TRANSITION_OF: Final[dict[str, Transition]] = {
     FINISHED: FINISH,
     RETRIED: RETRY,
     POSTPONED: POSTPONE,
@@ -72,11 +74,11 @@ class Ending:
     node_name: str = ""
 
 
-def verb_of(ending: Ending, max_rescues: int) -> Verb:
+def transition_of(ending: Ending, max_rescues: int) -> Transition:
     """Return what an outcome does to its task, which is given up after so many crashes."""
-    verb = VERB_OF[ending.outcome.kind]
-    is_spent = verb is RESCUE_STARTED and ending.task.crashes >= max_rescues
-    return GIVE_UP if is_spent else verb
+    transition = TRANSITION_OF[ending.outcome.kind]
+    is_spent = transition is RESCUE_STARTED and ending.task.crashes >= max_rescues
+    return GIVE_UP if is_spent else transition
 
 
 def settlements_of(endings: Sequence[Ending], max_rescues: int = 0) -> list[Settlement]:
@@ -85,25 +87,27 @@ def settlements_of(endings: Sequence[Ending], max_rescues: int = 0) -> list[Sett
     ``max_rescues`` matters to crashes only.
     """
     now = time.monotonic()
-    return [_settlement(ending.outcome, verb_of(ending, max_rescues), now) for ending in endings]
+    return [
+        _settlement(ending.outcome, transition_of(ending, max_rescues), now) for ending in endings
+    ]
 
 
-def _settlement(outcome: Outcome, verb: Verb, now: float) -> Settlement:
+def _settlement(outcome: Outcome, transition: Transition, now: float) -> Settlement:
     return Settlement(
         outcome.task_id,
         outcome.lease,
-        verb.status,
+        transition.status,
         outcome.result,
         outcome.delay_seconds,
         outcome.due_at,
         None if outcome.started is None else round(max(0.0, now - outcome.started), 6),
         round(max(0.0, now - outcome.ended), 6),
-        verb.attempts,
-        verb.retries,
-        verb.postpones,
-        verb.rescues,
-        verb.crashes,
-        verb.lease,
+        transition.attempts,
+        transition.retries,
+        transition.postpones,
+        transition.rescues,
+        transition.crashes,
+        transition.lease,
     )
 
 

@@ -12,7 +12,7 @@ from django.test import override_settings
 
 from django_partisan import execution, lifecycle
 from django_partisan.attempt import FAILED, POSTPONED, RELEASED, RETRIED, ErrorReport
-from django_partisan.lifecycle.transitions import VERB_OF
+from django_partisan.lifecycle.transitions import TRANSITION_OF
 from django_partisan.models import Attempt, Task
 from django_partisan.payloads.encoding import encode_result
 from tests.factories import (
@@ -34,7 +34,7 @@ from tests.factories import (
 
 pytestmark = pytest.mark.django_db
 
-KINDS = sorted(VERB_OF)
+KINDS = sorted(TRANSITION_OF)
 BACK_TO_NEW = {"retried", "postponed", "released", "crashed", "orphaned"}
 MIXED = ["finished", "failed"] * 2
 COUNTERS = ("lease", "attempts", "retries", "postpones", "rescues", "crashes")
@@ -114,7 +114,7 @@ def test_of_two_rivals_recording_the_same_tasks_one_records_each(kind: str) -> N
     # A row that the rival is busy with is passed over, and reported by still_held.
     again = record(*(e for e in endings if e.task.id in lifecycle.still_held(endings)))
     assert sorted([*first, *second, *again]) == ids_of(tasks)
-    told = len(tasks) if VERB_OF[kind].tells else 0
+    told = len(tasks) if TRANSITION_OF[kind].attempt_outcome else 0
     assert Attempt.objects.count() == told
 
 

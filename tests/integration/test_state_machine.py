@@ -12,14 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from django_partisan import lifecycle
 from django_partisan.attempt import ClaimedTask
 from django_partisan.lifecycle import request_cancel, requests_to
-from django_partisan.lifecycle.transitions import VERB_OF, Ending
+from django_partisan.lifecycle.transitions import TRANSITION_OF, Ending
 from django_partisan.models import Attempt, Task
 from tests.factories import ending, ids_of, record_and_claim
 from tests.integration.small_model import MAX_CRASHES, Model, ModelTask
 from tests.integration.tasks import Plain, Unique, UniqueUntilFinish
 
 OWNERS = st.sampled_from([1, 2, 3])
-KINDS = st.sampled_from(sorted(VERB_OF))
+KINDS = st.sampled_from(sorted(TRANSITION_OF))
 # Counting from the newest, so that small numbers stay interesting while there are ever more.
 RECENT = st.lists(st.integers(0, 8), max_size=5, unique=True)
 COMPARED = (

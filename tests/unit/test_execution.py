@@ -339,10 +339,10 @@ def test_a_return_value_whose_repr_ends_the_process_is_a_failure() -> None:
 
 
 def test_every_kind_of_outcome_is_one_that_can_be_recorded_or_is_already() -> None:
-    from django_partisan.lifecycle.transitions import VERB_OF
+    from django_partisan.lifecycle.transitions import TRANSITION_OF
 
     kinds = {value for name, value in vars(attempt).items() if name.isupper()}
-    assert kinds - {RECORDED} == set(VERB_OF)
+    assert kinds - {RECORDED} == set(TRANSITION_OF)
 
 
 def test_a_task_whose_worker_was_killed_for_its_time_ends_by_the_processors_own_rules() -> None:
