@@ -25,7 +25,7 @@ from django_partisan.exceptions import LeaseLost
 from django_partisan.identity import Identity, own_identity
 from django_partisan.lifecycle import managers
 from django_partisan.lifecycle.rows import manager_rows, task_rows
-from django_partisan.lifecycle.transitions import Ending
+from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.models import Task
 from django_partisan.settings import get_process_settings, get_queue_settings
 
@@ -106,7 +106,7 @@ def rescue_orphans() -> int:
 def _record(task: Task, claimed: ClaimedTask, outcome: Outcome) -> None:
     _owner_id()
     recorded = lifecycle.record(
-        [Ending(task=claimed, outcome=outcome, node_name=own_identity().node_name)],
+        [EndedAttempt(task=claimed, outcome=outcome, node_name=own_identity().node_name)],
         delete_finished=get_queue_settings(task.queue_name).DELETE_TASKS_ON_COMPLETE,
         max_rescues=get_process_settings().MAX_RESCUES,
     )

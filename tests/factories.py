@@ -25,7 +25,7 @@ from django_partisan.attempt import (
     ErrorReport,
     Outcome,
 )
-from django_partisan.lifecycle.transitions import Ending
+from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.models import Attempt, Task
 from tests.integration.tasks import Plain
 
@@ -53,7 +53,7 @@ def claim_new(count: int = 1, *, owner: int = OWNER) -> list[ClaimedTask]:
     return claim(count, owner=owner)
 
 
-def ending(task: ClaimedTask, kind: str = FINISHED, **details: Any) -> Ending:
+def ended_attempt(task: ClaimedTask, kind: str = FINISHED, **details: Any) -> EndedAttempt:
     """Return the end of an attempt that ran from two seconds to one second ago."""
     now = time.monotonic()
     details.setdefault("started", now - 2)
@@ -62,25 +62,27 @@ def ending(task: ClaimedTask, kind: str = FINISHED, **details: Any) -> Ending:
     if kind in {RETRIED, POSTPONED} and "due_at" not in details:
         details.setdefault("delay_seconds", 0.0)
     outcome = Outcome(task.id, task.lease, kind, ended=now - 1, **details)
-    return Ending(task=task, outcome=outcome, worker_pid=4321, node_name="here")
+    return EndedAttempt(task=task, outcome=outcome, worker_pid=4321, node_name="here")
 
 
-def record(*endings: Ending, delete_finished: bool = False) -> set[int]:
+def record(*ended_attempts: EndedAttempt, delete_finished: bool = False) -> set[int]:
     """Record with the default cap on rescues."""
-    return lifecycle.record(endings, delete_finished=delete_finished, max_rescues=MAX_RESCUES)
+    return lifecycle.record(
+        ended_attempts, delete_finished=delete_finished, max_rescues=MAX_RESCUES
+    )
 
 
 def record_and_claim(
-    endings: Sequence[Ending], limit: int, owner: int = OWNER
+    ended_attempts: Sequence[EndedAttempt], limit: int, owner: int = OWNER
 ) -> tuple[set[int], list[ClaimedTask]]:
     """Record finished tasks and claim of the default queue what a survey finds."""
     cursors = [found.cursor for found in lifecycle.survey("default") if found.has_due]
-    return lifecycle.record_and_claim(endings, "default", limit, owner, cursors)()
+    return lifecycle.record_and_claim(ended_attempts, "default", limit, owner, cursors)()
 
 
 def finish(task: ClaimedTask) -> set[int]:
     """Record that a task returned None."""
-    return record(ending(task))
+    return record(ended_attempt(task))
 
 
 def rescue(owners: Q = DEAD, *, limit: int = 100, reason: str = "") -> list[int]:

@@ -16,7 +16,7 @@ from django_partisan.lifecycle.transitions import (
     CANCEL,
     GIVE_UP,
     RETRY,
-    Ending,
+    EndedAttempt,
     Transition,
     settlements_of,
     transition_of,
@@ -25,20 +25,22 @@ from django_partisan.lifecycle.uniqueness import regain_uniqueness
 from django_partisan.models import Attempt, Task
 
 
-def record(endings: Sequence[Ending], *, delete_finished: bool, max_rescues: int) -> set[int]:
+def record(
+    ended_attempts: Sequence[EndedAttempt], *, delete_finished: bool, max_rescues: int
+) -> set[int]:
     """Record outcomes under their leases; return the ids of the tasks that were still ours.
 
     Each attempt worth telling leaves an Attempt row in the same transaction. Recording the same
     outcome twice changes nothing the second time.
     """
-    finished = [ending for ending in endings if ending.outcome.kind == FINISHED]
-    others = [ending for ending in endings if ending.outcome.kind != FINISHED]
+    finished = [ended for ended in ended_attempts if ended.outcome.kind == FINISHED]
+    others = [ended for ended in ended_attempts if ended.outcome.kind != FINISHED]
     recorded = _record_finished(finished, delete_finished) if finished else set()
     return recorded | record_others(others, max_rescues) if others else recorded
 
 
 def record_and_claim(
-    endings: Sequence[Ending],
+    ended_attempts: Sequence[EndedAttempt],
     queue_name: str,
     limit: int,
     manager_id: int,
@@ -46,14 +48,14 @@ def record_and_claim(
 ) -> Callable[[], tuple[set[int], list[ClaimedTask]]]:
     """Return a call that records finished tasks and claims the next ones, in one round trip.
 
-    The call may be made in another thread while nothing else uses the connection. ``endings`` must
-    hold FINISHED outcomes only, and DELETE_TASKS_ON_COMPLETE be off.
+    The call may be made in another thread while nothing else uses the connection. All outcomes must
+    be FINISHED, and DELETE_TASKS_ON_COMPLETE be off.
     """
     alias = database()
     return partial(
         dialect_for(alias).settle_and_claim,
         connections[alias],
-        settlements_of(endings),
+        settlements_of(ended_attempts),
         queue_name,
         cursors,
         limit,
@@ -61,21 +63,21 @@ def record_and_claim(
     )
 
 
-def still_held(endings: Sequence[Ending]) -> set[int]:
+def still_held(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
     """Return the ids among these whose lease still holds, so that recording can be tried again."""
-    leases = {ending.task.id: ending.task.lease for ending in endings}
+    leases = {ended.task.id: ended.task.lease for ended in ended_attempts}
     rows = (
         task_rows().filter(pk__in=leases, status=Task.STATUS_IN_PROCESS).values_list("pk", "lease")
     )
     return {pk for pk, lease in rows if leases[pk] == lease}
 
 
-def _record_finished(endings: Sequence[Ending], delete: bool) -> set[int]:
+def _record_finished(ended_attempts: Sequence[EndedAttempt], delete: bool) -> set[int]:
     alias = database()
-    dialect, settlements = dialect_for(alias), settlements_of(endings)
+    dialect, settlements = dialect_for(alias), settlements_of(ended_attempts)
     if not delete:
         return set(dialect.settle(connections[alias], settlements))
-    told = [e.task.id for e in endings if e.task.attempts > 1 or e.task.rescues]
+    told = [e.task.id for e in ended_attempts if e.task.attempts > 1 or e.task.rescues]
     with transaction.atomic(using=alias):
         deleted = dialect.delete_settled(connections[alias], settlements)
         if told:
@@ -83,27 +85,27 @@ def _record_finished(endings: Sequence[Ending], delete: bool) -> set[int]:
     return deleted
 
 
-def record_others(endings: Sequence[Ending], max_rescues: int) -> set[int]:
+def record_others(ended_attempts: Sequence[EndedAttempt], max_rescues: int) -> set[int]:
     """Record outcomes that may leave Attempt rows, with these, in one transaction."""
     alias = database()
-    settlements = settlements_of(endings, max_rescues)
+    settlements = settlements_of(ended_attempts, max_rescues)
     with transaction.atomic(using=alias):
         recorded = dialect_for(alias).settle(connections[alias], settlements)
         reach("manager.settled_without_attempts")
         attempts = [
-            attempt_of(ending, CANCEL if recorded[ending.task.id] == CANCEL.status else transition)
-            for ending in endings
-            if ending.task.id in recorded
-            and (transition := transition_of(ending, max_rescues)).attempt_outcome
+            attempt_of(ended, CANCEL if recorded[ended.task.id] == CANCEL.status else transition)
+            for ended in ended_attempts
+            if ended.task.id in recorded
+            and (transition := transition_of(ended, max_rescues)).attempt_outcome
         ]
         attempt_rows().bulk_create(attempts)
     regain_uniqueness([pk for pk, status in recorded.items() if status == RETRY.status])
     return set(recorded)
 
 
-def attempt_of(ending: Ending, transition: Transition) -> Attempt:
+def attempt_of(ended: EndedAttempt, transition: Transition) -> Attempt:
     """Return the unsaved row that tells of an attempt, with the outcome of its transition."""
-    task, outcome = ending.task, ending.outcome
+    task, outcome = ended.task, ended.outcome
     error = outcome.error or ErrorReport("", "", "")
     message = error.message
     if transition is GIVE_UP:
@@ -117,6 +119,6 @@ def attempt_of(ending: Ending, transition: Transition) -> Attempt:
         message=message,
         traceback=error.traceback,
         duration_seconds=None if outcome.started is None else outcome.ended - outcome.started,
-        worker_pid=ending.worker_pid,
-        node_name=ending.node_name,
+        worker_pid=ended.worker_pid,
+        node_name=ended.node_name,
     )

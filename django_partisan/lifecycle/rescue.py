@@ -14,7 +14,7 @@ from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.record import record_others
 from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.lifecycle.transitions import (
-    orphan_ending,
+    ended_orphan,
 )
 from django_partisan.models import Task
 
@@ -34,8 +34,8 @@ def rescue(owners: Q, *, limit: int, max_rescues: int, reason: str) -> list[int]
     """
     with transaction.atomic(using=database()):
         orphans = _locked_orphans(owners, limit)
-        endings = [orphan_ending(task, has_started, reason) for task, has_started in orphans]
-        recorded = record_others(endings, max_rescues) if endings else set()
+        ended_attempts = [ended_orphan(task, has_started, reason) for task, has_started in orphans]
+        recorded = record_others(ended_attempts, max_rescues) if ended_attempts else set()
     for queue_name in {task.queue_name for task, _ in orphans}:
         announce(database(), queue_name)
     return sorted(recorded)
@@ -56,7 +56,7 @@ def take_over(
         spent = [task for task, has_started in orphans if has_started]
         hopeless = [task for task in spent if task.crashes >= max_rescues]
         if hopeless:
-            record_others([orphan_ending(task, True, "") for task in hopeless], max_rescues)
+            record_others([ended_orphan(task, True, "") for task in hopeless], max_rescues)
         crashed = {task.id for task in spent} - {task.id for task in hopeless}
         held = [task for task, _ in orphans if task not in hopeless]
         _adopt(held, crashed, manager_id)

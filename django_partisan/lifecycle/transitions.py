@@ -65,8 +65,8 @@ TRANSITION_OF: Final[dict[str, Transition]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ending:
-    """One outcome on its way into the database, with what its Attempt row should tell."""
+class EndedAttempt:
+    """A claimed task, its outcome and who ran it, on their way into the database."""
 
     task: ClaimedTask
     outcome: Outcome
@@ -74,21 +74,24 @@ class Ending:
     node_name: str = ""
 
 
-def transition_of(ending: Ending, max_rescues: int) -> Transition:
+def transition_of(ended: EndedAttempt, max_rescues: int) -> Transition:
     """Return what an outcome does to its task, which is given up after so many crashes."""
-    transition = TRANSITION_OF[ending.outcome.kind]
-    is_spent = transition is RESCUE_STARTED and ending.task.crashes >= max_rescues
+    transition = TRANSITION_OF[ended.outcome.kind]
+    is_spent = transition is RESCUE_STARTED and ended.task.crashes >= max_rescues
     return GIVE_UP if is_spent else transition
 
 
-def settlements_of(endings: Sequence[Ending], max_rescues: int = 0) -> list[Settlement]:
-    """Return what the database is to write of these endings, with their moments counted from now.
+def settlements_of(
+    ended_attempts: Sequence[EndedAttempt], max_rescues: int = 0
+) -> list[Settlement]:
+    """Return what the database is to write of ended attempts, with moments counted from now.
 
     ``max_rescues`` matters to crashes only.
     """
     now = time.monotonic()
     return [
-        _settlement(ending.outcome, transition_of(ending, max_rescues), now) for ending in endings
+        _settlement(ended.outcome, transition_of(ended, max_rescues), now)
+        for ended in ended_attempts
     ]
 
 
@@ -111,11 +114,11 @@ def _settlement(outcome: Outcome, transition: Transition, now: float) -> Settlem
     )
 
 
-def orphan_ending(task: ClaimedTask, has_started: bool, reason: str) -> Ending:
-    """Return the ending of a task whose manager died; only one that had started is charged."""
+def ended_orphan(task: ClaimedTask, has_started: bool, reason: str) -> EndedAttempt:
+    """Return the attempt at a task whose manager died; only one that had started is charged."""
     kind = CRASHED if has_started else ORPHANED
     error = ErrorReport("ManagerDied", reason or MANAGER_DIED, "")
-    return Ending(task=task, outcome=orphan_outcome(task, kind, error))
+    return EndedAttempt(task=task, outcome=orphan_outcome(task, kind, error))
 
 
 def orphan_outcome(task: ClaimedTask, kind: str, error: ErrorReport | None) -> Outcome:

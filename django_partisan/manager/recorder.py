@@ -14,7 +14,7 @@ from django_partisan.attempt import FAILED, FINISHED, ErrorReport
 from django_partisan.database import dialect_for
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.rows import database
-from django_partisan.lifecycle.transitions import Ending
+from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.logs import task_extra
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Recorder:
     def __init__(self, *, delete_finished: bool, max_rescues: int) -> None:
         self._delete_finished = delete_finished
         self._max_rescues = max_rescues
-        self._pending: list[Ending] = []
+        self._pending: list[EndedAttempt] = []
         self._flush_at = 0.0
         self.counts: Counter[str] = Counter()
 
@@ -45,13 +45,13 @@ class Recorder:
 
     def ids(self) -> set[int]:
         """Return the ids of the tasks whose outcome is not recorded yet."""
-        return {ending.task.id for ending in self._pending}
+        return {ended.task.id for ended in self._pending}
 
-    def add(self, ending: Ending, now: float) -> None:
+    def add(self, ended: EndedAttempt, now: float) -> None:
         """Take an outcome in."""
         if not self._pending:
             self._flush_at = now + FLUSH_SECONDS
-        self._pending.append(ending)
+        self._pending.append(ended)
 
     def is_due(self, now: float, batch: int, is_idle: bool) -> bool:
         """Say whether it is time to record: enough of them, long enough, or nothing else to do."""
@@ -66,7 +66,7 @@ class Recorder:
     def is_plain(self) -> bool:
         """Whether everything pending can be recorded in one statement with a claim."""
         return not self._delete_finished and all(
-            ending.outcome.kind == FINISHED for ending in self._pending
+            ended.outcome.kind == FINISHED for ended in self._pending
         )
 
     def flush(self, now: float) -> None:
@@ -75,7 +75,7 @@ class Recorder:
         if batch:
             self.settle(batch, self._record(batch), now)
 
-    def batch(self) -> list[Ending]:
+    def batch(self) -> list[EndedAttempt]:
         """Return everything pending; it stays so until :meth:`settle` is told what became of it."""
         return list(self._pending)
 
@@ -86,40 +86,40 @@ class Recorder:
         error is raised with everything still pending: it says nothing against the outcome.
         """
         _raise_unless_refusal(error)
-        for ending in list(self._pending):
+        for ended in list(self._pending):
             try:
-                recorded = self._record([ending])
+                recorded = self._record([ended])
             except Error as own_error:
                 _raise_unless_refusal(own_error)
-                recorded = self._record([_refused(ending, own_error)])
-            self.settle([ending], recorded, now)
+                recorded = self._record([_refused(ended, own_error)])
+            self.settle([ended], recorded, now)
 
-    def settle(self, batch: list[Ending], recorded: set[int], now: float) -> None:
+    def settle(self, batch: list[EndedAttempt], recorded: set[int], now: float) -> None:
         """Take note of which tasks of a batch were recorded; the others are stale, or locked."""
         reach("manager.recorded")
-        missing = [ending for ending in batch if ending.task.id not in recorded]
+        missing = [ended for ended in batch if ended.task.id not in recorded]
         # SKIP LOCKED leaves out rows that somebody else has locked: ours still, so try them again.
         held = lifecycle.still_held(missing) if missing else set()
-        settled = {id(ending) for ending in batch if ending.task.id not in held}
-        self._pending = [ending for ending in self._pending if id(ending) not in settled]
+        settled = {id(ended) for ended in batch if ended.task.id not in held}
+        self._pending = [ended for ended in self._pending if id(ended) not in settled]
         self._flush_at = now + (_LOCKED_SECONDS if held else FLUSH_SECONDS)
         self.counts.update(e.outcome.kind for e in batch if e.task.id in recorded)
-        for ending in missing:
-            if ending.task.id not in held:
-                self._note_stale(ending)
+        for ended in missing:
+            if ended.task.id not in held:
+                self._note_stale(ended)
 
-    def _record(self, batch: list[Ending]) -> set[int]:
+    def _record(self, batch: list[EndedAttempt]) -> set[int]:
         return lifecycle.record(
             batch, delete_finished=self._delete_finished, max_rescues=self._max_rescues
         )
 
-    def _note_stale(self, ending: Ending) -> None:
+    def _note_stale(self, ended: EndedAttempt) -> None:
         self.counts["stale"] += 1
-        task = ending.task
+        task = ended.task
         logger.warning(
             "task %d is not ours any more: its outcome (%s) under lease %d changes nothing",
             task.id,
-            ending.outcome.kind,
+            ended.outcome.kind,
             task.lease,
             extra=task_extra(
                 task_id=task.id,
@@ -135,8 +135,8 @@ def _raise_unless_refusal(error: Error) -> None:
         raise error
 
 
-def _refused(ending: Ending, error: Error) -> Ending:
+def _refused(ended: EndedAttempt, error: Error) -> EndedAttempt:
     # Its text may quote what was to be stored, which may be secret.
     report = ErrorReport(type(error).__name__, _REFUSED, "")
-    outcome = ending.outcome._replace(kind=FAILED, result=None, error=report)
-    return replace(ending, outcome=outcome)
+    outcome = ended.outcome._replace(kind=FAILED, result=None, error=report)
+    return replace(ended, outcome=outcome)

@@ -13,7 +13,7 @@ from django_partisan.attempt import CRASHED, RELEASED, ClaimedTask, Outcome
 from django_partisan.database.values import Surveyed
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle import notifications
-from django_partisan.lifecycle.transitions import Ending, orphan_outcome
+from django_partisan.lifecycle.transitions import EndedAttempt, orphan_outcome
 from django_partisan.manager.claiming.cursors import Cursors
 from django_partisan.manager.claiming.prefetch import CLAIM_TASKS, Prefetch
 from django_partisan.manager.claiming.wakeup import Wakeup
@@ -131,7 +131,9 @@ class Exchange:
         """Take an outcome in, to be recorded soon."""
         now = time.monotonic()
         node = self._heartbeat.identity.node_name
-        self.recorder.add(Ending(task=task, outcome=outcome, worker_pid=pid, node_name=node), now)
+        self.recorder.add(
+            EndedAttempt(task=task, outcome=outcome, worker_pid=pid, node_name=node), now
+        )
         if outcome.delay_seconds is not None:
             self.wakeup.expect(now + outcome.delay_seconds)
         elif outcome.due_at is not None:

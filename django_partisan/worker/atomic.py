@@ -14,7 +14,7 @@ from django_partisan.database import dialect_for
 from django_partisan.exceptions import AtomicityLost, LeaseLost
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.rows import database, task_rows
-from django_partisan.lifecycle.transitions import Ending
+from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.models import Task
 from django_partisan.settings import get_process_settings, get_queue_settings
 
@@ -71,7 +71,7 @@ def _record(task: ClaimedTask, outcome: Outcome) -> None:
     # Waits for whoever has locked the row for a moment, which recording itself does not.
     is_ours = bool(rows.select_for_update().values_list("pk"))
     if not is_ours or not lifecycle.record(
-        [Ending(task=task, outcome=outcome)],
+        [EndedAttempt(task=task, outcome=outcome)],
         delete_finished=get_queue_settings(task.queue_name).DELETE_TASKS_ON_COMPLETE,
         max_rescues=get_process_settings().MAX_RESCUES,
     ):

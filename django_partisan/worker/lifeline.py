@@ -1,4 +1,4 @@
-"""Ending a worker whose manager is gone."""
+"""EndedAttempt a worker whose manager is gone."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from django_partisan.processor import BaseTaskProcessor
 from django_partisan.worker.atomic import atomically
 from tests.app.models import Ledger
 from tests.factories import OWNER, at_once, claim, locked_by_a_stranger, record, row_of, statuses
-from tests.factories import ending as ending_of
+from tests.factories import ended_attempt as ended_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -113,7 +113,7 @@ def test_who_has_lost_the_task_leaves_no_effects() -> None:
 @pytest.mark.postgresql
 def test_a_rescue_while_the_task_runs_wins_and_its_effects_are_undone() -> None:
     def be_rescued() -> None:
-        at_once(lambda: record(ending_of(claimed[0], ORPHANED)))
+        at_once(lambda: record(ended_of(claimed[0], ORPHANED)))
 
     Booking().delay()
     claimed = claim()
@@ -122,7 +122,7 @@ def test_a_rescue_while_the_task_runs_wins_and_its_effects_are_undone() -> None:
     assert error_type(outcome) == f"{EXCEPTIONS}.LeaseLost"
     assert booked() == 0
     assert statuses() == ["new"]
-    assert record(ending_of(claimed[0], FAILED)) == set()
+    assert record(ended_of(claimed[0], FAILED)) == set()
 
 
 @pytest.mark.postgresql
@@ -233,8 +233,8 @@ def test_a_task_that_finished_although_its_end_was_asked_for_has_finished() -> N
 
 def test_a_crash_that_is_told_after_the_commit_changes_nothing() -> None:
     task, _ = run(lambda: None)
-    assert record(ending_of(task, CRASHED)) == set()
-    assert lifecycle.still_held([ending_of(task, CRASHED)]) == set()
+    assert record(ended_of(task, CRASHED)) == set()
+    assert lifecycle.still_held([ended_of(task, CRASHED)]) == set()
     assert (row_of(task).status, row_of(task).lease) == ("finished", task.lease)
 
 

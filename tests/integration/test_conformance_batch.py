@@ -26,7 +26,7 @@ from django_partisan.models import Task
 from tests.factories import (
     at_once,
     claim,
-    ending,
+    ended_attempt,
     ids_of,
     record,
     row_of,
@@ -392,7 +392,7 @@ def test_enqueueing_batches_while_duplicates_are_claimed_and_recorded_never_fail
     def consume(owner: int) -> None:
         for _ in range(30):
             for task in claim(5, owner=owner):
-                finished = ending(task)
+                finished = ended_attempt(task)
                 while not record(finished) and lifecycle.still_held([finished]):
                     pass
 
@@ -453,5 +453,5 @@ def test_a_duplicate_that_never_becomes_visible_ends_in_an_error_that_says_so(
 def test_a_task_of_a_batch_regains_its_uniqueness_like_any_other() -> None:
     [task, _] = Unique.delay_many([(1,), (2,)])
     [running] = claim(1)
-    record(ending(running, RELEASED))
+    record(ended_attempt(running, RELEASED))
     assert Unique(1).delay().pk == task.pk == running.id

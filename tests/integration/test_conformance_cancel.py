@@ -35,7 +35,7 @@ from tests.factories import (
     attempts_of,
     claim,
     claim_new,
-    ending,
+    ended_attempt,
     enqueue,
     finish,
     ids_of,
@@ -93,7 +93,7 @@ def test_cancelling_frees_the_key_of_a_unique_task(processor: type[Unique]) -> N
 def test_what_has_ended_stays_as_it_is() -> None:
     finished, failed, cancelled = claim_new(3)
     finish(finished)
-    record(ending(failed, FAILED), ending(cancelled, CANCELLED))
+    record(ended_attempt(failed, FAILED), ended_attempt(cancelled, CANCELLED))
     before = list(Task.objects.order_by("pk").values())
     assert request_cancel([finished.id, failed.id, cancelled.id, 10**9]) == ([], [])
     assert list(Task.objects.order_by("pk").values()) == before
@@ -135,8 +135,8 @@ def test_a_stopped_task_ends_as_cancelled_under_its_lease() -> None:
     [task] = claim_new()
     asked(task)
     stale = task._replace(lease=task.lease + 1)
-    assert record(ending(stale, CANCELLED)) == set()
-    assert record(ending(task, CANCELLED)) == {task.id}
+    assert record(ended_attempt(stale, CANCELLED)) == set()
+    assert record(ended_attempt(task, CANCELLED)) == {task.id}
     row = row_of(task)
     assert (row.status, row.attempts, row.manager_id) == ("cancelled", 1, None)
     assert row.finished_at is not None
@@ -159,7 +159,7 @@ def test_what_would_wait_again_is_cancelled_instead(
     kind: str, attempts: int, told: list[str]
 ) -> None:
     task = asked(claim_new()[0])
-    assert record(ending(task, kind)) == {task.id}
+    assert record(ended_attempt(task, kind)) == {task.id}
     row = row_of(task)
     assert (row.status, row.attempts, row.unique_key) == ("cancelled", attempts, None)
     assert row.finished_at is not None
@@ -169,7 +169,7 @@ def test_what_would_wait_again_is_cancelled_instead(
 @pytest.mark.parametrize(("kind", "status"), [(FINISHED, "finished"), (FAILED, "error")])
 def test_code_that_came_to_its_own_end_first_has_its_own_outcome(kind: str, status: str) -> None:
     task = asked(claim_new()[0])
-    assert record(ending(task, kind)) == {task.id}
+    assert record(ended_attempt(task, kind)) == {task.id}
     assert row_of(task).status == status
 
 
@@ -195,7 +195,7 @@ def test_a_requeued_task_runs_again_and_can_be_cancelled_again() -> None:
     assert lifecycle.requeue([task.pk]) == [task.pk]
     assert row_of(task).cancel_requested_at is None
     [claimed] = claim()
-    record(ending(claimed, RETRIED))
+    record(ended_attempt(claimed, RETRIED))
     assert statuses() == ["new"]
 
 
@@ -204,7 +204,7 @@ def test_a_unique_task_keeps_its_duplicates_out_until_it_has_stopped() -> None:
     [claimed] = claim()
     first.cancel()
     assert UniqueUntilFinish("a").delay().pk == first.pk
-    record(ending(claimed, CANCELLED))
+    record(ended_attempt(claimed, CANCELLED))
     assert UniqueUntilFinish("a").delay().pk != first.pk
 
 
@@ -237,8 +237,8 @@ def test_of_a_cancel_and_a_claim_one_comes_first(_round: int) -> None:
 @pytest.mark.parametrize("kind", [FINISHED, RETRIED, FAILED])
 def test_of_a_cancel_and_an_end_one_comes_first(kind: str) -> None:
     tasks = claim_new(20)
-    endings = [ending(task, kind) for task in tasks]
-    (cancelled, requested), _ = _race(ids_of(tasks), partial(_record_all, endings))
+    ended_attempts = [ended_attempt(task, kind) for task in tasks]
+    (cancelled, requested), _ = _race(ids_of(tasks), partial(_record_all, ended_attempts))
     left = {"finished": "finished", "failed": "error", "retried": "cancelled"}[kind]
     assert statuses() == [left] * 20, "a task that was given back first is cancelled as it waits"
     if kind != RETRIED:
@@ -285,12 +285,12 @@ def _race(ids: list[int], rival: Callable[[], Any]) -> Any:
     return at_once(partial(request_cancel, ids), rival)
 
 
-def _record_all(endings: Any) -> set[int]:
+def _record_all(ended_attempts: Any) -> set[int]:
     """Record as the manager does: what a rival has locked for a moment is tried again."""
-    left = {ending.task.id: ending for ending in endings}
+    left = {ended.task.id: ended for ended in ended_attempts}
     while left:
         for task_id in record(*left.values()):
             del left[task_id]
         held = lifecycle.still_held(list(left.values()))
-        left = {task_id: ending for task_id, ending in left.items() if task_id in held}
+        left = {task_id: ended for task_id, ended in left.items() if task_id in held}
     return set()

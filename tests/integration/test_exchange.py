@@ -17,7 +17,7 @@ from django_partisan.attempt import FINISHED, ClaimedTask
 from django_partisan.manager import WorkersManager
 from django_partisan.manager.claiming import cursors
 from django_partisan.models import Task
-from tests.factories import ending, enqueue, row_of, statuses
+from tests.factories import ended_attempt, enqueue, row_of, statuses
 from tests.faults.later_version import LaterVersion, columns, index, managers
 from tests.helpers import wait_until
 
@@ -76,7 +76,7 @@ def end_a_stream(manager: WorkersManager) -> None:
 
 
 def end(manager: WorkersManager, task: ClaimedTask, kind: str = FINISHED) -> None:
-    manager.exchange.ended(task, ending(task, kind).outcome)
+    manager.exchange.ended_attempt(task, ended_attempt(task, kind).outcome)
 
 
 def test_recording_and_claiming_go_on_beside_the_loop(manager: WorkersManager) -> None:
@@ -215,8 +215,8 @@ def test_an_outcome_that_the_database_refuses_does_not_hold_up_the_others(
     turn(manager)
     good, bad = manager.queue.take_all()
     end(manager, good)
-    outcome = ending(bad, result="no JSON").outcome
-    manager.exchange.ended(bad, outcome)
+    outcome = ended_attempt(bad, result="no JSON").outcome
+    manager.exchange.ended_attempt(bad, outcome)
     turn(manager)
     assert manager.link.is_busy
     manager.link.finish(time.monotonic())

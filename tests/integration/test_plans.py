@@ -15,7 +15,7 @@ from django_partisan.lifecycle import managers
 from django_partisan.lifecycle.enqueue_many import _duplicates
 from django_partisan.manager.claiming.cursors import Cursors
 from django_partisan.models import ManagerProcess, Task
-from tests.factories import OWNER, claim_new, ending, record
+from tests.factories import OWNER, claim_new, ended_attempt, record
 from tests.integration.plans import (
     TABLE,
     analyze,
@@ -76,7 +76,7 @@ def _cursors() -> list[Cursor]:
 
 
 def _record(kind: str, tasks: list[ClaimedTask]) -> Callable[[], object]:
-    return lambda: record(*(ending(task, kind) for task in tasks))
+    return lambda: record(*(ended_attempt(task, kind) for task in tasks))
 
 
 @on_postgresql
@@ -126,9 +126,9 @@ def test_recording_and_claiming_reads_little_more_than_its_batches(
     tasks = claim_new(BATCH)
     fill(WAITING)
     learn()
-    endings = [ending(task) for task in tasks]
+    ended_attempts = [ended_attempt(task) for task in tasks]
     cursors = _cursors()
-    plan = plan_of(lifecycle.record_and_claim(endings, "default", BATCH, OWNER, cursors))
+    plan = plan_of(lifecycle.record_and_claim(ended_attempts, "default", BATCH, OWNER, cursors))
     assert sequential_scans(plan) == []
     assert indexes_in(plan) <= {READY, PRIMARY, CLAIMED}
     assert rows_read(plan) <= 6 * BATCH

@@ -13,7 +13,7 @@ from django.db import connection
 
 from django_partisan.attempt import FAILED, FINISHED, RELEASED, RETRIED, ClaimedTask
 from django_partisan.models import Attempt
-from tests.factories import at_once, claim_new, ending, record, rescue, row_of, take_over
+from tests.factories import at_once, claim_new, ended_attempt, record, rescue, row_of, take_over
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
@@ -21,7 +21,7 @@ Transition = Callable[[ClaimedTask], Sized]
 
 
 def _end_as(kind: str) -> Transition:
-    return lambda task: record(ending(task, kind))
+    return lambda task: record(ended_attempt(task, kind))
 
 
 VERBS: dict[str, Transition] = {
@@ -63,7 +63,7 @@ def _meet(first: Transition, second: Transition, place: int) -> bool:
 def _assert_settled(task: ClaimedTask) -> None:
     """Fail when an outcome under the old lease still changes something."""
     before = row_of(task)
-    assert not record(ending(task))
+    assert not record(ended_attempt(task))
     after = row_of(task)
     assert (after.status, after.lease, after.updated_at) == (
         before.status,

@@ -13,7 +13,7 @@ from django.db import connection
 from django_partisan import execution
 from django_partisan.attempt import FAILED
 from django_partisan.models import Attempt, ManagerProcess, Task
-from tests.factories import claim, ending, ids_of, record
+from tests.factories import claim, ended_attempt, ids_of, record
 from tests.integration import version_1
 from tests.integration.tasks import Plain
 from tests.integration.version_1 import insert, migrate, old_row
@@ -134,7 +134,7 @@ def test_a_task_whose_class_is_gone_fails_alone(old_database: None) -> None:
     assert outcome.kind == "failed"
     assert outcome.error is not None
     assert "Vanished cannot be found" in outcome.error.message
-    assert record(ending(task, FAILED)) == {task.id}
+    assert record(ended_attempt(task, FAILED)) == {task.id}
 
 
 def test_an_empty_database_migrates_there_and_back(old_database: None) -> None:
