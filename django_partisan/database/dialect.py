@@ -23,8 +23,8 @@ from django_partisan.database.values import (
     OpenTransaction,
     Pulse,
     Reservation,
-    Settlement,
     Surveyed,
+    TaskUpdate,
 )
 
 
@@ -80,8 +80,8 @@ class Dialect(abc.ABC):
         """
 
     @abc.abstractmethod
-    def settle(
-        self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
+    def record(
+        self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
     ) -> dict[int, str]:
         """Record ends of attempts whose lease still holds; return the statuses by id.
 
@@ -89,16 +89,16 @@ class Dialect(abc.ABC):
         """
 
     @abc.abstractmethod
-    def delete_settled(
-        self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
+    def delete_recorded(
+        self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
     ) -> set[int]:
         """Delete tasks whose lease still holds; return the ids that were deleted."""
 
     @abc.abstractmethod
-    def settle_and_claim(
+    def record_and_claim(
         self,
         connection: BaseDatabaseWrapper,
-        settlements: Sequence[Settlement],
+        updates: Sequence[TaskUpdate],
         queue_name: str,
         cursors: Sequence[Cursor],
         limit: int,

@@ -26,8 +26,8 @@ from django_partisan.database.values import (
     NewTask,
     Pulse,
     Reservation,
-    Settlement,
     Surveyed,
+    TaskUpdate,
 )
 
 # The text form in which Django keeps moments in SQLite; the doubled signs are for its cursor.
@@ -51,7 +51,7 @@ RETURNING id, lease, processor_class, arguments, queue_name, priority, execute_a
 _LEVEL = f"""SELECT * FROM (SELECT id FROM {TASK}
      WHERE status = 'new' AND queue_name = %s AND priority = %s AND execute_after <= {_NOW}
      ORDER BY execute_after, id LIMIT %s)"""
-_FIELDS = Settlement._fields
+_FIELDS = TaskUpdate._fields
 _OUTCOMES = ", ".join(
     f"json_extract(value, '$[{index}]') AS x_{name}" for index, name in enumerate(_FIELDS)
 )
@@ -60,7 +60,7 @@ _STILL_OURS = f"{TASK}.id = x.x_id AND {TASK}.lease = x.x_lease AND {TASK}.statu
 # What would wait again ends here where that was asked for.
 _STATUS = """CASE WHEN x.x_status = 'new' AND cancel_requested_at IS NOT NULL THEN 'cancelled'
             ELSE x.x_status END"""
-_SETTLE = f"""UPDATE {TASK} SET status = {_STATUS}, result = x.x_result, manager_id = NULL,
+_RECORD = f"""UPDATE {TASK} SET status = {_STATUS}, result = x.x_result, manager_id = NULL,
        updated_at = {_NOW},
        execute_after = CASE
             WHEN x.x_due_at IS NOT NULL THEN strftime({_FORMAT}, x.x_due_at, 'unixepoch')
@@ -207,30 +207,30 @@ class SQLite(Dialect):
             cursor.execute(_CLAIM.format(levels=places), [manager_id, *each, limit])
             return in_order(cursor.fetchall())
 
-    def settle(
-        self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
+    def record(
+        self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
     ) -> dict[int, str]:
         with connection.cursor() as cursor:
-            cursor.execute(_SETTLE, [json.dumps(settlements)])
+            cursor.execute(_RECORD, [json.dumps(updates)])
             return dict(cursor.fetchall())
 
-    def delete_settled(
-        self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
+    def delete_recorded(
+        self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
     ) -> set[int]:
         with connection.cursor() as cursor:
-            cursor.execute(_DELETE, [json.dumps(settlements)])
+            cursor.execute(_DELETE, [json.dumps(updates)])
             return fetch_ids(cursor)
 
-    def settle_and_claim(
+    def record_and_claim(
         self,
         connection: BaseDatabaseWrapper,
-        settlements: Sequence[Settlement],
+        updates: Sequence[TaskUpdate],
         queue_name: str,
         cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
     ) -> tuple[set[int], list[ClaimedTask]]:
-        recorded = set(self.settle(connection, settlements))
+        recorded = set(self.record(connection, updates))
         return recorded, self.claim(connection, queue_name, cursors, limit, manager_id)
 
     def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[Surveyed]:

@@ -129,7 +129,7 @@ class BatchRow(NamedTuple):
     unique_hash: str | None
 
 
-class Settlement(NamedTuple):
+class TaskUpdate(NamedTuple):
     """The end of one attempt, as the numbers that its guarded UPDATE needs.
 
     ``started_ago`` and ``ended_ago`` are seconds before now, on the manager's monotonic clock; the

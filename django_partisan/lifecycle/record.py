@@ -18,8 +18,8 @@ from django_partisan.lifecycle.transitions import (
     RETRY,
     EndedAttempt,
     Transition,
-    settlements_of,
     transition_of,
+    updates_of,
 )
 from django_partisan.lifecycle.uniqueness import regain_uniqueness
 from django_partisan.models import Attempt, Task
@@ -53,9 +53,9 @@ def record_and_claim(
     """
     alias = database()
     return partial(
-        dialect_for(alias).settle_and_claim,
+        dialect_for(alias).record_and_claim,
         connections[alias],
-        settlements_of(ended_attempts),
+        updates_of(ended_attempts),
         queue_name,
         cursors,
         limit,
@@ -74,12 +74,12 @@ def still_held(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
 
 def _record_finished(ended_attempts: Sequence[EndedAttempt], delete: bool) -> set[int]:
     alias = database()
-    dialect, settlements = dialect_for(alias), settlements_of(ended_attempts)
+    dialect, updates = dialect_for(alias), updates_of(ended_attempts)
     if not delete:
-        return set(dialect.settle(connections[alias], settlements))
+        return set(dialect.record(connections[alias], updates))
     told = [e.task.id for e in ended_attempts if e.task.attempts > 1 or e.task.rescues]
     with transaction.atomic(using=alias):
-        deleted = dialect.delete_settled(connections[alias], settlements)
+        deleted = dialect.delete_recorded(connections[alias], updates)
         if told:
             attempt_rows().filter(task_id__in=deleted.intersection(told)).delete()
     return deleted
@@ -88,10 +88,10 @@ def _record_finished(ended_attempts: Sequence[EndedAttempt], delete: bool) -> se
 def record_others(ended_attempts: Sequence[EndedAttempt], max_rescues: int) -> set[int]:
     """Record outcomes that may leave Attempt rows, with these, in one transaction."""
     alias = database()
-    settlements = settlements_of(ended_attempts, max_rescues)
+    updates = updates_of(ended_attempts, max_rescues)
     with transaction.atomic(using=alias):
-        recorded = dialect_for(alias).settle(connections[alias], settlements)
-        reach("manager.settled_without_attempts")
+        recorded = dialect_for(alias).record(connections[alias], updates)
+        reach("manager.recorded_without_attempts")
         attempts = [
             attempt_of(ended, CANCEL if recorded[ended.task.id] == CANCEL.status else transition)
             for ended in ended_attempts

@@ -20,7 +20,7 @@ from django_partisan.attempt import (
     ErrorReport,
     Outcome,
 )
-from django_partisan.database.values import Settlement
+from django_partisan.database.values import TaskUpdate
 
 MANAGER_DIED: Final = "The manager that held the task died."
 """What the Attempt row of an orphan tells where nobody knows more."""
@@ -81,22 +81,19 @@ def transition_of(ended: EndedAttempt, max_rescues: int) -> Transition:
     return GIVE_UP if is_spent else transition
 
 
-def settlements_of(
-    ended_attempts: Sequence[EndedAttempt], max_rescues: int = 0
-) -> list[Settlement]:
+def updates_of(ended_attempts: Sequence[EndedAttempt], max_rescues: int = 0) -> list[TaskUpdate]:
     """Return what the database is to write of ended attempts, with moments counted from now.
 
     ``max_rescues`` matters to crashes only.
     """
     now = time.monotonic()
     return [
-        _settlement(ended.outcome, transition_of(ended, max_rescues), now)
-        for ended in ended_attempts
+        _update(ended.outcome, transition_of(ended, max_rescues), now) for ended in ended_attempts
     ]
 
 
-def _settlement(outcome: Outcome, transition: Transition, now: float) -> Settlement:
-    return Settlement(
+def _update(outcome: Outcome, transition: Transition, now: float) -> TaskUpdate:
+    return TaskUpdate(
         outcome.task_id,
         outcome.lease,
         transition.status,

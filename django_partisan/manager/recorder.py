@@ -73,10 +73,10 @@ class Recorder:
         """Record everything; raises the database's error with everything still pending."""
         batch = self.batch()
         if batch:
-            self.settle(batch, self._record(batch), now)
+            self.confirm(batch, self._record(batch), now)
 
     def batch(self) -> list[EndedAttempt]:
-        """Return everything pending; it stays so until :meth:`settle` is told what became of it."""
+        """Return everything pending; it stays so until :meth:`confirm` hears what became of it."""
         return list(self._pending)
 
     def flush_singly(self, error: Error, now: float) -> None:
@@ -92,16 +92,16 @@ class Recorder:
             except Error as own_error:
                 _raise_unless_refusal(own_error)
                 recorded = self._record([_refused(ended, own_error)])
-            self.settle([ended], recorded, now)
+            self.confirm([ended], recorded, now)
 
-    def settle(self, batch: list[EndedAttempt], recorded: set[int], now: float) -> None:
-        """Take note of which tasks of a batch were recorded; the others are stale, or locked."""
+    def confirm(self, batch: list[EndedAttempt], recorded: set[int], now: float) -> None:
+        """Take in which of a batch the database has recorded; the others are stale, or locked."""
         reach("manager.recorded")
         missing = [ended for ended in batch if ended.task.id not in recorded]
         # SKIP LOCKED leaves out rows that somebody else has locked: ours still, so try them again.
         held = lifecycle.still_held(missing) if missing else set()
-        settled = {id(ended) for ended in batch if ended.task.id not in held}
-        self._pending = [ended for ended in self._pending if id(ended) not in settled]
+        confirmed = {id(ended) for ended in batch if ended.task.id not in held}
+        self._pending = [ended for ended in self._pending if id(ended) not in confirmed]
         self._flush_at = now + (_LOCKED_SECONDS if held else FLUSH_SECONDS)
         self.counts.update(e.outcome.kind for e in batch if e.task.id in recorded)
         for ended in missing:

@@ -183,7 +183,7 @@ class Exchange:
             # Who lost his registration meanwhile must not run what he claimed under it.
             if self._heartbeat.manager_id == manager_id:
                 self._took(claimed, limit, now)
-            self.recorder.settle(batch, recorded, now)
+            self.recorder.confirm(batch, recorded, now)
 
         self._link.begin(call, take_answer)
         reach("manager.recording_and_claiming")

@@ -103,8 +103,8 @@ class Stopping:
                 recorder.flush(now)
                 self._heartbeat.deregister()
                 reach("manager.deregistered")
-        is_settled = not len(recorder)
-        if is_settled and (self._link.is_up or self._heartbeat.manager_id is None):
+        is_all_recorded = not len(recorder)
+        if is_all_recorded and (self._link.is_up or self._heartbeat.manager_id is None):
             self.exit_code = ExitCode.FORCED if is_forced else ExitCode.CLEAN
         elif now >= deadline + _LAST_WORDS_SECONDS or is_forced:
             logger.error("%d outcomes could not be recorded", len(recorder))

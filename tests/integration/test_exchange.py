@@ -76,7 +76,7 @@ def end_a_stream(manager: WorkersManager) -> None:
 
 
 def end(manager: WorkersManager, task: ClaimedTask, kind: str = FINISHED) -> None:
-    manager.exchange.ended_attempt(task, ended_attempt(task, kind).outcome)
+    manager.exchange.ended(task, ended_attempt(task, kind).outcome)
 
 
 def test_recording_and_claiming_go_on_beside_the_loop(manager: WorkersManager) -> None:
@@ -216,7 +216,7 @@ def test_an_outcome_that_the_database_refuses_does_not_hold_up_the_others(
     good, bad = manager.queue.take_all()
     end(manager, good)
     outcome = ended_attempt(bad, result="no JSON").outcome
-    manager.exchange.ended_attempt(bad, outcome)
+    manager.exchange.ended(bad, outcome)
     turn(manager)
     assert manager.link.is_busy
     manager.link.finish(time.monotonic())

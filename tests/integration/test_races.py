@@ -56,11 +56,11 @@ def _meet(first: Transition, second: Transition, place: int) -> bool:
     if not is_inside:
         rival.run()
     assert moved + rival.moved == 1
-    _assert_settled(task)
+    _assert_ended_once(task)
     return is_inside
 
 
-def _assert_settled(task: ClaimedTask) -> None:
+def _assert_ended_once(task: ClaimedTask) -> None:
     """Fail when an outcome under the old lease still changes something."""
     before = row_of(task)
     assert not record(ended_attempt(task))

@@ -27,9 +27,9 @@ from django_partisan.database.postgresql.statements import (
     DELETE,
     FINISH,
     FINISH_AND_CLAIM,
+    RECORD,
     REGAIN,
     REQUEST_CANCEL,
-    SETTLE,
     array,
     change_arrays,
     claim_parameters,
@@ -53,8 +53,8 @@ from django_partisan.database.values import (
     OpenTransaction,
     Pulse,
     Reservation,
-    Settlement,
     Surveyed,
+    TaskUpdate,
 )
 
 CHANNEL = "django_partisan"
@@ -146,34 +146,34 @@ class PostgreSQL(Dialect):
             cursor.execute(statement, claim_parameters(queue_name, cursors, limit, manager_id))
             return in_order(cursor.fetchall())
 
-    def settle(
-        self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
+    def record(
+        self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
     ) -> dict[int, str]:
-        statement, parameters = FINISH, outcome_arrays(settlements)
-        if any(settlement.status != "finished" for settlement in settlements):
-            statement, parameters = SETTLE, [*parameters, *change_arrays(settlements)]
+        statement, parameters = FINISH, outcome_arrays(updates)
+        if any(update.status != "finished" for update in updates):
+            statement, parameters = RECORD, [*parameters, *change_arrays(updates)]
         with connection.cursor() as cursor:
             cursor.execute(statement, parameters)
             return dict(cursor.fetchall())
 
-    def delete_settled(
-        self, connection: BaseDatabaseWrapper, settlements: Sequence[Settlement]
+    def delete_recorded(
+        self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
     ) -> set[int]:
         with connection.cursor() as cursor:
-            cursor.execute(DELETE, outcome_arrays(settlements))
+            cursor.execute(DELETE, outcome_arrays(updates))
             return fetch_ids(cursor)
 
-    def settle_and_claim(
+    def record_and_claim(
         self,
         connection: BaseDatabaseWrapper,
-        settlements: Sequence[Settlement],
+        updates: Sequence[TaskUpdate],
         queue_name: str,
         cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
     ) -> tuple[set[int], list[ClaimedTask]]:
         parameters = [
-            *outcome_arrays(settlements),
+            *outcome_arrays(updates),
             *claim_parameters(queue_name, cursors, limit, manager_id),
         ]
         statement = _PREPARED.statement(connection, FINISH_AND_CLAIM)

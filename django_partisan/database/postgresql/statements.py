@@ -1,11 +1,11 @@
-"""PostgreSQL's statements on tasks that are stored: claim them, settle or delete them, cancel."""
+"""PostgreSQL's statements on tasks that are stored: claim them, record or delete them, cancel."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django_partisan.database.values import TASK, Cursor, Settlement
+from django_partisan.database.values import TASK, Cursor, TaskUpdate
 
 _CLAIMED_COLUMNS = """t.id, t.lease, t.processor_class, t.arguments::text, t.queue_name, t.priority,
     (extract(epoch FROM t.execute_after) * 1000000)::bigint, t.attempts, t.retries,
@@ -53,7 +53,7 @@ def _held(columns: str) -> str:
 
 _HELD = _held("o.*")
 # Read under the lock: else somebody might ask for the end of what is about to wait, unheard.
-_HELD_TO_SETTLE = _held("""o.*, CASE WHEN o.status = 'new' AND t.cancel_requested_at IS NOT NULL
+_HELD_TO_RECORD = _held("""o.*, CASE WHEN o.status = 'new' AND t.cancel_requested_at IS NOT NULL
         THEN 'cancelled' ELSE o.status END AS status_then""")
 _FINISH_PARTS = f"""{_OUTCOMES}, {_HELD}, recorded AS (
     UPDATE {TASK} t SET status = 'finished', result = h.result::jsonb, unique_key = NULL,
@@ -70,13 +70,13 @@ UNION ALL SELECT false, * FROM claimed"""
 FINISH = f"WITH {_FINISH_PARTS} SELECT id, 'finished' FROM recorded"
 DELETE = f"""WITH {_OUTCOMES}, {_HELD}
 DELETE FROM {TASK} t WHERE t.id = ANY (ARRAY(SELECT held_id FROM held)) RETURNING t.id"""
-SETTLE = f"""WITH outcome AS (
+RECORD = f"""WITH outcome AS (
     SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::float8[],
         %s::text[], %s::float8[], %s::float8[], %s::int[], %s::int[], %s::int[], %s::int[],
         %s::int[], %s::int[])
         AS o(id, lease, result, started_ago, ended_ago, status, delay, due_at, attempts, retries,
              postpones, rescues, crashes, leases)
-), {_HELD_TO_SETTLE}
+), {_HELD_TO_RECORD}
 UPDATE {TASK} t SET status = h.status_then, result = h.result::jsonb, manager_id = NULL,
        updated_at = statement_timestamp(),
        execute_after = COALESCE(to_timestamp(h.due_at),
@@ -111,29 +111,29 @@ REGAIN = f"""UPDATE {TASK} t SET unique_key = t.unique_hash
    AND NOT EXISTS (SELECT 1 FROM {TASK} d WHERE d.unique_key = t.unique_hash)"""
 
 
-def outcome_arrays(settlements: Sequence[Settlement]) -> list[Any]:
+def outcome_arrays(updates: Sequence[TaskUpdate]) -> list[Any]:
     """Return what every statement that ends attempts is told of them."""
     return [
-        array(s.id for s in settlements),
-        array(s.lease for s in settlements),
-        _results(settlements),
-        array(s.started_ago for s in settlements),
-        array(s.ended_ago for s in settlements),
+        array(s.id for s in updates),
+        array(s.lease for s in updates),
+        _results(updates),
+        array(s.started_ago for s in updates),
+        array(s.ended_ago for s in updates),
     ]
 
 
-def change_arrays(settlements: Sequence[Settlement]) -> list[Any]:
-    """Return what SETTLE is told besides: the new statuses, and what counters gain."""
+def change_arrays(updates: Sequence[TaskUpdate]) -> list[Any]:
+    """Return what RECORD is told besides: the new statuses, and what counters gain."""
     return [
-        array(s.status for s in settlements),
-        array(s.delay_seconds for s in settlements),
-        array(s.due_at for s in settlements),
-        array(s.attempts for s in settlements),
-        array(s.retries for s in settlements),
-        array(s.postpones for s in settlements),
-        array(s.rescues for s in settlements),
-        array(s.crashes for s in settlements),
-        array(s.leases for s in settlements),
+        array(s.status for s in updates),
+        array(s.delay_seconds for s in updates),
+        array(s.due_at for s in updates),
+        array(s.attempts for s in updates),
+        array(s.retries for s in updates),
+        array(s.postpones for s in updates),
+        array(s.rescues for s in updates),
+        array(s.crashes for s in updates),
+        array(s.leases for s in updates),
     ]
 
 
@@ -157,6 +157,6 @@ def array(values: Iterable[Any]) -> str:
     return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
 
 
-def _results(settlements: Sequence[Settlement]) -> list[str | None] | None:
-    results = [s.result for s in settlements]
+def _results(updates: Sequence[TaskUpdate]) -> list[str | None] | None:
+    results = [s.result for s in updates]
     return results if any(result is not None for result in results) else None
