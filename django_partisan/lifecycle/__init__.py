@@ -10,7 +10,7 @@ from django_partisan.lifecycle.enqueue_many import enqueue_many
 from django_partisan.lifecycle.prune import count_prunable, delete, prune
 from django_partisan.lifecycle.record import record, record_and_claim, still_held
 from django_partisan.lifecycle.requeue import requeue
-from django_partisan.lifecycle.rescue import rescue, strays, take_over
+from django_partisan.lifecycle.rescue import lost_claims, rescue, take_over
 from django_partisan.lifecycle.uniqueness import regain_uniqueness
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "delete",
     "enqueue",
     "enqueue_many",
+    "lost_claims",
     "mark_started",
     "prune",
     "record",
@@ -30,7 +31,6 @@ __all__ = [
     "requeue",
     "rescue",
     "still_held",
-    "strays",
     "survey",
     "take_over",
 ]

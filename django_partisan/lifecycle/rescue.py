@@ -19,7 +19,7 @@ from django_partisan.lifecycle.transitions import (
 from django_partisan.models import Task
 
 
-def strays(manager_id: int | None, known: set[int]) -> list[ClaimedTask]:
+def lost_claims(manager_id: int | None, known: set[int]) -> list[ClaimedTask]:
     """Return the tasks that a manager holds in the database without knowing of it."""
     with transaction.atomic(using=database()):
         held = _locked_orphans(Q(manager_id=manager_id), 10_000)

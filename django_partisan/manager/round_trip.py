@@ -73,7 +73,7 @@ class Exchange:
         self._has_more = True
         if self._heartbeat.manager_id is not None:
             known = held | self.queue.ids() | self.recorder.ids()
-            self.queue.put_first(lifecycle.strays(self._heartbeat.manager_id, known))
+            self.queue.put_first(lifecycle.lost_claims(self._heartbeat.manager_id, known))
 
     def turn(self, now: float, in_hand: int, *, may_claim: bool) -> None:
         """Record and claim what is due; ``in_hand`` tasks are with the workers.
