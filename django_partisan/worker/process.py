@@ -41,7 +41,7 @@ from django_partisan.worker.connections import (
 from django_partisan.worker.descriptors import is_open, out_of_reach
 from django_partisan.worker.interruption import Interruption
 from django_partisan.worker.lifeline import watch_manager
-from django_partisan.worker.process_state import Surroundings
+from django_partisan.worker.process_state import ProcessState
 
 logger = logging.getLogger(__name__)
 _IDLE_CHECK_SECONDS: Final = 1.0
@@ -74,7 +74,7 @@ class Worker:
         self._tokens = tokens
         os.set_blocking(tokens, False)
         self._descriptors = (sock.fileno(), tokens, requests)
-        self._surroundings: Surroundings | None = None
+        self._process_state: ProcessState | None = None
         self._interruption = Interruption(requests, self._tell_limited)
         self._held_token: bytes | None = None
         self._options = options
@@ -87,7 +87,7 @@ class Worker:
         reach("worker.born")
         watch_manager(self._tokens, self._options.orphan_seconds)
         self._interruption.start()
-        self._surroundings = Surroundings(self._descriptors)
+        self._process_state = ProcessState(self._descriptors)
         os.register_at_fork(after_in_child=self._let_go)
         self._show("idle")
         try:
@@ -142,15 +142,15 @@ class Worker:
             return None
 
     def _run_task(self, task: ClaimedTask) -> None:
-        assert self._surroundings is not None
+        assert self._process_state is not None
         self._show(task.processor_class)
         close_ended_connections()
-        self._surroundings.prepare(task.processor_class)
-        outcome = execute(task, self._interruption, self._surroundings.restore, _atomically)
-        if self._surroundings.damage and not all(map(is_open, self._descriptors)):
+        self._process_state.prepare(task.processor_class)
+        outcome = execute(task, self._interruption, self._process_state.restore, _atomically)
+        if self._process_state.damage and not all(map(is_open, self._descriptors)):
             os._exit(CUT_OFF_WORKER)  # Nothing can be said any more but by the exit code.
         _log(task, outcome)
-        if not self._surroundings.damage:  # Else they end with the worker, whatever they are.
+        if not self._process_state.damage:  # Else they end with the worker, whatever they are.
             tidy_connections()
         reach("worker.ran")
         self._report(outcome)
@@ -173,11 +173,11 @@ class Worker:
         self._channel.send((LIMITED, started, limit, grace))
 
     def _is_spent(self) -> bool:
-        if self._surroundings is not None and self._surroundings.damage:
+        if self._process_state is not None and self._process_state.damage:
             logger.warning(
                 "worker %d is replaced after its last task: %s",
                 os.getpid(),
-                self._surroundings.damage,
+                self._process_state.damage,
             )
             return True
         if self._interruption.has_interrupted:

@@ -1,4 +1,4 @@
-"""What of its process a task may change, put back as it was before the next task runs."""
+"""The state of a worker's process, put back between tasks as it was."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NEVER: Final = -(1 << 62)
 _MAX_PROCESSORS: Final = 1000
 
 
-class Surroundings:
+class ProcessState:
     """The state of a worker's process between tasks.
 
     To look at everything takes several microseconds, as long as a small task. So a processor whose
@@ -77,7 +77,7 @@ class Surroundings:
 
     def _look_after(self, processor: str) -> None:
         self._unseen = None
-        if self._restored_at_last():
+        if self._restore_even_if_interrupted():
             self._distrust(processor)
         elif len(self._clean_looks) < _MAX_PROCESSORS:
             self._clean_looks[processor] = self._clean_looks.get(processor, 0) + 1
@@ -88,15 +88,15 @@ class Surroundings:
         self._clean_looks = {name: min(looks, 0) for name, looks in self._clean_looks.items()}
         self._clean_looks[processor] = _NEVER
 
-    def _restored_at_last(self) -> bool:
+    def _restore_even_if_interrupted(self) -> bool:
         try:
-            return self._restored()
+            return self._restore_all()
         except BaseException:
             # A signal handler of the task's came in between. Its error is the task's own.
-            self._restored()
+            self._restore_all()
             raise
 
-    def _restored(self) -> bool:
+    def _restore_all(self) -> bool:
         """Put everything back, and say whether there was anything to put back."""
         has_changed = False
         for look, known, put_back in self._parts:
@@ -304,4 +304,4 @@ _PARTS: Final[tuple[Callable[[], _Part], ...]] = (
     _address_space,
     _collector,
 )
-__all__ = ["Surroundings", "is_open", "out_of_reach"]
+__all__ = ["ProcessState", "is_open", "out_of_reach"]
