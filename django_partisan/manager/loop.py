@@ -33,7 +33,7 @@ from django_partisan.manager.duties.pruning import Pruning
 from django_partisan.manager.heartbeat import Fence, Heartbeat
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.pool import reaping
-from django_partisan.manager.pool.hard_limits import Enforcement
+from django_partisan.manager.pool.hard_limits import HardLimits
 from django_partisan.manager.pool.worker_handle import WorkerHandle
 from django_partisan.manager.pool.worker_pool import WorkerPool
 from django_partisan.manager.recorder import Recorder
@@ -95,8 +95,8 @@ class WorkersManager:
             self.heartbeat,
             self.pool.runtimes,
         )
-        self.enforcement = Enforcement(self.pool, self.queue)
-        self.cancels = CancelWatch(self.exchange, self.heartbeat, self.pool, self.enforcement)
+        self.hard_limits = HardLimits(self.pool, self.queue)
+        self.cancels = CancelWatch(self.exchange, self.heartbeat, self.pool, self.hard_limits)
         grace_seconds = self.process_settings.SHUTDOWN_GRACE_SECONDS
         self.stopping = Stopping(self.link, self.heartbeat, self.exchange, self.pool, grace_seconds)
         self._watched: tuple[int, int] | None = None
@@ -147,7 +147,7 @@ class WorkersManager:
 
     def turn(self, now: float) -> None:
         """Do everything that is due, once. Never waits for anything but the database."""
-        self.enforcement.turn(now)
+        self.hard_limits.turn(now)
         self.pool.maintain(now)
         self._keep_fence()
         if self.stopping.is_due:
@@ -207,7 +207,7 @@ class WorkersManager:
         return bool(started)
 
     def _charge(self, task: ClaimedTask, handle: WorkerHandle, reason: str) -> None:
-        outcome = self.enforcement.outcome(handle, task)
+        outcome = self.hard_limits.outcome(handle, task)
         if outcome is None:
             kind = RELEASED if handle.doom else CRASHED
             error = ErrorReport("WorkerDied", f"{reason} while it ran the task", "")
@@ -309,7 +309,7 @@ class WorkersManager:
             yield from self._database_deadlines()
         if self._may_hand_out() and self.queue.qsize() and self.pool.has_idle:
             yield now
-        moments = (self.pool.next_deadline(), self.enforcement.next_deadline())
+        moments = (self.pool.next_deadline(), self.hard_limits.next_deadline())
         for deadline in (*moments, self._rebalance_at, self.stopping.deadline):
             if deadline is not None:
                 yield deadline if deadline > now else now + 0.01

@@ -6,7 +6,7 @@ from typing import Final
 
 from django_partisan import lifecycle
 from django_partisan.manager.heartbeat import Heartbeat
-from django_partisan.manager.pool.hard_limits import Enforcement
+from django_partisan.manager.pool.hard_limits import HardLimits
 from django_partisan.manager.pool.worker_pool import WorkerPool
 from django_partisan.manager.round_trip import Exchange
 
@@ -22,12 +22,12 @@ class CancelWatch:
     """
 
     def __init__(
-        self, exchange: Exchange, heartbeat: Heartbeat, pool: WorkerPool, enforcement: Enforcement
+        self, exchange: Exchange, heartbeat: Heartbeat, pool: WorkerPool, hard_limits: HardLimits
     ) -> None:
         self._exchange = exchange
         self._heartbeat = heartbeat
         self._pool = pool
-        self._enforcement = enforcement
+        self._hard_limits = hard_limits
         self._look_at = 0.0
 
     def turn(self, now: float) -> None:
@@ -39,7 +39,7 @@ class CancelWatch:
         self._exchange.wakeup.may_have_cancels = False
         self._look_at = now + LOOK_SECONDS
         if leases:
-            self._exchange.release(self._enforcement.cancel(leases, now))
+            self._exchange.release(self._hard_limits.cancel(leases, now))
 
     def next_deadline(self) -> float:
         """Return when to look next."""

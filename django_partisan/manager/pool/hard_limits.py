@@ -27,7 +27,7 @@ class Pool(Protocol):
         """Take in what a worker has reported so far."""
 
 
-class Enforcement:
+class HardLimits:
     """Enforces the hard limits of workers: see :class:`~django_partisan.worker_handle.HardLimit`.
 
     ``queue`` gets back what such a worker had in hand and had not started.
@@ -57,7 +57,7 @@ class Enforcement:
         """Kill the workers whose task should have ended by now."""
         for worker in self._limited():
             if worker.hard_limit is not None and now >= worker.hard_limit.kill_at:
-                self._enforce(worker)
+                self._kill(worker)
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`turn` may have something to do, None when no task has a limit."""
@@ -87,7 +87,7 @@ class Enforcement:
             worker.cancel(running, _grace_of(running), now)
         return [task for task in unstarted if is_wanted(task)]
 
-    def _enforce(self, worker: WorkerHandle) -> None:
+    def _kill(self, worker: WorkerHandle) -> None:
         self._queue.put_first(self._left_alone(worker))
         if worker.hard_limit is not None:
             worker.kill_over_limit()
