@@ -27,7 +27,7 @@ from django_partisan.fault_points import reach
 from django_partisan.lifecycle.rows import database
 from django_partisan.lifecycle.transitions import orphan_outcome
 from django_partisan.manager.database_link import DatabaseLink
-from django_partisan.manager.duties.cancels import CancelWatch
+from django_partisan.manager.duties.cancels import Cancels
 from django_partisan.manager.duties.long_transactions import LongTransactions
 from django_partisan.manager.duties.pruning import Pruning
 from django_partisan.manager.heartbeat import Fence, Heartbeat
@@ -96,7 +96,7 @@ class WorkersManager:
             self.pool.runtimes,
         )
         self.hard_limits = HardLimits(self.pool, self.queue)
-        self.cancels = CancelWatch(self.exchange, self.heartbeat, self.pool, self.hard_limits)
+        self.cancels = Cancels(self.exchange, self.heartbeat, self.pool, self.hard_limits)
         grace_seconds = self.process_settings.SHUTDOWN_GRACE_SECONDS
         self.stopping = Stopping(self.link, self.heartbeat, self.exchange, self.pool, grace_seconds)
         self._watched: tuple[int, int] | None = None

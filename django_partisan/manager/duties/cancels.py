@@ -14,7 +14,7 @@ LOOK_SECONDS: Final = 1.0
 """How often to look while notifications may be missed, or do not reach the manager at all."""
 
 
-class CancelWatch:
+class Cancels:
     """Stops tasks in hand whose end somebody has asked for.
 
     It looks when it is told to, and once a second while there are tasks: one statement over the
