@@ -38,7 +38,7 @@ from django_partisan.manager.pool.worker_handle import WorkerHandle
 from django_partisan.manager.pool.worker_pool import WorkerPool
 from django_partisan.manager.recorder import Recorder
 from django_partisan.manager.round_trip import Exchange
-from django_partisan.manager.shutdown import Stopping
+from django_partisan.manager.shutdown import Shutdown
 from django_partisan.manager.stop_signals import noted_signals
 from django_partisan.models import ManagerProcess
 from django_partisan.settings import get_process_settings, merge_overrides
@@ -98,7 +98,7 @@ class WorkersManager:
         self.hard_limits = HardLimits(self.pool, self.queue)
         self.cancels = Cancels(self.exchange, self.heartbeat, self.pool, self.hard_limits)
         grace_seconds = self.process_settings.SHUTDOWN_GRACE_SECONDS
-        self.stopping = Stopping(self.link, self.heartbeat, self.exchange, self.pool, grace_seconds)
+        self.shutdown = Shutdown(self.link, self.heartbeat, self.exchange, self.pool, grace_seconds)
         self._watched: tuple[int, int] | None = None
         self._rebalance_at: float | None = None
         self.selector.register(self.link.side, selectors.EVENT_READ, self._take_answer)
@@ -129,12 +129,12 @@ class WorkersManager:
                 self.link.watchdog.heed(signals)
             try:
                 self.turn(time.monotonic())
-                while self.stopping.exit_code is None:
+                while self.shutdown.exit_code is None:
                     self.wait()
                     self.turn(time.monotonic())
             finally:
                 self._close()
-        exit_code = self.stopping.exit_code
+        exit_code = self.shutdown.exit_code
         logger.info("stopped (%s); %s", exit_code.name.lower(), self._summary())
         return exit_code
 
@@ -143,15 +143,15 @@ class WorkersManager:
 
         Within a second it is the same wish: a process group may deliver a signal twice.
         """
-        self.stopping.ask()
+        self.shutdown.request()
 
     def turn(self, now: float) -> None:
         """Do everything that is due, once. Never waits for anything but the database."""
         self.hard_limits.turn(now)
         self.pool.maintain(now)
         self._keep_fence()
-        if self.stopping.is_due:
-            self.stopping.begin(now)
+        if self.shutdown.is_due:
+            self.shutdown.begin(now)
         if not self.link.is_busy and self.link.is_usable(now):
             with self.link.attempt(now):
                 self._keep_standing(now)
@@ -162,8 +162,8 @@ class WorkersManager:
                 self.exchange.turn(now, self.pool.in_hand, may_claim=self._may_claim())
         self._hand_out(now)
         self._look_ahead(now)
-        if self.stopping.has_begun:
-            self.stopping.go_on(now)
+        if self.shutdown.has_begun:
+            self.shutdown.turn(now)
 
     def wait(self) -> None:
         """Wait for the next event or deadline, and take the events in."""
@@ -239,13 +239,13 @@ class WorkersManager:
         if self.heartbeat.is_beat_due(now):
             self._beat(now)
             reach("manager.beaten")
-        if not self.stopping.has_begun:
+        if not self.shutdown.has_begun:
             self.heartbeat.rescue_if_due(now)
 
     def _beat(self, now: float) -> None:
         """Beat; an idle manager looks at its queue in the same breath, which saves a poll."""
         states = ManagerProcess.State
-        state = states.STOPPING if self.stopping.has_begun else states.RUNNING
+        state = states.STOPPING if self.shutdown.has_begun else states.RUNNING
         wants_survey = self._may_claim() and self.exchange.may_survey(now)
         queue_name = self.queue_name if wants_survey else None
         pulse = self.heartbeat.beat(state, self._snapshot(), queue_name)
@@ -289,7 +289,7 @@ class WorkersManager:
                 self.exchange.look_ahead(now)
 
     def _may_begin_work(self) -> bool:
-        return not self.stopping.has_begun and self.heartbeat.fence() is Fence.OPEN
+        return not self.shutdown.has_begun and self.heartbeat.fence() is Fence.OPEN
 
     def _may_hand_out(self) -> bool:
         return self.link.is_up and self._may_begin_work()
@@ -310,16 +310,16 @@ class WorkersManager:
         if self._may_hand_out() and self.queue.qsize() and self.pool.has_idle:
             yield now
         moments = (self.pool.next_deadline(), self.hard_limits.next_deadline())
-        for deadline in (*moments, self._rebalance_at, self.stopping.deadline):
+        for deadline in (*moments, self._rebalance_at, self.shutdown.deadline):
             if deadline is not None:
                 yield deadline if deadline > now else now + 0.01
         if self.heartbeat.manager_id is not None:
             yield self.heartbeat.fence_at()
-        if self.stopping.is_due:
+        if self.shutdown.is_due:
             yield now
 
     def _database_deadlines(self) -> Iterator[float]:
-        yield self.heartbeat.next_deadline(rescues=not self.stopping.has_begun)
+        yield self.heartbeat.next_deadline(rescues=not self.shutdown.has_begun)
         yield self.cancels.next_deadline()
         if self._may_begin_work():
             yield self.pruning.next_deadline()

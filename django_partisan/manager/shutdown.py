@@ -20,7 +20,7 @@ _LAST_WORDS_SECONDS: Final = 2.0
 _SAME_SIGNAL_SECONDS: Final = 1.0
 
 
-class Stopping:
+class Shutdown:
     """Stops a manager in order, within a grace period, and decides with which exit code.
 
     What has not started is given back at once. What runs may end within the grace period; then its
@@ -57,7 +57,7 @@ class Stopping:
         """Whether the manager does no more than to end."""
         return self.deadline is not None
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Ask for a graceful stop; called again more than a second later, for one at once.
 
         Within a second it is the same wish: a process group may deliver a signal twice.
@@ -79,7 +79,7 @@ class Stopping:
         reach("manager.stopping")
         self._release(unstarted, now)
 
-    def go_on(self, now: float) -> None:
+    def turn(self, now: float) -> None:
         """Kill the workers when their time is up; without any, finish with the database."""
         assert self.deadline is not None
         is_forced = self._signals > 1

@@ -1,4 +1,4 @@
-"""Stopping tasks that were cancelled or take too long: by request, then by force."""
+"""Shutdown tasks that were cancelled or take too long: by request, then by force."""
 
 from __future__ import annotations
 
