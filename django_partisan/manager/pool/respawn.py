@@ -15,7 +15,7 @@ _CALM_DEATHS: Final = 20
 _MINUTE: Final = 60.0
 
 
-class Replacement:
+class Respawn:
     """Counts the deaths of the last minute that nobody wished for."""
 
     def __init__(self) -> None:

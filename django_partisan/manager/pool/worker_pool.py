@@ -26,7 +26,7 @@ from django_partisan.manager.pool.launcher_client import (
     Started,
     death_reason,
 )
-from django_partisan.manager.pool.respawn import Replacement
+from django_partisan.manager.pool.respawn import Respawn
 from django_partisan.manager.pool.worker_handle import WorkerHandle
 from django_partisan.manager.runtimes import CHUNK_SECONDS, Runtimes
 
@@ -73,7 +73,7 @@ class WorkerPool:
         self._killed_boots = 0
         self._launch_at = 0.0
         self._launch_backoff = Backoff(0.2, 30.0)
-        self._replacement = Replacement()
+        self._respawn = Respawn()
         self._statuses: dict[int, int] = {}
         self._reaped: dict[int, int] = {}
         self._is_stopping = False
@@ -117,7 +117,7 @@ class WorkerPool:
         if self._launcher is None and now >= self._launch_at:
             self._launcher = LauncherClient(self._options)
             self._selector.register(self._launcher, selectors.EVENT_READ, self._on_launcher)
-        if self._launcher is not None and self._launcher.is_ready and now >= self._replacement.at:
+        if self._launcher is not None and self._launcher.is_ready and now >= self._respawn.at:
             while len(self.workers) < self._count and self._start_worker(now):
                 pass
 
@@ -128,7 +128,7 @@ class WorkerPool:
         if self._launcher is None:
             return self._launch_at
         is_short = self._launcher.is_ready and len(self.workers) < self._count
-        return self._replacement.at if is_short else None
+        return self._respawn.at if is_short else None
 
     def hand_out(self, queue: LocalQueue, now: float) -> None:
         """Give waiting tasks to the workers that have too little to do."""
@@ -274,7 +274,7 @@ class WorkerPool:
         if worker.pidfd is not None:
             self._selector.unregister(worker.pidfd)
         if not (worker.is_stopping or worker.is_killed):
-            self._replacement.died(reason)
+            self._respawn.died(reason)
         self._ledger.died(worker, unstarted, reason)
         worker.close()
 
