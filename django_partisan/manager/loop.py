@@ -122,7 +122,7 @@ class WorkersManager:
         Raises WorkerBootError, NotMigrated or ManagerAlreadyRunning when it cannot begin.
         """
         setproctitle.setproctitle(f"partisan/parent {self.queue_name}")
-        reaping.adopt()
+        reaping.become_subreaper()
         # A signal that arrives while everything is closed must not end the process in the middle.
         with self.selector, noted_signals(self.selector, self.stop, is_last=is_last) as signals:
             if signals is not None:

@@ -10,7 +10,7 @@ from typing import Final
 _PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
 
 
-def adopt() -> None:
+def become_subreaper() -> None:
     """Become the parent of descendants whose parent dies, where the system can do that.
 
     Workers are children of the launcher: when it dies, they come to the manager instead of to
