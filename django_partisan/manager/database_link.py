@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_partisan.backoff import Backoff
 from django_partisan.database import Dialect, dialect_for
 from django_partisan.database.watchdog import Watchdog
-from django_partisan.manager.statement_thread import SideThread
+from django_partisan.manager.statement_thread import StatementThread
 
 logger = logging.getLogger(__name__)
 Answer = Callable[[], Any]
@@ -35,8 +35,8 @@ class DatabaseLink:
     due, 0.1 to 2 seconds later with jitter. ``on_connect`` runs after every (re)connect and may
     raise too.
 
-    One call at a time may be under way in ``side``, a thread beside the loop. :meth:`is_usable`
-    waits for it, so the connection never serves two threads at once.
+    One call at a time may be under way in the thread ``statement``, beside the loop.
+    :meth:`is_usable` waits for it, so the connection never serves two threads at once.
     """
 
     def __init__(self, alias: str, on_connect: Callable[[], None]) -> None:
@@ -52,7 +52,7 @@ class DatabaseLink:
         self._has_failed = False
         self._reasons: set[str] = set()
         self._take_answer: Callable[[Answer], None] | None = None
-        self.side = SideThread()
+        self.statement = StatementThread()
         self.watchdog = Watchdog(self.connection)
         self.connects = 0
 
@@ -101,7 +101,7 @@ class DatabaseLink:
         Must be the last use of the database before the next :meth:`is_usable`.
         """
         self._take_answer = take_answer
-        self.side.start(self.watchdog.watched(call))
+        self.statement.start(self.watchdog.watched(call))
 
     @property
     def is_busy(self) -> bool:
@@ -113,7 +113,7 @@ class DatabaseLink:
         if self._take_answer is not None:
             take_answer, self._take_answer = self._take_answer, None
             with self.attempt(now):
-                take_answer(self.side.result)
+                take_answer(self.statement.result)
 
     def hurry(self, deadline: float) -> None:
         """Wait less patiently from now on, so that nothing here is in the way at a deadline."""
@@ -126,7 +126,7 @@ class DatabaseLink:
         """Close the connection for good, after the call that is under way."""
         self.finish(time.monotonic())
         self.close()
-        self.side.close()
+        self.statement.close()
         self.watchdog.close()
 
     def close(self) -> None:

@@ -101,7 +101,7 @@ class WorkersManager:
         self.shutdown = Shutdown(self.link, self.heartbeat, self.exchange, self.pool, grace_seconds)
         self._watched: tuple[int, int] | None = None
         self._rebalance_at: float | None = None
-        self.selector.register(self.link.side, selectors.EVENT_READ, self._take_answer)
+        self.selector.register(self.link.statement, selectors.EVENT_READ, self._take_answer)
 
     @property
     def queue(self) -> LocalQueue:

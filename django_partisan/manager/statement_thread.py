@@ -13,7 +13,7 @@ Call = Callable[[], Any]
 _STOP: Final = None
 
 
-class SideThread:
+class StatementThread:
     """Runs one call at a time; its descriptor is readable once the call has ended.
 
     The thread starts with the first call. It is a daemon, so that a call which never returns
