@@ -194,7 +194,7 @@ class WorkersManager:
         if not handle.is_stopping and not handle.doom:
             logger.warning("%s; starting another", reason)
 
-    def may_start(self, task: ClaimedTask) -> bool:
+    def prove_start(self, task: ClaimedTask) -> bool:
         """Write that a formerly rescued task starts now, so that a peer can prove it too."""
         now, started = time.monotonic(), None
         if self.link.is_usable(now):

@@ -16,11 +16,11 @@ Chunk = list[tuple[ClaimedTask, float | None]]
 class Chunks:
     """Takes chunks from the local queue, by the runtimes of those that have ended.
 
-    ``may_start`` is asked before a task is handed out that was rescued before.
+    ``prove_start`` is asked before a task is handed out that was rescued before.
     """
 
-    def __init__(self, may_start: Callable[[ClaimedTask], bool]) -> None:
-        self._may_start = may_start
+    def __init__(self, prove_start: Callable[[ClaimedTask], bool]) -> None:
+        self._prove_start = prove_start
         self.runtimes = Runtimes()
 
     def next(self, worker: WorkerHandle, queue: LocalQueue, workers: int) -> Chunk:
@@ -34,8 +34,8 @@ class Chunks:
                 if chunk or worker.in_hand:
                     break
                 queue.get()
-                may_start = not task.rescues or self._may_start(task)
-                return [(task, None)] if may_start else []
+                has_started = not task.rescues or self._prove_start(task)
+                return [(task, None)] if has_started else []
             backlog += seconds
             if chunk and backlog > CHUNK_SECONDS:
                 break

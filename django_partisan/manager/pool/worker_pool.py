@@ -37,7 +37,7 @@ _STATUS_SECONDS: Final = 0.25
 _LAST_BREATH_SECONDS: Final = 0.1
 
 
-class Ledger(Protocol):
+class PoolObserver(Protocol):
     """Who is told what became of tasks: the manager."""
 
     def ended(self, handle: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
@@ -46,10 +46,10 @@ class Ledger(Protocol):
     def died(self, handle: WorkerHandle, unstarted: list[ClaimedTask], reason: str) -> None:
         """Take note of a worker's death; its running task is ``handle.running``."""
 
-    def may_start(self, task: ClaimedTask) -> bool:
+    def prove_start(self, task: ClaimedTask) -> bool:
         """Prove that a task which was rescued before is about to start.
 
-        False when that cannot be: then the ledger has dealt with the task.
+        False when that cannot be: then the observer has dealt with the task.
         """
 
 
@@ -61,13 +61,13 @@ class WorkerPool:
         count: int,
         options: dict[str, Any],
         selector: selectors.BaseSelector,
-        ledger: Ledger,
+        observer: PoolObserver,
     ) -> None:
         self._count = count
         self._options = options
         self._selector = selector
-        self._ledger = ledger
-        self._chunks = Chunks(ledger.may_start)
+        self._observer = observer
+        self._chunks = Chunks(observer.prove_start)
         self._launcher: LauncherClient | None = None
         self._has_booted = False
         self._killed_boots = 0
@@ -147,7 +147,7 @@ class WorkerPool:
             reach("manager.heard")
             if outcome.started is not None:
                 self.runtimes.learn(task.processor_class, outcome.ended - outcome.started)
-            self._ledger.ended(worker, task, outcome)
+            self._observer.ended(worker, task, outcome)
 
     def rebalance(self, queue: LocalQueue, now: float) -> float | None:
         """Take unstarted tasks from behind a slow one while another worker is idle.
@@ -267,7 +267,7 @@ class WorkerPool:
         self.receive(worker)
         del self.workers[worker.number]
         unstarted = worker.take_back()
-        reason = f"worker {worker.pid} {death_reason(self._status_of(worker))}"
+        reason = f"worker {worker.pid} {death_reason(self._wait_for_status(worker))}"
         if is_cut_off:
             reason += " since its channel was closed or garbled"
         self._selector.unregister(worker.channel)
@@ -275,10 +275,10 @@ class WorkerPool:
             self._selector.unregister(worker.pidfd)
         if not (worker.is_stopping or worker.is_killed):
             self._respawn.died(reason)
-        self._ledger.died(worker, unstarted, reason)
+        self._observer.died(worker, unstarted, reason)
         worker.close()
 
-    def _status_of(self, worker: WorkerHandle) -> int | None:
+    def _wait_for_status(self, worker: WorkerHandle) -> int | None:
         deadline = time.monotonic() + _STATUS_SECONDS
         while worker.number not in self._statuses and worker.launcher is self._launcher:
             assert self._launcher is not None
