@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from django_partisan.attempt import FAILED, ClaimedTask, Outcome
 from django_partisan.execution.error_report import report
-from django_partisan.execution.judge import ended, finished, judge
+from django_partisan.execution.judge import ended, finished_outcome, judge
 from django_partisan.payloads.encoding import decode_arguments
 from django_partisan.registry.registry import registry
 
@@ -76,7 +76,7 @@ def _attempted(
         if processor is None:
             raise
         return judge(task, processor, error, started)
-    return finished(task, started, value)
+    return finished_outcome(task, started, value)
 
 
 def _inside(
@@ -91,7 +91,7 @@ def _inside(
     finally:
         # A process that the task has forked ends here: the transaction is its parent's.
         restore(task.processor_class)
-    return finished(task, started, value)
+    return finished_outcome(task, started, value)
 
 
 def _run(task: ClaimedTask, processor: Any, runner: Runner | None) -> Any:

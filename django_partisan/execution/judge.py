@@ -32,7 +32,7 @@ from django_partisan.settings import get_process_settings, get_queue_settings
 logger = logging.getLogger(__name__)
 
 
-def finished(task: ClaimedTask, started: float, value: Any) -> Outcome:
+def finished_outcome(task: ClaimedTask, started: float, value: Any) -> Outcome:
     """Return the outcome of an attempt that returned ``value``."""
     if value is None:
         return Outcome(task.id, task.lease, FINISHED, started, time.monotonic())
@@ -74,7 +74,7 @@ def unreportable(outcome: Outcome, error: ValueError) -> Outcome:
     )
 
 
-def stopped(task: ClaimedTask, error: BaseException, started: float | None) -> Outcome:
+def killed_outcome(task: ClaimedTask, error: BaseException, started: float | None) -> Outcome:
     """Return the outcome of an attempt whose worker had to be killed for ``error``."""
     try:
         processor_class = registry.get_processor_class_by_name(task.processor_class)

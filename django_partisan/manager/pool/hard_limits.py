@@ -70,7 +70,7 @@ class HardLimits:
             return None
         _, error, started = worker.hard_limit
         logger.error("task %d: %s", task.id, error, extra=extra_of(task))
-        return execution.stopped(task, error, started)
+        return execution.killed_outcome(task, error, started)
 
     def _limited(self) -> list[WorkerHandle]:
         workers = self._pool.workers.values()
