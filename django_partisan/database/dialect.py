@@ -152,7 +152,7 @@ class Dialect(abc.ABC):
         """Return the queue names that were notified since the last call, without waiting."""
 
     @abc.abstractmethod
-    def hurry(self, connection: BaseDatabaseWrapper) -> None:
+    def shorten_timeouts(self, connection: BaseDatabaseWrapper) -> None:
         """Make later attempts to connect short: the process is to end soon."""
 
     @abc.abstractmethod

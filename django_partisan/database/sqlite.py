@@ -297,7 +297,7 @@ class SQLite(Dialect):
     def received_notifications(self, connection: BaseDatabaseWrapper) -> list[str]:  # noqa: ARG002
         return []
 
-    def hurry(self, connection: BaseDatabaseWrapper) -> None:
+    def shorten_timeouts(self, connection: BaseDatabaseWrapper) -> None:
         pass
 
     def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002

@@ -68,14 +68,14 @@ class Watchdog:
 
         return make
 
-    def heed(self, signals: socket.socket) -> None:
+    def watch_signals(self, signals: socket.socket) -> None:
         """Be impatient while this is readable: a signal waits for the main thread to have time.
 
         Python runs no handler as long as that thread waits inside the driver.
         """
         self._signals = signals
 
-    def hurry(self) -> None:
+    def shorten_timeouts(self) -> None:
         """Be impatient from now on."""
         self._seconds = min(self._seconds, URGENT_SECONDS)
 

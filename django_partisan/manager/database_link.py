@@ -115,10 +115,10 @@ class DatabaseLink:
             with self.attempt(now):
                 take_answer(self.statement.result)
 
-    def hurry(self, deadline: float) -> None:
+    def shorten_timeouts(self, deadline: float) -> None:
         """Wait less patiently from now on, so that nothing here is in the way at a deadline."""
-        self.watchdog.hurry()
-        self.dialect.hurry(self.connection)
+        self.watchdog.shorten_timeouts()
+        self.dialect.shorten_timeouts(self.connection)
         self._deadline = deadline
         self._retry_at = 0.0
 

@@ -126,7 +126,7 @@ class WorkersManager:
         # A signal that arrives while everything is closed must not end the process in the middle.
         with self.selector, noted_signals(self.selector, self.stop, is_last=is_last) as signals:
             if signals is not None:
-                self.link.watchdog.heed(signals)
+                self.link.watchdog.watch_signals(signals)
             try:
                 self.turn(time.monotonic())
                 while self.shutdown.exit_code is None:

@@ -72,7 +72,7 @@ class Shutdown:
         logger.info("stopping: running tasks have %g s to finish", self._grace_seconds)
         # The grace counts from the signal, which may have had to wait for an answer.
         self.deadline = min(now, self._link.watchdog.signalled_at) + self._grace_seconds
-        self._link.hurry(self.deadline)
+        self._link.shorten_timeouts(self.deadline)
         self._link.finish(now)
         unstarted = self._exchange.queue.take_all() + self._pool.take_back()
         self._pool.stop()

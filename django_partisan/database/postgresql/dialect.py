@@ -209,7 +209,7 @@ class PostgreSQL(Dialect):
         for name, value in _CONNECTION_LIMITS.items():
             options.setdefault(name, value)
 
-    def hurry(self, connection: BaseDatabaseWrapper) -> None:
+    def shorten_timeouts(self, connection: BaseDatabaseWrapper) -> None:
         connection.settings_dict["OPTIONS"]["connect_timeout"] = _SHORTEST_CONNECT_TIMEOUT
 
     def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:
