@@ -191,7 +191,7 @@ class WorkersManager:
         self.queue.put_first(unstarted)
         for item in handle.in_hand:
             self._charge(item.task, handle, reason)
-        if not handle.is_stopping and not handle.doom:
+        if not handle.is_stopping and not handle.kill_reason:
             logger.warning("%s; starting another", reason)
 
     def prove_start(self, task: ClaimedTask) -> bool:
@@ -209,7 +209,7 @@ class WorkersManager:
     def _charge(self, task: ClaimedTask, handle: WorkerHandle, reason: str) -> None:
         outcome = self.hard_limits.outcome(handle, task)
         if outcome is None:
-            kind = RELEASED if handle.doom else CRASHED
+            kind = RELEASED if handle.kill_reason else CRASHED
             error = ErrorReport("WorkerDied", f"{reason} while it ran the task", "")
             outcome = orphan_outcome(task, kind, error)
         self.exchange.ended(task, outcome, handle.pid)

@@ -61,7 +61,7 @@ class WorkerHandle:
         self.is_exclusive = False
         self.is_stopping = False
         self.is_gone = False
-        self.doom = ""
+        self.kill_reason = ""
         self.hard_limit: HardLimit | None = None
         self.is_over_limit = False
         ours, self.theirs = socket.socketpair()
@@ -86,7 +86,7 @@ class WorkerHandle:
     @property
     def is_killed(self) -> bool:
         """Whether the manager itself has ended the worker."""
-        return bool(self.doom) or self.is_over_limit
+        return bool(self.kill_reason) or self.is_over_limit
 
     @property
     def is_cancelling(self) -> bool:
@@ -161,9 +161,9 @@ class WorkerHandle:
             self.is_stopping = True
             self.channel.send(STOP)
 
-    def kill(self, doom: str) -> None:
-        """End the worker now; ``doom`` says why, and that its task is not to blame."""
-        self.doom = self.doom or doom
+    def kill(self, reason: str) -> None:
+        """End the worker now; ``reason`` says why, and that its task is not to blame."""
+        self.kill_reason = self.kill_reason or reason
         self.send_kill()
 
     def cancel(self, task: ClaimedTask, grace: float, now: float) -> None:

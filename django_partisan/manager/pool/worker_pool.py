@@ -172,10 +172,10 @@ class WorkerPool:
         for worker in self.workers.values():
             worker.stop()
 
-    def kill(self, doom: str) -> None:
+    def kill(self, reason: str) -> None:
         """End all workers now, without blame on their tasks, and take note of each death."""
         for worker in list(self.workers.values()):
-            worker.kill(doom)
+            worker.kill(reason)
         for worker in list(self.workers.values()):
             self._bury(worker)
 
@@ -261,7 +261,7 @@ class WorkerPool:
             return
         reach("manager.burying")
         # Whoever closes his channel is no use, even if he still breathes.
-        is_limited = worker.doom or worker.is_over_limit
+        is_limited = worker.kill_reason or worker.is_over_limit
         is_cut_off = not is_limited and not worker.wait_until_dead(_LAST_BREATH_SECONDS)
         worker.send_kill()
         self.receive(worker)
