@@ -36,7 +36,7 @@ class DatabaseLink:
     raise too.
 
     One call at a time may be under way in the thread ``statement``, beside the loop.
-    :meth:`is_usable` waits for it, so the connection never serves two threads at once.
+    :meth:`ready` waits for it, so the connection never serves two threads at once.
     """
 
     def __init__(self, alias: str, on_connect: Callable[[], None]) -> None:
@@ -72,7 +72,7 @@ class DatabaseLink:
             return self._retry_at
         return None if self.is_busy or self.is_up else 0.0
 
-    def is_usable(self, now: float) -> bool:
+    def ready(self, now: float) -> bool:
         """Say whether the database may be used now, connecting first where needed.
 
         The answer to a call that is under way is waited for and taken in before.
@@ -98,7 +98,7 @@ class DatabaseLink:
     def begin(self, call: Callable[[], Any], take_answer: Callable[[Answer], None]) -> None:
         """Have a call use the connection beside the loop; ``take_answer`` gets its answer later.
 
-        Must be the last use of the database before the next :meth:`is_usable`.
+        Must be the last use of the database before the next :meth:`ready`.
         """
         self._take_answer = take_answer
         self.statement.start(self.watchdog.watched(call))

@@ -152,7 +152,7 @@ class WorkersManager:
         self._keep_fence()
         if self.shutdown.is_due:
             self.shutdown.begin(now)
-        if not self.link.is_busy and self.link.is_usable(now):
+        if not self.link.is_busy and self.link.ready(now):
             with self.link.attempt(now):
                 self._keep_standing(now)
                 self.cancels.turn(now)
@@ -197,7 +197,7 @@ class WorkersManager:
     def prove_start(self, task: ClaimedTask) -> bool:
         """Write that a formerly rescued task starts now, so that a peer can prove it too."""
         now, started = time.monotonic(), None
-        if self.link.is_usable(now):
+        if self.link.ready(now):
             with self.link.attempt(now):
                 started = lifecycle.mark_started([task])
         if started is None:
@@ -284,7 +284,7 @@ class WorkersManager:
             self._rebalance_at = self.pool.rebalance(self.queue, now)
 
     def _look_ahead(self, now: float) -> None:
-        if self.exchange.must_look_ahead and not self.link.is_busy and self.link.is_usable(now):
+        if self.exchange.must_look_ahead and not self.link.is_busy and self.link.ready(now):
             with self.link.attempt(now):
                 self.exchange.look_ahead(now)
 

@@ -79,7 +79,7 @@ class Exchange:
         """Record and claim what is due; ``in_hand`` tasks are with the workers.
 
         Recording with a claim is left under way beside the loop, so nothing else may use the
-        database after this without asking :meth:`DatabaseLink.is_usable`.
+        database after this without asking :meth:`DatabaseLink.ready`.
         """
         self._release_old(now)
         limit = self._claim_limit(now, in_hand) if may_claim else 0

@@ -92,13 +92,13 @@ class Shutdown:
 
     def _release(self, tasks: list[ClaimedTask], now: float) -> None:
         self._exchange.release(tasks)
-        if self._link.is_usable(now):
+        if self._link.ready(now):
             with self._link.attempt(now):
                 self._exchange.flush_released(now)
 
     def _say_goodbye(self, now: float, deadline: float, *, is_forced: bool) -> None:
         recorder = self._exchange.recorder
-        if self._link.is_usable(now):
+        if self._link.ready(now):
             with self._link.attempt(now):
                 recorder.flush(now)
                 self._heartbeat.deregister()

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def managing(**options: Any) -> Iterator[WorkersManager]:
     """Yield a registered manager of a connected link, which has no workers."""
     made = WorkersManager(**options)
-    assert made.link.is_usable(time.monotonic())
+    assert made.link.ready(time.monotonic())
     made.heartbeat.register()
     yield made
     made.heartbeat.deregister()
@@ -52,7 +52,7 @@ def stream() -> Iterator[WorkersManager]:
 
 def turn(manager: WorkersManager) -> None:
     now = time.monotonic()
-    assert manager.link.is_usable(now)
+    assert manager.link.ready(now)
     with manager.link.attempt(now):
         manager.exchange.turn(now, 0, may_claim=True)
 
@@ -190,7 +190,7 @@ def test_whoever_uses_the_database_next_waits_for_the_answer(
     monkeypatch.setattr(lifecycle, "record_and_claim", slow)
     begin(manager)
     threading.Timer(0.1, may_go_on.set).start()
-    assert manager.link.is_usable(time.monotonic())
+    assert manager.link.ready(time.monotonic())
     assert statuses() == ["finished", "in_process", "in_process"]
 
 
@@ -263,7 +263,7 @@ def test_a_connection_that_breaks_meanwhile_keeps_every_outcome_and_every_task(
         manager.link.finish(time.monotonic())
     assert not manager.link.is_up
     assert manager.recorder.ids() == {done.id}
-    assert manager.link.is_usable(time.monotonic() + 10)
+    assert manager.link.ready(time.monotonic() + 10)
     # What a lost answer would have told of is in the queue; what is known already not once more.
     waiting = [task.id for task in manager.queue.take_all()]
     assert sorted(waiting) == sorted(set(waiting))
@@ -278,13 +278,13 @@ def test_a_connection_that_breaks_meanwhile_keeps_every_outcome_and_every_task(
 def test_a_session_that_django_has_opened_by_itself_is_left_alone_and_replaced(
     manager: WorkersManager,
 ) -> None:
-    assert manager.link.is_usable(time.monotonic())
+    assert manager.link.ready(time.monotonic())
     with manager.link.attempt(time.monotonic()):
         # As it happens where an error is swallowed that was the end of the session.
         manager.link.connection.close()
         manager.link.connection.ensure_connection()
     manager.wait()
-    assert manager.link.is_usable(time.monotonic())
+    assert manager.link.ready(time.monotonic())
     assert manager.link.connects == 2
 
 
@@ -328,7 +328,7 @@ def test_a_session_whose_plans_a_migration_has_spoilt_is_replaced(manager: Worke
             with manager.link.attempt(time.monotonic() - 10):
                 manager.exchange.turn(time.monotonic(), 0, may_claim=True)
         assert not manager.link.is_up
-        assert manager.link.is_usable(time.monotonic() + 10)
+        assert manager.link.ready(time.monotonic() + 10)
         assert manager.link.connects == 2
         with manager.link.attempt(time.monotonic()):
             manager.exchange.turn(time.monotonic(), 0, may_claim=True)

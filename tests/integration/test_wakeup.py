@@ -34,7 +34,7 @@ def test_a_notification_that_came_with_a_statements_answer_is_noticed_before_the
 ) -> None:
     monkeypatch.setattr(loop, "_LONGEST_WAIT", 0.0)
     manager = WorkersManager()
-    assert manager.link.is_usable(time.monotonic())
+    assert manager.link.ready(time.monotonic())
     wakeup = manager.exchange.wakeup
     wakeup.claimed(time.monotonic())
     _notify()
@@ -52,7 +52,7 @@ def test_a_notification_that_came_with_a_statements_answer_is_noticed_before_the
 def manager() -> Iterator[WorkersManager]:
     """Return a manager that listens, has nothing to claim and needs no second look."""
     made = WorkersManager()
-    assert made.link.is_usable(time.monotonic())
+    assert made.link.ready(time.monotonic())
     made.exchange.wakeup.claimed(time.monotonic())
     yield made
     made.selector.close()
