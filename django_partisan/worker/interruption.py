@@ -129,7 +129,7 @@ class Interruption:
         for fd in (self._wake, self._requests):
             events.register(fd, select.POLLIN)
         while True:
-            seconds = self._seconds_to_wait()
+            seconds = self._interrupt_if_due()
             for fd, _ in events.poll(None if seconds is None else seconds * 1000):
                 if fd == self._requests:
                     if not self._take_requests():
@@ -151,7 +151,7 @@ class Interruption:
                 running.is_cancelled = True
         return bool(data)
 
-    def _seconds_to_wait(self) -> float | None:
+    def _interrupt_if_due(self) -> float | None:
         """Interrupt the task if it is time to, and return when to look again."""
         self._wakes_at = _NEVER
         running, now = self._running, time.monotonic()
