@@ -1,11 +1,15 @@
 """One attempt, run and judged; knows no database."""
 
 from django_partisan.execution.error_report import report
-from django_partisan.execution.execute import Runner, execute, initialized_processor
+from django_partisan.execution.execute import execute, initialized_processor
+from django_partisan.execution.host import Host, PlainHost
 from django_partisan.execution.judge import finished_outcome, judge, killed_outcome, unreportable
+from django_partisan.execution.processor import Processor
 
 __all__ = [
-    "Runner",
+    "Host",
+    "PlainHost",
+    "Processor",
     "execute",
     "finished_outcome",
     "initialized_processor",

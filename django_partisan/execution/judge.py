@@ -25,6 +25,7 @@ from django_partisan.exceptions import (
     TaskCancelled,
 )
 from django_partisan.execution.error_report import report
+from django_partisan.execution.processor import Rules
 from django_partisan.payloads.encoding import encode_result
 from django_partisan.registry.registry import registry
 from django_partisan.settings import get_process_settings, get_queue_settings
@@ -46,15 +47,13 @@ def finished_outcome(task: ClaimedTask, started: float, value: Any) -> Outcome:
     return ended(task, started, FINISHED, result=result)
 
 
-def judge(
-    task: ClaimedTask, processor: Any, error: BaseException, started: float | None
-) -> Outcome:
-    """Return the outcome of an attempt that raised, by the processor's own rules."""
+def judge(task: ClaimedTask, rules: Rules, error: BaseException, started: float | None) -> Outcome:
+    """Return the outcome of an attempt that raised, by its processor's own rules."""
     if isinstance(error, PostponeTask):
-        return _postponed(task, processor, error, started)
+        return _postponed(task, rules, error, started)
     if isinstance(error, (TaskCancelled, CancelTask)):
         return ended(task, started, CANCELLED, error=report(error, task))
-    config = processor.RETRY_ON_ERROR_CONFIG
+    config = rules.RETRY_ON_ERROR_CONFIG
     retry = task.retries + 1
     if config is not None and _earns_retry(config, error, retry):
         pause = config.get_pause_seconds(retry)
@@ -77,10 +76,11 @@ def unreportable(outcome: Outcome, error: ValueError) -> Outcome:
 def killed_outcome(task: ClaimedTask, error: BaseException, started: float | None) -> Outcome:
     """Return the outcome of an attempt whose worker had to be killed for ``error``."""
     try:
-        processor_class = registry.get_processor_class_by_name(task.processor_class)
+        # The class has them as well, which no type checker can say of a class it does not know.
+        rules: Any = registry.get_processor_class_by_name(task.processor_class)
     except ProcessorClassNotFound:
         return ended(task, started, FAILED, error=report(error))
-    return judge(task, processor_class, error, started)
+    return judge(task, rules, error, started)
 
 
 def _earns_retry(config: ErrorsHandleConfig, error: BaseException, retry: int) -> bool:
@@ -90,9 +90,9 @@ def _earns_retry(config: ErrorsHandleConfig, error: BaseException, retry: int) -
 
 
 def _postponed(
-    task: ClaimedTask, processor: Any, postpone: PostponeTask, started: float | None
+    task: ClaimedTask, rules: Rules, postpone: PostponeTask, started: float | None
 ) -> Outcome:
-    allowed = _allowed_postpones(task, processor)
+    allowed = _allowed_postpones(task, rules)
     if allowed is not None and task.postpones >= allowed:
         error = MaxPostponesReached(allowed)
         error.__traceback__ = postpone.__traceback__
@@ -105,10 +105,9 @@ def _postponed(
     return ended(task, started, POSTPONED, delay_seconds=delay)
 
 
-def _allowed_postpones(task: ClaimedTask, processor: Any) -> int | None:
-    if processor.POSTPONE_CONFIG is not None:
-        own: int | None = processor.POSTPONE_CONFIG.max_postpones
-        return own
+def _allowed_postpones(task: ClaimedTask, rules: Rules) -> int | None:
+    if rules.POSTPONE_CONFIG is not None:
+        return rules.POSTPONE_CONFIG.max_postpones
     return get_queue_settings(task.queue_name).DEFAULT_POSTPONES_COUNT
 
 

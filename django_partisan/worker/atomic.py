@@ -21,11 +21,11 @@ from django_partisan.settings import get_process_settings, get_queue_settings
 logger = logging.getLogger(__name__)
 
 
-def atomically(task: ClaimedTask, run: Callable[[], Outcome]) -> Outcome:
-    """Run a task in a transaction on the tasks' database that also records its end.
+def atomically(task: ClaimedTask, attempt: Callable[[], Outcome]) -> Outcome:
+    """Make an attempt in a transaction on the tasks' database that also records its end.
 
     The outcome is RECORDED then. Whatever is raised before the commit rolls everything back and is
-    raised: what ``run`` raises, AtomicityLost when it has left no transaction to record in, and
+    raised: what ``attempt`` raises, AtomicityLost when it has left no transaction to record in, and
     LeaseLost when the task is somebody else's by now.
     """
     alias = database()
@@ -36,7 +36,7 @@ def atomically(task: ClaimedTask, run: Callable[[], Outcome]) -> Outcome:
         with dialect_for(alias).writing(connection), transaction.atomic(alias, durable=True):
             # The first hook of all: whatever a later one raises, this one has been called.
             connection.on_commit(lambda: committed.append(True))
-            outcome = _run_inside(connection, task, run)
+            outcome = _made_inside(connection, task, attempt)
             _record(task, outcome)
             reach("worker.about_to_commit")
     except Exception:
@@ -47,13 +47,13 @@ def atomically(task: ClaimedTask, run: Callable[[], Outcome]) -> Outcome:
     return outcome._replace(kind=RECORDED, result=None)
 
 
-def _run_inside(
-    connection: BaseDatabaseWrapper, task: ClaimedTask, run: Callable[[], Outcome]
+def _made_inside(
+    connection: BaseDatabaseWrapper, task: ClaimedTask, attempt: Callable[[], Outcome]
 ) -> Outcome:
     # A savepoint dies with its transaction: so it tells whether that is still the same.
     savepoint = connection.savepoint() or ""
     session = connection.connection
-    outcome = run()
+    outcome = attempt()
     is_lost = connection.closed_in_transaction or connection.connection is not session
     if is_lost or connection.needs_rollback or not connection.in_atomic_block:
         raise AtomicityLost(task.processor_class)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from django_partisan.attempt import ClaimedTask
 from django_partisan.exceptions import TaskCancelled, TaskTimedOut
+from django_partisan.execution import Processor
 from django_partisan.wire.messages import CANCEL_REQUEST
 
 SIGNAL: Final = signal.SIGURG
@@ -80,13 +81,15 @@ class Interruption:
             signal.signal(SIGNAL, self._handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {SIGNAL})
 
-    def run(self, task: ClaimedTask, processor: Any) -> Any:
+    def run(self, task: ClaimedTask, processor: Processor) -> Any:
         """Run a task that may be interrupted; its limit counts from here.
 
         Whatever a cancelled task raises in the end, it is TaskCancelled.
         """
         limit = processor.TIMEOUT_SECONDS
-        running = Running(task) if limit is None else self._limit(task, processor)
+        running = (
+            Running(task) if limit is None else self._limit(task, limit, processor.GRACE_SECONDS)
+        )
         try:
             # The thread and this one each write before they read, so one of them sees the other.
             self._running = running
@@ -100,10 +103,10 @@ class Interruption:
         finally:
             self._running = None
 
-    def _limit(self, task: ClaimedTask, processor: Any) -> Running:
+    def _limit(self, task: ClaimedTask, limit: float, grace: float) -> Running:
         self.refresh()
-        started, limit = time.monotonic(), processor.TIMEOUT_SECONDS
-        self._limited(started, limit, processor.GRACE_SECONDS)
+        started = time.monotonic()
+        self._limited(started, limit, grace)
         return Running(task, limit, started + limit)
 
     def _alert(self, running: Running) -> None:

@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -39,6 +38,7 @@ from django_partisan.worker.connections import (
     watch_connections,
 )
 from django_partisan.worker.descriptors import is_open, out_of_reach
+from django_partisan.worker.host import WorkerHost
 from django_partisan.worker.interruption import Interruption
 from django_partisan.worker.lifeline import watch_manager
 from django_partisan.worker.process_state import ProcessState
@@ -75,6 +75,7 @@ class Worker:
         os.set_blocking(tokens, False)
         self._descriptors = (sock.fileno(), tokens, requests)
         self._process_state: ProcessState | None = None
+        self._host: WorkerHost | None = None
         self._interruption = Interruption(requests, self._tell_limited)
         self._held_token: bytes | None = None
         self._options = options
@@ -88,6 +89,7 @@ class Worker:
         watch_manager(self._tokens, self._options.orphan_seconds)
         self._interruption.start()
         self._process_state = ProcessState(self._descriptors)
+        self._host = WorkerHost(self._interruption, self._process_state)
         os.register_at_fork(after_in_child=self._let_go)
         self._show("idle")
         try:
@@ -143,10 +145,11 @@ class Worker:
 
     def _run_task(self, task: ClaimedTask) -> None:
         assert self._process_state is not None
+        assert self._host is not None
         self._show(task.processor_class)
         close_ended_connections()
         self._process_state.prepare(task.processor_class)
-        outcome = execute(task, self._interruption, self._process_state.restore, _atomically)
+        outcome = execute(task, self._host)
         if self._process_state.damage and not all(map(is_open, self._descriptors)):
             os._exit(CUT_OFF_WORKER)  # Nothing can be said any more but by the exit code.
         _log(task, outcome)
@@ -217,13 +220,6 @@ def _moved(fd: int) -> int:
     duplicate = out_of_reach(fd)
     os.close(fd)
     return duplicate
-
-
-def _atomically(task: ClaimedTask, run: Callable[[], Outcome]) -> Outcome:
-    # It needs the models, and this module may be imported before they are there.
-    from django_partisan.worker.atomic import atomically
-
-    return atomically(task, run)
 
 
 def _ignore(number: int, frame: Any) -> None:

@@ -44,12 +44,19 @@ class Booking(BaseTaskProcessor):
         return AFTER[0]()
 
 
+class Host(execution.PlainHost):
+    """A worker's way to run an ATOMIC task, without the worker."""
+
+    def atomically(self, task: ClaimedTask, attempt: Callable[[], Outcome]) -> Outcome:
+        return atomically(task, attempt)
+
+
 def run(after: Callable[[], Any]) -> tuple[ClaimedTask, Outcome]:
     """Enqueue, claim and run a task as a worker does."""
     Booking().delay()
     [task] = claim()
     AFTER[:] = [after]
-    return task, execution.execute(task, None, atomically=atomically)
+    return task, execution.execute(task, Host())
 
 
 def booked() -> int:
@@ -118,7 +125,7 @@ def test_a_rescue_while_the_task_runs_wins_and_its_effects_are_undone() -> None:
     Booking().delay()
     claimed = claim()
     AFTER[:] = [be_rescued]
-    outcome = execution.execute(claimed[0], None, atomically=atomically)
+    outcome = execution.execute(claimed[0], Host())
     assert error_type(outcome) == f"{EXCEPTIONS}.LeaseLost"
     assert booked() == 0
     assert statuses() == ["new"]

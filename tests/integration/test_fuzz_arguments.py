@@ -57,7 +57,7 @@ def test_arguments_arrive_as_they_were_or_are_refused(
             return
         _assert_same([list(task.arguments["args"]), task.arguments["kwargs"]], [args, kwargs])
         [claimed] = lifecycle.claim("default", 1, 1)
-        processor = initialized_processor(claimed)
+        processor: Any = initialized_processor(claimed)
         _assert_same([list(processor.args), processor.kwargs], [args, kwargs])
 
 
@@ -73,7 +73,8 @@ def test_a_batch_arrives_as_it_was_or_is_refused_as_a_whole(items: list[list[Any
             return
         assert len(tasks) == len(items)
         claimed = lifecycle.claim("default", 10, 1)
-        _assert_same([list(initialized_processor(task).args) for task in claimed], items)
+        processors: list[Any] = [initialized_processor(task) for task in claimed]
+        _assert_same([list(processor.args) for processor in processors], items)
 
 
 @fuzz

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from django.test import override_settings
 
 from django_partisan import attempt, execution, registry
-from django_partisan.attempt import RECORDED, ErrorReport, Outcome
+from django_partisan.attempt import RECORDED, ClaimedTask, ErrorReport, Outcome
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
 from django_partisan.exceptions import (
     CancelTask,
@@ -82,6 +83,11 @@ class PostponingTwice(Doing):
 @registry.register
 class PostponingForever(Doing):
     POSTPONE_CONFIG = PostponeConfig(max_postpones=None)
+
+
+@registry.register
+class AtomicRetrying(Retrying):
+    ATOMIC = True
 
 
 @registry.register
@@ -336,6 +342,107 @@ def test_a_postpone_in_a_queue_that_is_not_configured_is_a_failure_that_names_it
 def test_a_return_value_whose_repr_ends_the_process_is_a_failure() -> None:
     outcome, error = run("return a trap")
     assert (outcome.kind, error.type) == ("failed", "SystemExit")
+
+
+# --- the host
+
+
+class NotingHost(execution.PlainHost):
+    """Notes what is asked of it, and fails where the test says so."""
+
+    def __init__(self, *, fails_on: str = "") -> None:
+        self.notes: list[str] = []
+        self._fails_on = fails_on
+
+    def run(self, task: ClaimedTask, processor: execution.Processor) -> Any:
+        self._note("run")
+        return processor.run()
+
+    def restore(self, processor_class: str) -> None:
+        self._note(f"restore {processor_class.rpartition('.')[2]}")
+
+    def atomically(self, task: ClaimedTask, attempt: Callable[[], Outcome]) -> Outcome:
+        self._note("begin")
+        outcome = attempt()
+        self._note("commit")
+        return outcome._replace(kind=RECORDED)
+
+    def _note(self, what: str) -> None:
+        self.notes.append(what)
+        if what == self._fails_on:
+            raise KeyError(what)
+
+
+class Noted:
+    """A value that notes when something is made of it."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self._notes = notes
+
+    def __repr__(self) -> str:
+        self._notes.append("result")
+        return "noted"
+
+
+def hosted(
+    processor: type[BaseTaskProcessor], action: Callable[[], Any], host: NotingHost
+) -> Outcome:
+    ACTIONS["hosted"] = action
+    return execute(claimed_task(processor("hosted")), host)
+
+
+def test_the_process_is_restored_before_anything_is_made_of_what_a_task_returns() -> None:
+    host = NotingHost()
+    outcome = hosted(Doing, lambda: Noted(host.notes), host)
+    assert host.notes == ["run", "restore Doing", "result"]
+    assert outcome.result == '{"repr":"noted"}'
+
+
+def test_an_atomic_task_is_restored_after_its_code_and_after_its_commit() -> None:
+    host = NotingHost()
+    outcome = hosted(AtomicRetrying, lambda: Noted(host.notes), host)
+    restored = "restore AtomicRetrying"
+    assert host.notes == ["begin", "run", restored, "result", "commit", restored]
+    assert outcome.kind == RECORDED
+
+
+@pytest.mark.parametrize("processor", [Retrying, AtomicRetrying])
+def test_the_process_is_restored_while_the_error_of_a_task_is_known(
+    processor: type[BaseTaskProcessor],
+) -> None:
+    class Host(NotingHost):
+        def restore(self, processor_class: str) -> None:
+            self.notes.append(repr(sys.exception()))
+
+    host = Host()
+    assert hosted(processor, lambda: _raise("key"), host).kind == "retried"
+    assert set(host.notes) - {"begin", "run"} == {"KeyError('k')"}
+
+
+def test_a_task_that_could_not_be_made_is_restored_and_fails_by_nobodys_rules() -> None:
+    host = NotingHost()
+    outcome = execute(claimed_task(RetryingOnEverything(), arguments="{"), host)
+    assert host.notes == ["restore RetryingOnEverything"]
+    assert outcome.kind == "failed"
+
+
+@pytest.mark.parametrize(
+    ("processor", "moment"),
+    [
+        (Retrying, "run"),
+        (Retrying, "restore Retrying"),
+        (AtomicRetrying, "begin"),
+        (AtomicRetrying, "restore AtomicRetrying"),
+        (AtomicRetrying, "commit"),
+    ],
+)
+def test_what_fails_around_a_task_counts_as_its_own_error(
+    processor: type[BaseTaskProcessor], moment: str
+) -> None:
+    outcome = hosted(processor, lambda: None, NotingHost(fails_on=moment))
+    assert outcome.kind == "retried"
+    assert outcome.error is not None
+    assert outcome.error.message == repr(moment)
 
 
 def test_every_kind_of_outcome_is_one_that_can_be_recorded_or_is_already() -> None:

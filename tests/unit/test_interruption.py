@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from django_partisan import execution, registry
-from django_partisan.attempt import CANCELLED, FAILED, FINISHED
+from django_partisan.attempt import CANCELLED, FAILED, FINISHED, ClaimedTask
 from django_partisan.exceptions import PostponeTask, TaskCancelled, TaskTimedOut
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.wire.messages import CANCEL_REQUEST
@@ -82,9 +82,17 @@ def ask(requests: tuple[int, int]) -> Callable[..., None]:
 TASK = claimed_task(Unlimited())
 
 
+class Host(execution.PlainHost):
+    def __init__(self, interruption: Interruption) -> None:
+        self._interruption = interruption
+
+    def run(self, task: ClaimedTask, processor: execution.Processor) -> Any:
+        return self._interruption.run(task, processor)
+
+
 def run(interruption: Interruption, processor: type[Unlimited], action: Callable[[], Any]) -> Any:
     ACTION[:] = [action]
-    return execution.execute(claimed_task(processor()), interruption)
+    return execution.execute(claimed_task(processor()), Host(interruption))
 
 
 def wait(seconds: float) -> None:

@@ -1,0 +1,29 @@
+"""What an attempt reads of a processor, however its class was made."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+
+from django_partisan.attempt import ClaimedTask
+from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
+
+
+class Rules(Protocol):
+    """By what an attempt that raised is judged: a processor has these, and so has its class."""
+
+    RETRY_ON_ERROR_CONFIG: ClassVar[ErrorsHandleConfig | None]
+    POSTPONE_CONFIG: ClassVar[PostponeConfig | None]
+
+
+class Processor(Rules, Protocol):
+    """What runs a task."""
+
+    ATOMIC: ClassVar[bool]
+    TIMEOUT_SECONDS: ClassVar[float | None]
+    GRACE_SECONDS: ClassVar[float]
+
+    def bind(self, task: ClaimedTask) -> None:
+        """Tie the processor to the claimed task that it runs."""
+
+    def run(self) -> Any:
+        """Do the work; return what is kept as its result."""
