@@ -121,6 +121,11 @@ def clean_text(text: str, max_bytes: int) -> str:
     return head + _left_out(len(data) - len(head.encode()) - len(tail.encode())) + tail
 
 
+def is_storable(text: str) -> bool:
+    """Say whether every database can store a text: it has no NUL and no lone surrogate."""
+    return "\0" not in text and (text.isascii() or _is_unicode(text))
+
+
 def _left_out(count: int) -> str:
     return f"\n… {count} bytes left out …\n"
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from django_partisan.attempt import ClaimedTask
 from django_partisan.exceptions import TaskCancelled, TaskTimedOut
 from django_partisan.execution import Processor
-from django_partisan.wire.messages import CANCEL_REQUEST
+from django_partisan.wire.messages import MAX_CANCEL_BYTES, cancels_in
 
 SIGNAL: Final = signal.SIGURG
 """Where a task has removed its handler, nothing happens; any other signal would end the worker."""
@@ -144,10 +144,10 @@ class Interruption:
     def _take_requests(self) -> bool:
         """Take in what should be stopped; False once there will be nothing more."""
         try:
-            data = os.read(self._requests, CANCEL_REQUEST.size * 64)
+            data = os.read(self._requests, MAX_CANCEL_BYTES)
         except OSError:
             data = b""
-        for request in CANCEL_REQUEST.iter_unpack(data):
+        for request in cancels_in(data):
             self._requested = request
             running = self._running
             if running is not None and running.task[:2] == request:

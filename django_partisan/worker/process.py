@@ -30,7 +30,7 @@ from django_partisan.execution import execute, unreportable
 from django_partisan.fault_points import reach
 from django_partisan.logs import extra_of
 from django_partisan.wire.channel import BlockingChannel
-from django_partisan.wire.messages import LIMITED, RETIRED, STOP, message_of
+from django_partisan.wire.messages import Chunk, Limited, Order, Retired, message_of, order_in
 from django_partisan.worker.connections import (
     close_broken_connections,
     close_ended_connections,
@@ -93,30 +93,30 @@ class Worker:
         os.register_at_fork(after_in_child=self._let_go)
         self._show("idle")
         try:
-            while (message := self._next_message()) is not STOP:
-                if not self._run_chunk(*message):
-                    self._channel.send(RETIRED)
+            while isinstance(order := self._next_order(), Chunk):
+                if not self._run_chunk(order):
+                    self._channel.send(message_of(Retired()))
                     reach("worker.retired")
                     return
         except (EOFError, BrokenPipeError, ConnectionResetError):
             logger.warning("the manager is gone; worker %d ends", os.getpid())
 
-    def _next_message(self) -> Any:
+    def _next_order(self) -> Order:
         waiting_since = time.monotonic()
         message = self._channel.receive()
         if time.monotonic() - waiting_since > _IDLE_CHECK_SECONDS:
             close_broken_connections()
-        return message
+        return order_in(message)
 
-    def _run_chunk(self, number: int, tasks: list[tuple[Any, ...]]) -> bool:
+    def _run_chunk(self, chunk: Chunk) -> bool:
         """Run tasks until the chunk ends or is taken back; say whether there may be more."""
         reach("worker.got_a_chunk")
         self._interruption.refresh()
-        for fields in tasks:
-            if not self._take_token(number):
+        for task in chunk.tasks:
+            if not self._take_token(chunk.number):
                 break
             reach("worker.took_a_task")
-            self._run_task(ClaimedTask._make(fields))
+            self._run_task(task)
             if self._is_spent():
                 return False
         self._show("idle")
@@ -163,7 +163,6 @@ class Worker:
         try:
             self._channel.send(message_of(outcome))
         except ValueError as error:
-            # A value that the task has smuggled in, as the delay of a postpone, is not plain.
             self._channel.send(message_of(unreportable(outcome, error)))
 
     def _let_go(self) -> None:
@@ -173,7 +172,7 @@ class Worker:
                 os.close(fd)
 
     def _tell_limited(self, started: float, limit: float, grace: float) -> None:
-        self._channel.send((LIMITED, started, limit, grace))
+        self._channel.send(message_of(Limited(started, limit, grace)))
 
     def _is_spent(self) -> bool:
         if self._process_state is not None and self._process_state.damage:

@@ -131,6 +131,13 @@ def postpone_by_no_number() -> None:
 
 
 @deed
+def postpone_by_text() -> None:
+    postpone = PostponeTask(1)
+    postpone.postpone_for_seconds = "soon"  # type: ignore[assignment]
+    raise postpone
+
+
+@deed
 def raise_five_megabytes_in_a_thousand_frames() -> None:
     _raise_deep(900)
 

@@ -52,6 +52,7 @@ FAILING = {
     "raise_with_notes_that_are_none": ("ValueError", "with notes"),
     "raise_five_megabytes_in_a_thousand_frames": ("ValueError", "bytes left out"),
     "postpone_by_no_number": ("TypeError", "The outcome (postponed) holds no plain values"),
+    "postpone_by_text": ("TypeError", "The outcome (postponed) holds no plain values"),
 }
 RETURNED = {
     "fork_a_child_that_returns": 0,

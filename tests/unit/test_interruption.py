@@ -19,7 +19,7 @@ from django_partisan import execution, registry
 from django_partisan.attempt import CANCELLED, FAILED, FINISHED, ClaimedTask
 from django_partisan.exceptions import PostponeTask, TaskCancelled, TaskTimedOut
 from django_partisan.processor import BaseTaskProcessor
-from django_partisan.wire.messages import CANCEL_REQUEST
+from django_partisan.wire.messages import cancel_message
 from django_partisan.worker.interruption import SIGNAL, Interruption
 from tests.factories import claimed_task
 from tests.helpers import wait_until
@@ -74,7 +74,7 @@ def ask(requests: tuple[int, int]) -> Callable[..., None]:
     """Ask for the end of a task as a manager does."""
 
     def ask(task_id: int = TASK.id, lease: int = TASK.lease) -> None:
-        os.write(requests[1], CANCEL_REQUEST.pack(task_id, lease))
+        os.write(requests[1], cancel_message(task_id, lease))
 
     return ask
 

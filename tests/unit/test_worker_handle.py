@@ -10,7 +10,7 @@ from django_partisan.attempt import ClaimedTask
 from django_partisan.exceptions import TaskTimedOut
 from django_partisan.manager.pool.launcher_client import LauncherClient
 from django_partisan.manager.pool.worker_handle import WorkerHandle
-from django_partisan.wire.messages import CANCEL_REQUEST, RETIRED, message_of
+from django_partisan.wire.messages import Retired, cancels_in, message_of
 from django_partisan.worker import Worker
 from django_partisan.worker.process import WorkerOptions
 from tests.unit.tasks import claimed_task, finished_outcome
@@ -117,7 +117,7 @@ def test_chunk_numbers_start_over_without_confusion(handle: WorkerHandle, worker
 
 def test_a_retiring_worker_gets_nothing_more(handle: WorkerHandle, worker: Worker) -> None:
     assert handle.accepts
-    worker._channel.send(RETIRED)
+    worker._channel.send(message_of(Retired()))
     handle.receive(now=0)
     assert not handle.accepts
 
@@ -126,12 +126,24 @@ def test_a_retiring_worker_gets_nothing_more(handle: WorkerHandle, worker: Worke
     "message",
     [
         7,
-        "finished",
-        (1, 1),
+        None,
+        (),
+        "retired",
+        {0: "retired"},
+        ("finished", 1, 1),
         message_of(finished_outcome(TASKS[1])),
         message_of(finished_outcome(TASKS[0]._replace(lease=2))),
     ],
-    ids=["number", "word", "too short", "of another task", "of another claim"],
+    ids=[
+        "number",
+        "nothing",
+        "empty",
+        "word",
+        "dict",
+        "too short",
+        "of another task",
+        "of another claim",
+    ],
 )
 def test_a_worker_that_says_what_no_worker_says_is_gone(
     handle: WorkerHandle, worker: Worker, message: Any
@@ -141,6 +153,17 @@ def test_a_worker_that_says_what_no_worker_says_is_gone(
     assert handle.receive(now=1) == []
     assert handle.is_gone
     assert handle.running == TASKS[0]
+
+
+@pytest.mark.parametrize("limit", [("soon", 1.0, 1.0), (1.0, float("nan"), 1.0), (1.0, 10**400, 1)])
+def test_a_time_limit_that_nobody_can_calculate_with_ends_the_worker_and_not_the_manager(
+    handle: WorkerHandle, worker: Worker, limit: tuple[Any, ...]
+) -> None:
+    handle.hand_out(chunk(TASKS[0]), now=0)
+    worker._channel.send(("limited", *limit))
+    assert handle.receive(now=1) == []
+    assert handle.is_gone
+    assert handle.hard_limit is None
 
 
 def test_a_report_of_nothing_in_hand_ends_the_worker_and_not_the_manager(
@@ -186,7 +209,7 @@ def test_a_worker_that_is_to_stop_its_task_gets_no_other_until_it_has(
     worker._tell_limited(12.0, 50.0, 2.0)
     handle.receive(now=12)
     assert handle.is_cancelling, "a limit that begins later does not make it go on"
-    assert os.read(handle.descriptors[2], 100) == CANCEL_REQUEST.pack(TASKS[0].id, TASKS[0].lease)
+    assert cancels_in(os.read(handle.descriptors[2], 100)) == [(TASKS[0].id, TASKS[0].lease)]
     report(worker, TASKS[0])
     handle.receive(now=13)
     assert handle.accepts

@@ -17,8 +17,17 @@ from django_partisan.attempt import ClaimedTask, Outcome
 from django_partisan.exceptions import TaskCancelled, TaskTimedOut
 from django_partisan.manager.pool.launcher_client import LauncherClient
 from django_partisan.manager.runtimes import CHUNK_SECONDS
-from django_partisan.wire.channel import Channel
-from django_partisan.wire.messages import CANCEL_REQUEST, LIMITED, RETIRED, STOP, outcome_of
+from django_partisan.wire.channel import Channel, GarbledError
+from django_partisan.wire.messages import (
+    Chunk,
+    Limited,
+    Report,
+    Retired,
+    Stop,
+    cancel_message,
+    message_of,
+    report_in,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +118,7 @@ class WorkerHandle:
         self._next_chunk = (number + 1) % 256
         # Tokens first: a worker that finds a task without one takes it as taken back.
         os.write(self._token_writer, bytes([number]) * len(chunk))
-        self.channel.send((number, [tuple(task) for task, _ in chunk]))
+        self.channel.send(message_of(Chunk(number, [task for task, _ in chunk])))
         if not self.in_hand:
             self.changed_at = now
         for task, seconds in chunk:
@@ -137,17 +146,18 @@ class WorkerHandle:
         messages, is_gone = self.channel.receive_all()
         outcomes = []
         for message in messages:
-            if message == RETIRED:
-                self.is_stopping = True
-            elif (limited := _limit_in(message)) is not None:
-                self.hard_limit = self.hard_limit or _hard_limit(*limited)
-            elif (outcome := self._expected(message)) is not None:
-                outcomes.append((self._done(), outcome))
-                self.hard_limit = None
-            else:
-                logger.error("worker %s says what no worker says; it is replaced", self.pid)
-                is_gone = True
-                break
+            match self._understood(message):
+                case Outcome() as outcome:
+                    outcomes.append((self._done(), outcome))
+                    self.hard_limit = None
+                case Limited() as limited:
+                    self.hard_limit = self.hard_limit or _hard_limit(limited)
+                case Retired():
+                    self.is_stopping = True
+                case None:
+                    logger.error("worker %s says what no worker says; it is replaced", self.pid)
+                    is_gone = True
+                    break
         if outcomes:
             self.changed_at = now
             if not self.in_hand:
@@ -159,7 +169,7 @@ class WorkerHandle:
         """Let the worker end after what it has started."""
         if not self.is_stopping:
             self.is_stopping = True
-            self.channel.send(STOP)
+            self.channel.send(message_of(Stop()))
 
     def kill(self, reason: str) -> None:
         """End the worker now; ``reason`` says why, and that its task is not to blame."""
@@ -174,7 +184,7 @@ class WorkerHandle:
         self.hard_limit = HardLimit(kill_at, TaskCancelled(killed=_killed_after(grace)), started)
         # A full pipe or a dead reader: the worker is killed soon.
         with contextlib.suppress(OSError):
-            os.write(self._request_writer, CANCEL_REQUEST.pack(task.id, task.lease))
+            os.write(self._request_writer, cancel_message(task.id, task.lease))
 
     def kill_over_limit(self) -> None:
         """End the worker now because its task does not stop."""
@@ -230,15 +240,19 @@ class WorkerHandle:
         except BlockingIOError:
             return b""
 
-    def _expected(self, message: Any) -> Outcome | None:
-        """Return the outcome of the task that runs; None when the message holds anything else."""
+    def _understood(self, message: Any) -> Report | None:
+        """Return what the worker says; None where it is no report, or one on no running task."""
         try:
-            outcome = outcome_of(message)
-        except (TypeError, ValueError):
+            report = report_in(message)
+        except GarbledError:
             return None
+        return report if not isinstance(report, Outcome) or self._is_awaited(report) else None
+
+    def _is_awaited(self, outcome: Outcome) -> bool:
         running = self.running
-        is_its = running is not None and outcome[:2] == (running.id, running.lease)
-        return outcome if is_its else None
+        return (
+            running is not None and outcome.task_id == running.id and outcome.lease == running.lease
+        )
 
     def _done(self) -> ClaimedTask:
         item = self.in_hand.popleft()
@@ -250,17 +264,9 @@ class WorkerHandle:
         self.is_exclusive = any(item.seconds is None for item in self.in_hand)
 
 
-def _limit_in(message: Any) -> tuple[float, float, float] | None:
-    """Return the moment, limit and grace of a message that tells them."""
-    match message:
-        case (head, int() | float(), int() | float(), int() | float()) if head == LIMITED:
-            return message[1], message[2], message[3]
-    return None
-
-
-def _hard_limit(started: float, limit: float, grace: float) -> HardLimit:
-    error = TaskTimedOut(limit, killed=_killed_after(grace))
-    return HardLimit(started + limit + grace, error, started)
+def _hard_limit(limited: Limited) -> HardLimit:
+    error = TaskTimedOut(limited.limit, killed=_killed_after(limited.grace))
+    return HardLimit(limited.started + limited.limit + limited.grace, error, limited.started)
 
 
 def _killed_after(grace: float) -> str:
