@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import timedelta
 from typing import Any, Final
@@ -24,6 +23,7 @@ from django_partisan.config.const import DEFAULT_QUEUE_NAME
 from django_partisan.exceptions import LeaseLost
 from django_partisan.identity import Identity, own_identity
 from django_partisan.lifecycle import managers
+from django_partisan.lifecycle.instances import claimed_of
 from django_partisan.lifecycle.rows import manager_rows, task_rows
 from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.models import Task
@@ -51,7 +51,7 @@ def claim(count: int | None, queue_name: str = DEFAULT_QUEUE_NAME) -> list[Task]
 def run(task: Task) -> Any:
     """Run a task's processor; record what gives it back or cancels it, raise any other error."""
     started = time.monotonic()
-    claimed = _claimed(task)
+    claimed = claimed_of(task)
     processor = task.get_initialized_processor()
     try:
         return processor.run()
@@ -68,13 +68,13 @@ def complete(task: Task) -> None:
     if task.status in (Task.STATUS_NEW, Task.STATUS_CANCELLED):
         return
     now = time.monotonic()
-    claimed = _claimed(task)
+    claimed = claimed_of(task)
     _record(task, claimed, Outcome(claimed.id, claimed.lease, FINISHED, None, now))
 
 
 def fail(task: Task, error: BaseException) -> None:
     """Record an error as a task's end."""
-    claimed = _claimed(task)
+    claimed = claimed_of(task)
     report: ErrorReport = execution.report(error, claimed)
     outcome = Outcome(claimed.id, claimed.lease, FAILED, None, time.monotonic(), error=report)
     _record(task, claimed, outcome)
@@ -118,23 +118,6 @@ def _record(task: Task, claimed: ClaimedTask, outcome: Outcome) -> None:
     fresh = task_rows().filter(pk=task.pk).first()
     if fresh is not None:
         task.__dict__.update({k: v for k, v in vars(fresh).items() if k != "_state"})
-
-
-def _claimed(task: Task) -> ClaimedTask:
-    return ClaimedTask(
-        task.pk,
-        task.lease,
-        task.processor_class,
-        json.dumps(task.arguments),
-        task.queue_name,
-        task.priority,
-        0.0,
-        task.attempts,
-        task.retries,
-        task.postpones,
-        task.rescues,
-        task.crashes,
-    )
 
 
 def _owner_id() -> int:

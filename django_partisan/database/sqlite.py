@@ -39,21 +39,23 @@ def _seconds_from_now(expression: str) -> str:
     return f"strftime({_FORMAT}, 'now', printf('%%+.3f seconds', {expression}))"
 
 
+# What a claim carries that is not the column of that name as it is.
+_CLAIMED = {"due": "execute_after || ''"}
+
 # UPDATE takes no alias here, and WITH holds no UPDATE: hence two statements where others need one.
 _CLAIM = f"""UPDATE {TASK} SET status = 'in_process', lease = lease + 1, manager_id = %s,
        claimed_at = {_NOW}, updated_at = {_NOW}, attempts = attempts + 1, started_at = NULL,
        unique_key = CASE WHEN is_unique_until_finish THEN unique_key END
  WHERE id IN (SELECT id FROM ({{levels}}) LIMIT %s)
-RETURNING id, lease, processor_class, arguments, queue_name, priority, execute_after || '',
-          attempts, retries, postpones, rescues, crashes"""
+RETURNING {", ".join(_CLAIMED.get(name, name) for name in ClaimedTask._fields)}"""
 
 # One for each priority, since there is no LATERAL: future tasks of a better priority are not read.
 _LEVEL = f"""SELECT * FROM (SELECT id FROM {TASK}
      WHERE status = 'new' AND queue_name = %s AND priority = %s AND execute_after <= {_NOW}
      ORDER BY execute_after, id LIMIT %s)"""
-_FIELDS = TaskUpdate._fields
 _OUTCOMES = ", ".join(
-    f"json_extract(value, '$[{index}]') AS x_{name}" for index, name in enumerate(_FIELDS)
+    f"json_extract(value, '$[{place}]') AS x_{name}"
+    for place, name in enumerate(TaskUpdate._fields)
 )
 _STILL_OURS = f"{TASK}.id = x.x_id AND {TASK}.lease = x.x_lease AND {TASK}.status = 'in_process'"
 

@@ -95,21 +95,21 @@ def instance_of(task: ClaimedTask) -> Task:
     """Return a claimed task's row; columns that a claim does not carry are read when asked for."""
     args, kwargs = decode_arguments(task.arguments)
     # from_db() takes the values in the order of the model's columns.
-    known: dict[str, Any] = {
-        "id": task.id,
+    known = {
+        **{name: getattr(task, name) for name in CLAIMED_COLUMNS},
         "status": Task.STATUS_IN_PROCESS.value,
-        "queue_name": task.queue_name,
-        "processor_class": task.processor_class,
-        "priority": task.priority,
         "arguments": {"args": args, "kwargs": kwargs},
-        "lease": task.lease,
-        "attempts": task.attempts,
-        "retries": task.retries,
-        "postpones": task.postpones,
-        "rescues": task.rescues,
-        "crashes": task.crashes,
     }
-    return Task.from_db(database(), list(known), list(known.values()))
+    names = [name for name in _column_names() if name in known]
+    return Task.from_db(database(), names, [known[name] for name in names])
 
 
+def claimed_of(task: Task) -> ClaimedTask:
+    """Return what a claim carries of a row; its place in the order is of no meaning."""
+    columns = {name: getattr(task, name) for name in CLAIMED_COLUMNS}
+    return ClaimedTask(**columns, arguments=json.dumps(task.arguments), due=0.0)
+
+
+CLAIMED_COLUMNS = tuple(name for name in ClaimedTask._fields if name not in {"arguments", "due"})
+"""The columns of a task that a claim carries as they are."""
 _COUNTERS = ("lease", "attempts", "retries", "postpones", "rescues", "crashes")

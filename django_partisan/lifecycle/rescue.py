@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q, TextField
@@ -10,10 +11,14 @@ from django.db.models.functions import Cast, Now
 
 from django_partisan.attempt import ClaimedTask
 from django_partisan.fault_points import reach
+from django_partisan.lifecycle.instances import CLAIMED_COLUMNS
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.record import record_others
 from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.lifecycle.transitions import (
+    TAKE_OVER,
+    TAKE_OVER_STARTED,
+    Transition,
     ended_orphan,
 )
 from django_partisan.models import Task
@@ -53,50 +58,47 @@ def take_over(
     with transaction.atomic(using=database()):
         orphans = _locked_orphans(wanted, limit)
         reach("manager.locked_orphans")
-        spent = [task for task, has_started in orphans if has_started]
-        hopeless = [task for task in spent if task.crashes >= max_rescues]
+        started = [task for task, has_started in orphans if has_started]
+        hopeless = [task for task in started if task.crashes >= max_rescues]
         if hopeless:
             record_others([ended_orphan(task, True, "") for task in hopeless], max_rescues)
-        crashed = {task.id for task in spent} - {task.id for task in hopeless}
-        held = [task for task, _ in orphans if task not in hopeless]
-        _adopt(held, crashed, manager_id)
-    return [_adopted(task, task.id in crashed) for task in held]
+        charged = [task for task in started if task not in hopeless]
+        free = [task for task, has_started in orphans if not has_started]
+        adopted = _adopt(charged, TAKE_OVER_STARTED, manager_id)
+        adopted += _adopt(free, TAKE_OVER, manager_id)
+    return sorted(adopted, key=lambda task: task.due)
 
 
 def _locked_orphans(owners: Q, limit: int) -> list[tuple[ClaimedTask, bool]]:
-    columns = [*ClaimedTask._fields[:3], "arguments_text", "queue_name", "priority"]
-    counters = ["attempts", "retries", "postpones", "rescues", "crashes"]
+    """Return orphans in the order they should run, each with whether it has certainly started."""
     rows = (
         task_rows()
         .filter(owners, status=Task.STATUS_IN_PROCESS)
-        .annotate(arguments_text=Cast("arguments", TextField()))
         .order_by("priority", "execute_after", "pk")
         .select_for_update(skip_locked=True)
-        .values_list(*columns, *counters, "started_at")[:limit]
+        .values(*CLAIMED_COLUMNS, "started_at", text=Cast("arguments", TextField()))[:limit]
     )
-    return [
-        (ClaimedTask._make([*row[:6], float(place), *row[6:-1]]), row[-1] is not None)
-        for place, row in enumerate(rows)
-    ]
+    return [(_claimed(row, place), row["started_at"] is not None) for place, row in enumerate(rows)]
 
 
-def _adopt(tasks: Sequence[ClaimedTask], crashed: set[int], manager_id: int) -> None:
-    queryset = task_rows()
-    queryset.filter(pk__in=crashed).update(crashes=F("crashes") + 1, attempts=F("attempts") + 1)
-    queryset.filter(pk__in=[task.id for task in tasks]).update(
-        lease=F("lease") + 1,
+def _claimed(row: dict[str, Any], place: int) -> ClaimedTask:
+    columns = {name: row[name] for name in CLAIMED_COLUMNS}
+    return ClaimedTask(**columns, arguments=row["text"], due=float(place))
+
+
+def _adopt(
+    tasks: Sequence[ClaimedTask], transition: Transition, manager_id: int
+) -> list[ClaimedTask]:
+    """Make locked orphans a manager's own; return them as they are then."""
+    added = transition.added
+    task_rows().filter(pk__in=[task.id for task in tasks]).update(
+        **{name: F(name) + count for name, count in added.items()},
         manager_id=manager_id,
-        rescues=F("rescues") + 1,
         claimed_at=Now(),
         started_at=None,
         updated_at=Now(),
     )
-
-
-def _adopted(task: ClaimedTask, has_crashed: bool) -> ClaimedTask:
-    return task._replace(
-        lease=task.lease + 1,
-        rescues=task.rescues + 1,
-        crashes=task.crashes + has_crashed,
-        attempts=task.attempts + has_crashed,
-    )
+    return [
+        task._replace(**{name: getattr(task, name) + count for name, count in added.items()})
+        for task in tasks
+    ]

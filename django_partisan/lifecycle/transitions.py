@@ -40,6 +40,12 @@ class Transition:
     attempt_outcome: str = ""
     """The outcome of the Attempt row that it leaves; none when empty."""
 
+    @property
+    def added(self) -> dict[str, int]:
+        """What is added to which counter, without those that stay as they are."""
+        counters = ("attempts", "retries", "postpones", "rescues", "crashes", "lease")
+        return {name: count for name in counters if (count := getattr(self, name))}
+
 
 FINISH: Final = Transition(status="finished")
 RETRY: Final = Transition(status="new", retries=1, attempt_outcome="retried")
@@ -52,6 +58,10 @@ RESCUE_STARTED: Final = Transition(
 )
 RESCUE: Final = Transition(status="new", rescues=1, attempts=-1, lease=1, attempt_outcome="rescued")
 GIVE_UP: Final = Transition(status="error", crashes=1, lease=1, attempt_outcome="failed")
+TAKE_OVER_STARTED: Final = Transition(
+    status="in_process", attempts=1, rescues=1, crashes=1, lease=1
+)
+TAKE_OVER: Final = Transition(status="in_process", rescues=1, lease=1)
 TRANSITION_OF: Final[dict[str, Transition]] = {
     FINISHED: FINISH,
     RETRIED: RETRY,
@@ -93,6 +103,7 @@ def updates_of(ended_attempts: Sequence[EndedAttempt], max_rescues: int = 0) -> 
 
 
 def _update(outcome: Outcome, transition: Transition, now: float) -> TaskUpdate:
+    # By position, in the order of the fields: by name it costs half as much again, for each task.
     return TaskUpdate(
         outcome.task_id,
         outcome.lease,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.db.models.functions import Now
 
 from django_partisan import lifecycle
 from django_partisan.models import Attempt, Task
@@ -29,12 +30,22 @@ def claimed() -> Task:
     return Task.objects.get(pk=claim_new()[0].id)
 
 
+def started() -> Task:
+    Task.objects.filter(pk=claimed().pk).update(started_at=Now())
+    return Task.objects.get()
+
+
 def waiting() -> Task:
     return enqueue()[0]
 
 
 @pytest.mark.parametrize(
-    ("name", "begin", "move"), [("claim", waiting, claim), ("take over", claimed, take_over)]
+    ("name", "begin", "move"),
+    [
+        ("claim", waiting, claim),
+        ("take over", claimed, take_over),
+        ("take over started", started, take_over),
+    ],
 )
 def test_a_move_adds_what_the_transition_table_says(
     name: str, begin: Callable[[], Task], move: Callable[[Task], None]

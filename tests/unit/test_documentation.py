@@ -17,7 +17,13 @@ from django_partisan.config import const
 from django_partisan.config.const import ExitCode
 from django_partisan.config.processor_configs import ErrorsHandleConfig
 from django_partisan.lifecycle import transitions
-from django_partisan.lifecycle.transitions import GIVE_UP, TRANSITION_OF, Transition
+from django_partisan.lifecycle.transitions import (
+    GIVE_UP,
+    TAKE_OVER,
+    TAKE_OVER_STARTED,
+    TRANSITION_OF,
+    Transition,
+)
 from django_partisan.logs import TaskExtra
 from django_partisan.management.commands.start_partisan import Command
 from django_partisan.management.verbs import VERBS
@@ -75,9 +81,10 @@ def test_the_states_of_a_manager_are_those_of_the_model() -> None:
 def test_every_verb_of_the_lifecycle_has_its_row_in_the_transition_table() -> None:
     told = {verb: row for verb, *row in table("statuses", "Transitions")}
     assert set(transitions_by_name()) == set(told) - {
-        *("enqueue", "claim", "take over", "requeue", "request cancel")
+        *("enqueue", "claim", "requeue", "request cancel")
     }
-    assert set(TRANSITION_OF.values()) | {GIVE_UP} == set(transitions_by_name().values())
+    of_no_outcome = {GIVE_UP, TAKE_OVER, TAKE_OVER_STARTED}
+    assert set(TRANSITION_OF.values()) | of_no_outcome == set(transitions_by_name().values())
     for name, transition in transitions_by_name().items():
         move, guard, adds, attempt = told[name]
         assert move == f"in_process → {transition.status}", name
@@ -95,9 +102,7 @@ def test_every_public_move_of_the_lifecycle_has_its_row_in_the_transition_table(
 
 
 def _added(transition: Transition) -> str:
-    counters = ("attempts", "retries", "postpones", "rescues", "crashes", "lease")
-    changes = {name: getattr(transition, name) for name in counters if getattr(transition, name)}
-    told = [f"{name} {'+' if n > 0 else '-'} {abs(n)}" for name, n in changes.items()]
+    told = [f"{name} {'+' if n > 0 else '-'} {abs(n)}" for name, n in transition.added.items()]
     return ", ".join(told) or NOTHING
 
 

@@ -31,9 +31,9 @@ from django_partisan.database.postgresql.statements import (
     REGAIN,
     REQUEST_CANCEL,
     array,
-    change_arrays,
     claim_parameters,
-    outcome_arrays,
+    end_arrays,
+    update_arrays,
 )
 from django_partisan.database.postgresql.surveys import (
     SURVEY,
@@ -149,9 +149,10 @@ class PostgreSQL(Dialect):
     def record(
         self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
     ) -> dict[int, str]:
-        statement, parameters = FINISH, outcome_arrays(updates)
-        if any(update.status != "finished" for update in updates):
-            statement, parameters = RECORD, [*parameters, *change_arrays(updates)]
+        if all(update.status == "finished" for update in updates):
+            statement, parameters = FINISH, end_arrays(updates)
+        else:
+            statement, parameters = RECORD, update_arrays(updates)
         with connection.cursor() as cursor:
             cursor.execute(statement, parameters)
             return dict(cursor.fetchall())
@@ -160,7 +161,7 @@ class PostgreSQL(Dialect):
         self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
     ) -> set[int]:
         with connection.cursor() as cursor:
-            cursor.execute(DELETE, outcome_arrays(updates))
+            cursor.execute(DELETE, end_arrays(updates))
             return fetch_ids(cursor)
 
     def record_and_claim(
@@ -173,7 +174,7 @@ class PostgreSQL(Dialect):
         manager_id: int,
     ) -> tuple[set[int], list[ClaimedTask]]:
         parameters = [
-            *outcome_arrays(updates),
+            *end_arrays(updates),
             *claim_parameters(queue_name, cursors, limit, manager_id),
         ]
         statement = _PREPARED.statement(connection, FINISH_AND_CLAIM)

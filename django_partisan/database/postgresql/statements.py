@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
+from django_partisan.attempt import ClaimedTask
 from django_partisan.database.values import TASK, Cursor, TaskUpdate
 
-_CLAIMED_COLUMNS = """t.id, t.lease, t.processor_class, t.arguments::text, t.queue_name, t.priority,
-    (extract(epoch FROM t.execute_after) * 1000000)::bigint, t.attempts, t.retries,
-    t.postpones, t.rescues, t.crashes"""
+# What a claim carries that is not the column of that name as it is.
+_CLAIMED = {
+    "arguments": "t.arguments::text",
+    "due": "(extract(epoch FROM t.execute_after) * 1000000)::bigint",
+}
+_CLAIMED_COLUMNS = ", ".join(_CLAIMED.get(name, f"t.{name}") for name in ClaimedTask._fields)
+_ID_ONLY = ", ".join("id" if name == "id" else "NULL" for name in ClaimedTask._fields)
 
 # MATERIALIZED: an inlined LIMIT may run twice and claim too many. ANY(ARRAY(...)) rather than a
 # join: with statistics of the time when the table was empty, a join reads the whole table.
@@ -33,10 +39,24 @@ _CLAIM_PARTS = f"""pick AS MATERIALIZED (
     RETURNING {_CLAIMED_COLUMNS}
 )"""
 CLAIM = f"WITH {_CLAIM_PARTS} SELECT * FROM claimed"
-_OUTCOMES = """outcome AS (
-    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::float8[])
-        AS o(id, lease, result, started_ago, ended_ago)
+_UPDATE_TYPES = {
+    **dict.fromkeys(("id", "lease"), "bigint"),
+    **dict.fromkeys(("status", "result"), "text"),
+    **dict.fromkeys(("delay_seconds", "due_at", "started_ago", "ended_ago"), "float8"),
+}
+_ALL_FIELDS = TaskUpdate._fields
+_END_FIELDS = ("id", "lease", "result", "started_ago", "ended_ago")
+
+
+def _outcomes(fields: Sequence[str]) -> str:
+    """Return the rows of a statement, each an update's fields; :func:`_arrays` has the values."""
+    arrays = ", ".join(f"%s::{_UPDATE_TYPES.get(name, 'int')}[]" for name in fields)
+    return f"""outcome AS (
+    SELECT * FROM unnest({arrays}) AS o({", ".join(fields)})
 )"""
+
+
+_OUTCOMES = _outcomes(_END_FIELDS)
 
 
 # SKIP LOCKED, in id order: a row that a stranger has locked must not hold up the whole batch.
@@ -64,23 +84,16 @@ _FINISH_PARTS = f"""{_OUTCOMES}, {_HELD}, recorded AS (
     RETURNING t.id
 )"""
 FINISH_AND_CLAIM = f"""WITH {_FINISH_PARTS}, {_CLAIM_PARTS}
-SELECT true, id, NULL::bigint, NULL::varchar, NULL::text, NULL::varchar, NULL::int, NULL::bigint,
-       NULL::int, NULL::int, NULL::int, NULL::int, NULL::int FROM recorded
+SELECT true, {_ID_ONLY} FROM recorded
 UNION ALL SELECT false, * FROM claimed"""
 FINISH = f"WITH {_FINISH_PARTS} SELECT id, 'finished' FROM recorded"
 DELETE = f"""WITH {_OUTCOMES}, {_HELD}
 DELETE FROM {TASK} t WHERE t.id = ANY (ARRAY(SELECT held_id FROM held)) RETURNING t.id"""
-RECORD = f"""WITH outcome AS (
-    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::float8[],
-        %s::text[], %s::float8[], %s::float8[], %s::int[], %s::int[], %s::int[], %s::int[],
-        %s::int[], %s::int[])
-        AS o(id, lease, result, started_ago, ended_ago, status, delay, due_at, attempts, retries,
-             postpones, rescues, crashes, leases)
-), {_HELD_TO_RECORD}
+RECORD = f"""WITH {_outcomes(_ALL_FIELDS)}, {_HELD_TO_RECORD}
 UPDATE {TASK} t SET status = h.status_then, result = h.result::jsonb, manager_id = NULL,
        updated_at = statement_timestamp(),
        execute_after = COALESCE(to_timestamp(h.due_at),
-            statement_timestamp() + h.delay * interval '1 second', t.execute_after),
+            statement_timestamp() + h.delay_seconds * interval '1 second', t.execute_after),
        claimed_at = CASE WHEN h.status_then = 'new' THEN NULL ELSE t.claimed_at END,
        started_at = CASE WHEN h.status_then = 'new' THEN NULL
             ELSE statement_timestamp() - h.started_ago * interval '1 second' END,
@@ -111,30 +124,14 @@ REGAIN = f"""UPDATE {TASK} t SET unique_key = t.unique_hash
    AND NOT EXISTS (SELECT 1 FROM {TASK} d WHERE d.unique_key = t.unique_hash)"""
 
 
-def outcome_arrays(updates: Sequence[TaskUpdate]) -> list[Any]:
-    """Return what every statement that ends attempts is told of them."""
-    return [
-        array(s.id for s in updates),
-        array(s.lease for s in updates),
-        _results(updates),
-        array(s.started_ago for s in updates),
-        array(s.ended_ago for s in updates),
-    ]
+def end_arrays(updates: Sequence[TaskUpdate]) -> list[Any]:
+    """Return what FINISH, FINISH_AND_CLAIM and DELETE are told of updates."""
+    return _arrays(updates, _END_FIELDS)
 
 
-def change_arrays(updates: Sequence[TaskUpdate]) -> list[Any]:
-    """Return what RECORD is told besides: the new statuses, and what counters gain."""
-    return [
-        array(s.status for s in updates),
-        array(s.delay_seconds for s in updates),
-        array(s.due_at for s in updates),
-        array(s.attempts for s in updates),
-        array(s.retries for s in updates),
-        array(s.postpones for s in updates),
-        array(s.rescues for s in updates),
-        array(s.crashes for s in updates),
-        array(s.leases for s in updates),
-    ]
+def update_arrays(updates: Sequence[TaskUpdate]) -> list[Any]:
+    """Return what RECORD is told of updates: everything."""
+    return _arrays(updates, _ALL_FIELDS)
 
 
 def claim_parameters(
@@ -157,6 +154,13 @@ def array(values: Iterable[Any]) -> str:
     return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
 
 
+def _arrays(updates: Sequence[TaskUpdate], fields: Sequence[str]) -> list[Any]:
+    return [
+        _results(updates) if name == "result" else array(map(attrgetter(name), updates))
+        for name in fields
+    ]
+
+
 def _results(updates: Sequence[TaskUpdate]) -> list[str | None] | None:
-    results = [s.result for s in updates]
+    results = [update.result for update in updates]
     return results if any(result is not None for result in results) else None
