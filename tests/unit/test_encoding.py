@@ -11,7 +11,7 @@ import pytest
 from django.http import QueryDict
 from django.utils.functional import lazystr
 from django.utils.safestring import mark_safe
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from django_partisan.payloads import encoding
@@ -100,6 +100,28 @@ def test_whatever_passes_can_be_stored_and_whatever_does_not_is_named(value: Any
         assert "\0" not in json.dumps(json.loads(text), ensure_ascii=False)
         assert "\\u0000" not in text.replace("\\\\", "")
         assert as_lists(value) == encoding.decode_arguments(text)[0][1]
+
+
+@given(args=st.lists(anything, max_size=3), kwargs=st.dictionaries(st.text(), anything, max_size=3))
+@example(args=[{1: "key"}], kwargs={})
+@example(args=[[{True: 1}]], kwargs={"{": {}})
+@example(args=["\0"], kwargs={})
+@example(args=["\ud800"], kwargs={})
+@example(args=[nested(encoding.MAX_DEPTH + 1)], kwargs={})
+def test_what_the_text_alone_proves_sound_the_walk_finds_sound_with_the_same_text(
+    args: list[Any], kwargs: dict[str, Any]
+) -> None:
+    proven = encoding._plain_json({"args": args, "kwargs": kwargs}, own_braces=2)
+    if proven is not None:
+        assert encoding._checked_json(tuple(args), kwargs, "Send") == proven
+
+
+@given(
+    args=st.lists(st.recursive(scalars.filter(lambda v: "{" not in str(v)), st.lists), max_size=3)
+)
+def test_arguments_without_a_dict_are_proven_sound_by_their_text(args: list[Any]) -> None:
+    assume(str(args).count("[") < encoding.MAX_DEPTH)
+    assert encoding._plain_json({"args": args, "kwargs": {"a": 1}}, own_braces=2) is not None
 
 
 def as_lists(value: Any) -> Any:
