@@ -147,6 +147,32 @@ class AtomicityLost(PartisanException):
         )
 
 
+class ProcessDied(PartisanException):
+    """Base of the ways in which a process can die that had a task in hand.
+
+    Nobody is left to raise these: they are recorded. The `error_type` of the Attempt row is the
+    name of the class, without a module, and its `message` the text. `reason` is what is known.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class WorkerDied(ProcessDied):
+    """The worker died while it ran the task; the reason names its process and how it ended."""
+
+    def __str__(self) -> str:
+        return f"{self.reason or 'The worker died'} while it ran the task"
+
+
+class ManagerDied(ProcessDied):
+    """The manager that held the task died; the reason is what whoever rescued the task knows."""
+
+    def __str__(self) -> str:
+        return self.reason or "The manager that held the task died."
+
+
 class DuplicateNotVisible(PartisanException):
     """A unique task's duplicate exists and cannot be seen; enqueue anew in a new transaction."""
 

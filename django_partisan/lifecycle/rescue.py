@@ -61,7 +61,7 @@ def take_over(
         started = [task for task, has_started in orphans if has_started]
         hopeless = [task for task in started if task.crashes >= max_rescues]
         if hopeless:
-            record_others([ended_orphan(task, True, "") for task in hopeless], max_rescues)
+            record_others([ended_orphan(task, True) for task in hopeless], max_rescues)
         charged = [task for task in started if task not in hopeless]
         free = [task for task, has_started in orphans if not has_started]
         adopted = _adopt(charged, TAKE_OVER_STARTED, manager_id)

@@ -21,9 +21,7 @@ from django_partisan.attempt import (
     Outcome,
 )
 from django_partisan.database.values import TaskUpdate
-
-MANAGER_DIED: Final = "The manager that held the task died."
-"""What the Attempt row of an orphan tells where nobody knows more."""
+from django_partisan.exceptions import ManagerDied, ProcessDied
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,13 +120,13 @@ def _update(outcome: Outcome, transition: Transition, now: float) -> TaskUpdate:
     )
 
 
-def ended_orphan(task: ClaimedTask, has_started: bool, reason: str) -> EndedAttempt:
+def ended_orphan(task: ClaimedTask, has_started: bool, reason: str = "") -> EndedAttempt:
     """Return the attempt at a task whose manager died; only one that had started is charged."""
     kind = CRASHED if has_started else ORPHANED
-    error = ErrorReport("ManagerDied", reason or MANAGER_DIED, "")
-    return EndedAttempt(task=task, outcome=orphan_outcome(task, kind, error))
+    return EndedAttempt(task=task, outcome=orphan_outcome(task, kind, ManagerDied(reason)))
 
 
-def orphan_outcome(task: ClaimedTask, kind: str, error: ErrorReport | None) -> Outcome:
-    """Return the outcome of an attempt that nobody was left to report."""
+def orphan_outcome(task: ClaimedTask, kind: str, death: ProcessDied | None) -> Outcome:
+    """Return the outcome of an attempt that nobody was left to report, and what they died of."""
+    error = None if death is None else ErrorReport(type(death).__name__, str(death), "")
     return Outcome(task.id, task.lease, kind, None, time.monotonic(), error=error)

@@ -18,11 +18,11 @@ from django_partisan.attempt import (
     RECORDED,
     RELEASED,
     ClaimedTask,
-    ErrorReport,
     Outcome,
 )
 from django_partisan.config.const import DEFAULT_QUEUE_NAME, ExitCode
 from django_partisan.database.migration_state import require_migrated
+from django_partisan.exceptions import WorkerDied
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.rows import database
 from django_partisan.lifecycle.transitions import orphan_outcome
@@ -210,8 +210,7 @@ class WorkersManager:
         outcome = self.hard_limits.outcome(handle, task)
         if outcome is None:
             kind = RELEASED if handle.kill_reason else CRASHED
-            error = ErrorReport("WorkerDied", f"{reason} while it ran the task", "")
-            outcome = orphan_outcome(task, kind, error)
+            outcome = orphan_outcome(task, kind, WorkerDied(reason))
         self.exchange.ended(task, outcome, handle.pid)
 
     # ----- standing -----

@@ -93,6 +93,7 @@ def test_a_rescue_is_told_with_its_reason() -> None:
     rescue(reason="The manager here/4321 was silent for 30 s.")
     [attempt] = attempts_of(task)
     assert (attempt.outcome, attempt.number, attempt.lease) == ("rescued", 1, 1)
+    assert attempt.error_type == "ManagerDied"
     assert attempt.message == "The manager here/4321 was silent for 30 s."
     assert attempt.duration_seconds is None
 

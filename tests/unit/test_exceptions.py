@@ -7,17 +7,23 @@ from typing import Any
 import pytest
 
 from django_partisan import exceptions
+from django_partisan.attempt import CRASHED, ErrorReport
 from django_partisan.exceptions import (
     ConfigurationError,
+    ManagerDied,
     MaxPostponesReached,
     PartisanException,
     Postpone,
     PostponeTask,
+    ProcessDied,
     ProcessorClassAlreadyRegistered,
     ProcessorClassException,
     ProcessorClassNotFound,
     UnknownQueue,
+    WorkerDied,
 )
+from django_partisan.lifecycle.transitions import orphan_outcome
+from tests.unit.tasks import claimed_task
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
@@ -95,12 +101,30 @@ def test_braces_in_a_name_do_not_break_the_message() -> None:
         MaxPostponesReached(15),
         ConfigurationError("wrong", queue="mail", key="WORKERS_COUNT"),
         UnknownQueue("unknown", queue="mail"),
+        WorkerDied("worker 7 was killed by SIGSEGV"),
+        ManagerDied(),
     ],
     ids=lambda error: type(error).__name__,
 )
 def test_exceptions_travel_between_processes_unchanged(error: Exception) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
+
+
+@pytest.mark.parametrize(
+    ("death", "error_type", "message"),
+    [
+        (WorkerDied("worker 7 exited"), "WorkerDied", "worker 7 exited while it ran the task"),
+        (WorkerDied(), "WorkerDied", "The worker died while it ran the task"),
+        (ManagerDied("It was silent for 30 s."), "ManagerDied", "It was silent for 30 s."),
+        (ManagerDied(), "ManagerDied", "The manager that held the task died."),
+    ],
+)
+def test_a_death_is_recorded_by_the_bare_name_of_its_class(
+    death: ProcessDied, error_type: str, message: str
+) -> None:
+    error = orphan_outcome(claimed_task(), CRASHED, death).error
+    assert error == ErrorReport(error_type, message, "")
 
 
 def test_max_postpones_says_how_many_and_where_to_allow_more() -> None:
@@ -117,6 +141,9 @@ def test_max_postpones_says_how_many_and_where_to_allow_more() -> None:
         (UnknownQueue, ConfigurationError),
         (ConfigurationError, PartisanException),
         (exceptions.LeaseLost, PartisanException),
+        (WorkerDied, ProcessDied),
+        (ManagerDied, ProcessDied),
+        (ProcessDied, PartisanException),
         (exceptions.ManagerAlreadyRunning, PartisanException),
         (exceptions.WorkerBootError, PartisanException),
         (exceptions.NotMigrated, PartisanException),
