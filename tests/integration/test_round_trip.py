@@ -17,6 +17,7 @@ from django_partisan.attempt import FINISHED, ClaimedTask
 from django_partisan.manager import WorkersManager
 from django_partisan.manager.claiming import cursors
 from django_partisan.models import Task
+from tests.duties import takeover_of
 from tests.factories import ended_attempt, enqueue, row_of, statuses
 from tests.faults.later_version import LaterVersion, columns, index, managers
 from tests.helpers import wait_until
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def managing(**options: Any) -> Iterator[WorkersManager]:
     """Yield a registered manager of a connected link, which has no workers."""
     made = WorkersManager(**options)
+    made.pool._has_booted = True
     assert made.link.ready(time.monotonic())
     made.heartbeat.register()
     yield made
@@ -54,7 +56,7 @@ def turn(manager: WorkersManager) -> None:
     now = time.monotonic()
     assert manager.link.ready(now)
     with manager.link.attempt(now):
-        manager.exchange.turn(now, 0, may_claim=True)
+        manager.round_trip.turn(now)
 
 
 def begin(manager: WorkersManager) -> ClaimedTask:
@@ -76,7 +78,7 @@ def end_a_stream(manager: WorkersManager) -> None:
 
 
 def end(manager: WorkersManager, task: ClaimedTask, kind: str = FINISHED) -> None:
-    manager.exchange.ended(task, ended_attempt(task, kind).outcome)
+    manager.round_trip.ended(task, ended_attempt(task, kind).outcome)
 
 
 def test_recording_and_claiming_go_on_beside_the_loop(manager: WorkersManager) -> None:
@@ -97,8 +99,8 @@ def test_what_ends_in_a_stream_of_tasks_is_recorded_with_the_next_claim(
     turn(stream)
     assert len(stream.recorder) == 3, "a claim is near, so a statement of its own is spared"
     enqueue(4)
-    wait_until(lambda: stream.exchange.may_survey(time.monotonic()))
-    wait_until(lambda: stream.exchange.wakeup.is_claim_due(time.monotonic()))
+    wait_until(lambda: stream.claimer.may_survey(time.monotonic()))
+    wait_until(lambda: stream.claimer.wakeup.is_claim_due(time.monotonic()))
     with CaptureQueriesContext(stream.link.connection) as queries:
         turn(stream)
         assert stream.link.is_busy
@@ -122,7 +124,8 @@ def test_what_ends_in_a_stream_is_recorded_at_once_when_no_claim_may_follow(
 ) -> None:
     end_a_stream(stream)
     with stream.link.attempt(now := time.monotonic()):
-        stream.exchange.turn(now, 0, may_claim=False)
+        stream.standing.is_stopping = True
+        stream.round_trip.turn(now)
     assert statuses() == ["finished"] * 3
 
 
@@ -137,10 +140,10 @@ def test_a_stream_is_surveyed_only_when_a_busy_manager_would_survey(
     turn(stream)
     stream.queue.take_all()
     enqueue(3)
-    wait_until(lambda: stream.exchange.wakeup.is_claim_due(time.monotonic()))
+    wait_until(lambda: stream.claimer.wakeup.is_claim_due(time.monotonic()))
     turn(stream)
     assert stream.queue.qsize() == 3
-    assert stream.exchange.must_look_ahead is is_due
+    assert stream.claimer.must_look_ahead is is_due
 
 
 @pytest.mark.postgresql
@@ -150,7 +153,7 @@ def test_nothing_gathers_where_no_notification_wakes_the_manager(settings: Any) 
         enqueue(3)
         turn(polling)
         assert polling.queue.qsize() == 3
-        assert polling.exchange.wakeup.gathered_at() == float("inf")
+        assert polling.claimer.wakeup.gathered_at() == float("inf")
 
 
 def test_the_loop_wakes_up_with_the_answer(manager: WorkersManager) -> None:
@@ -205,7 +208,8 @@ def test_who_lost_the_registration_meanwhile_does_not_run_what_was_claimed_under
     assert manager.queue.qsize() == 0
     assert Task.objects.filter(manager_id=former, status="in_process").count() == 2
     manager.heartbeat.register()
-    assert len(manager.heartbeat.take_over(10)) == 2
+    takeover_of(manager).turn(time.monotonic())
+    assert manager.queue.qsize() == 2
 
 
 def test_an_outcome_that_the_database_refuses_does_not_hold_up_the_others(
@@ -216,7 +220,7 @@ def test_an_outcome_that_the_database_refuses_does_not_hold_up_the_others(
     good, bad = manager.queue.take_all()
     end(manager, good)
     outcome = ended_attempt(bad, result="no JSON").outcome
-    manager.exchange.ended(bad, outcome)
+    manager.round_trip.ended(bad, outcome)
     turn(manager)
     assert manager.link.is_busy
     manager.link.finish(time.monotonic())
@@ -326,12 +330,12 @@ def test_a_session_whose_plans_a_migration_has_spoilt_is_replaced(manager: Worke
         enqueue(2)
         for _ in range(2):
             with manager.link.attempt(time.monotonic() - 10):
-                manager.exchange.turn(time.monotonic(), 0, may_claim=True)
+                manager.round_trip.turn(time.monotonic())
         assert not manager.link.is_up
         assert manager.link.ready(time.monotonic() + 10)
         assert manager.link.connects == 2
         with manager.link.attempt(time.monotonic()):
-            manager.exchange.turn(time.monotonic(), 0, may_claim=True)
+            manager.round_trip.turn(time.monotonic())
         assert manager.link.is_up
     finally:
         alter_priority("integer")
