@@ -1,4 +1,4 @@
-"""A duty beside claiming and recording fails for itself: told once, tried again later, in nobody's way."""
+"""A duty beside claiming and recording fails for itself: told once, in nobody's way."""
 
 from __future__ import annotations
 
