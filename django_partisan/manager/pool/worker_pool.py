@@ -257,7 +257,13 @@ class WorkerPool:
             self._bury(worker)
 
     def _bury(self, worker: WorkerHandle) -> None:
-        """Take note of a dead worker's last reports, of its death, and of what it had in hand."""
+        """Take in a dead worker's last reports, its death, and what it had in hand.
+
+        In this order: it has to be dead before its channel is read for the last time; what it has
+        reported must be known before its tokens say what it had not started; its status is asked
+        for while it is no worker of the pool any more, since that takes in other events; and the
+        observer, who may ask the pool, hears of it when everything else is done.
+        """
         if self.workers.get(worker.number) is not worker:
             return
         reach("manager.burying")
