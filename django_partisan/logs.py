@@ -1,4 +1,4 @@
-"""Log records that say which task they are about, as lines for people or as JSON."""
+"""Log records about tasks: their fields, and how they are written for people or as JSON."""
 
 from __future__ import annotations
 

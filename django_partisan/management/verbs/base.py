@@ -1,4 +1,4 @@
-"""What every verb of `manage.py partisan` is made of: its arguments, its work and its output."""
+"""The base of every verb of `manage.py partisan`, and the console that it writes to."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Console:
 
 
 class Verb(abc.ABC):
-    """One thing that `manage.py partisan` can do."""
+    """One verb of `manage.py partisan`: its arguments, and the work that it does."""
 
     summary: ClassVar[str]
     description: ClassVar[str]

@@ -36,7 +36,7 @@ or for good, so that the managers prune as well:
 
 @dataclass(kw_only=True)
 class _Result:
-    """What happened to each queue so far."""
+    """How many tasks of each queue have been deleted so far."""
 
     is_dry: bool
     settings: dict[str, QueueSettings]

@@ -1,4 +1,4 @@
-"""When dead workers are replaced: at once, or slowly and loudly while many of them die."""
+"""The respawn of dead workers: at once, or slowly and with an error while many of them die."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MINUTE: Final = 60.0
 
 
 class Respawn:
-    """Counts the deaths of the last minute that nobody wished for."""
+    """Decides when the next worker may be started, by the unwanted deaths of the last minute."""
 
     def __init__(self) -> None:
         self.at = 0.0

@@ -1,4 +1,4 @@
-"""The manager's workers: kept at their number, handed tasks, heard of when they die."""
+"""The pool of workers: kept at their number, handed tasks, and buried when they die."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _LAST_BREATH_SECONDS: Final = 0.1
 
 
 class PoolObserver(Protocol):
-    """Who is told what became of tasks."""
+    """What the pool tells of its workers: outcomes, deaths, starts that have to be proven."""
 
     def ended(self, worker: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
         """Take note of a worker's report."""
