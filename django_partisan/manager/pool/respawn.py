@@ -12,7 +12,9 @@ from django_partisan.backoff import Backoff
 logger = logging.getLogger(__name__)
 _CALM_DEATHS: Final = 20
 """So many deaths a minute are replaced at once; beyond, replacements slow down, loudly."""
-_MINUTE: Final = 60.0
+_COUNTED_SECONDS: Final = 60.0
+_RESPAWN_SECONDS: Final = (0.1, 1.0)
+"""The first and the longest wait once there were more."""
 
 
 class Respawn:
@@ -21,14 +23,14 @@ class Respawn:
     def __init__(self) -> None:
         self.at = 0.0
         """When the next worker may be started (monotonic)."""
-        self._backoff = Backoff(0.1, 1.0)
+        self._backoff = Backoff(*_RESPAWN_SECONDS)
         self._deaths: deque[float] = deque()
 
     def died(self, reason: str) -> None:
         """Take note of a worker that died by itself."""
         now = time.monotonic()
         self._deaths.append(now)
-        while now - self._deaths[0] > _MINUTE:
+        while now - self._deaths[0] > _COUNTED_SECONDS:
             self._deaths.popleft()
         if len(self._deaths) <= _CALM_DEATHS:
             self._backoff.reset()
