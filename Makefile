@@ -65,6 +65,10 @@ types: $(CACHE)/venv-lint/.ready ## check the types, strictly
 layers: $(CACHE)/venv-lint/.ready ## check that imports only point downwards
 	@$(<D)/bin/lint-imports --no-logo
 
+.PHONY: map
+map: ## draw the map of rooms anew, after a change of the contract or of imports between rooms
+	@exec "$$(tools/find_python.sh $(OLDEST))" -m tools.draw_map
+
 audit: $(CACHE)/venv-audit/.ready ## ask for known vulnerabilities in what an installation brings along
 	@$(<D)/bin/pip-audit --strict --progress-spinner off . || { \
 		echo "audit: a vulnerability is known, or the advisory service could not be asked; see above." >&2; exit 1; }

@@ -1,4 +1,4 @@
-"""Taking tasks and recording their ends one by one, as 1.6.1 offered on its model."""
+"""Claiming, running and recording tasks in the caller's own process, as 1.6.1 offered on Task."""
 
 from __future__ import annotations
 

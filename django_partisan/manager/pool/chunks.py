@@ -1,4 +1,4 @@
-"""How many tasks a worker is handed together, and which: what fits into a moment of its time."""
+"""Chunks: the tasks that a worker is handed together, sized by their runtimes."""
 
 from __future__ import annotations
 
