@@ -48,7 +48,7 @@ test-newest: ## the suite on Python 3.13, Django 6.1 and psycopg 3, where such a
 	fi
 
 faults: $(CACHE)/venv-test/.ready ## try every fault, the long ones too (30 minutes); ARGS="-k words"
-	@exec $(<D)/bin/python -m tools.run_tests --only sqlite,embedded --long -v tests/processes tests/faults $(ARGS)
+	@exec $(<D)/bin/python -m tools.run_tests --only sqlite,embedded --long -v tests/processes tests/faults tests/soak $(ARGS)
 
 lint: $(CACHE)/venv-lint/.ready ## check style and formatting
 	@$(<D)/bin/ruff check $(sources) docs/conf.py
@@ -82,8 +82,8 @@ bench-conditions: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure under hard con
 bench-peers: $(CACHE)/venv-bench-peers/.ready ## measure beside other task queues, 20 minutes; ARGS="--peers NAME,NAME"
 	@exec $(<D)/bin/python -m benchmarks.peers.bench $(ARGS)
 
-soak: $(CACHE)/venv-bench-$(DRIVER)/.ready ## watch whether anything grows in a mixed load; MINUTES=10
-	@exec $(<D)/bin/python -m benchmarks.soak --minutes $(MINUTES) $(ARGS)
+soak: $(CACHE)/venv-test/.ready ## watch whether anything grows in a mixed load; MINUTES=10
+	@exec $(<D)/bin/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 wheel: $(CACHE)/venv-wheel/.ready ## build the wheel and the source archive into dist/
 	@$(<D)/bin/python -m build --outdir dist .

@@ -1,4 +1,4 @@
-"""What the tasks of a soak do; :mod:`benchmarks.soak.kinds` says how often and to which end."""
+"""What the tasks of a soak do; `tests.soak.load` says how often and to which end."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Final
 
 from django.db import connection
 
-from benchmarks.bench_app.partisan_tasks import count_run
 from django_partisan.config.processor_configs import ErrorsHandleConfig
 from django_partisan.exceptions import PostponeTask, TaskTimedOut
 from django_partisan.models import Task
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.registry import register
+from tools.ledger import own_runs
 
 PAUSE: Final = 0.2
 FOR_EVER: Final = 60
@@ -21,13 +21,12 @@ _ballast: list[bytearray] = []
 
 
 class Numbered(BaseTaskProcessor):
-    """Counts that it ran: its first argument is its number."""
+    """Counts in shared memory that it ran: its first argument is its number."""
 
     UNIQUE_FOR_PARAMS = False
 
     def run(self) -> Any:
-        """Count, and work."""
-        count_run(self.args[0])
+        own_runs().count(self.args[0])
         return self.work()
 
     def work(self) -> Any:
@@ -35,7 +34,6 @@ class Numbered(BaseTaskProcessor):
 
     @property
     def row(self) -> Task:
-        """The task that runs."""
         assert self.task_obj is not None
         return self.task_obj
 
@@ -50,7 +48,6 @@ class Nap(Numbered):
     """Waits for something, as for a mail server."""
 
     def work(self) -> None:
-        """Sleep for a moment."""
         time.sleep(0.02)
 
 
@@ -75,7 +72,6 @@ class Retried(Numbered):
     )
 
     def work(self) -> None:
-        """Fail twice."""
         if self.row.retries < 2:
             raise ConnectionError("nobody is there")
 
@@ -85,7 +81,6 @@ class Postponed(Numbered):
     """Asks once for later."""
 
     def work(self) -> None:
-        """Postpone the first time."""
         if not self.row.postpones:
             raise PostponeTask(PAUSE)
 
@@ -95,7 +90,6 @@ class Failed(Numbered):
     """Ends in error."""
 
     def work(self) -> None:
-        """Fail for good."""
         raise ValueError("as agreed")
 
 
@@ -104,7 +98,6 @@ class Large(Numbered):
     """Has a large argument and a large result."""
 
     def work(self) -> object:
-        """Return the argument twice."""
         return [self.args[1], self.args[1]]
 
 
@@ -115,7 +108,6 @@ class Atomic(Numbered):
     ATOMIC = True
 
     def work(self) -> None:
-        """Write the row."""
         with connection.cursor() as cursor:
             cursor.execute("INSERT INTO soak_effect (number) VALUES (%s)", [self.args[0]])
 
@@ -132,7 +124,6 @@ class Stopped(Numbered):
     PRIORITY = 0
 
     def work(self) -> None:
-        """Do not end."""
         time.sleep(FOR_EVER)
 
 
@@ -143,7 +134,6 @@ class TimedOut(Numbered):
     TIMEOUT_SECONDS = 0.3
 
     def work(self) -> None:
-        """Do not end."""
         time.sleep(FOR_EVER)
 
 
@@ -155,7 +145,6 @@ class Stubborn(Numbered):
     GRACE_SECONDS = 0.3
 
     def work(self) -> None:
-        """Do not end, whatever is raised."""
         while True:
             with contextlib.suppress(TaskTimedOut):
                 time.sleep(FOR_EVER)
@@ -166,5 +155,4 @@ class Swollen(Numbered):
     """Leaves its worker larger than it was."""
 
     def work(self) -> None:
-        """Keep some megabytes for as long as the process lives."""
         _ballast.append(bytearray(b"x") * (20 << 20))
