@@ -127,9 +127,9 @@ def bars(report: Report) -> str:
         ]
     for place, (name, colour) in enumerate(COLOURS.items()):
         title = name if name == OURS else f"others, {name}"
-        lines += _box(20 + 135 * place, height - 14, 12, colour, title)
+        lines += _box(20 + 138 * place, height - 14, 12, colour, title)
     words = "tasks done and recorded per second"
-    return "\n".join([*lines, f'<text x="565" y="{height - 14}">{words}</text>', "</svg>", ""])
+    return "\n".join([*lines, f'<text x="578" y="{height - 14}">{words}</text>', "</svg>", ""])
 
 
 def _box(x: float, y: float, width: float, colour: str, title: str) -> Iterator[str]:

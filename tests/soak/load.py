@@ -6,8 +6,8 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from django_partisan.models import Task
@@ -25,7 +25,7 @@ LARGE: Final = "x" * 10_000
 
 
 class Kind(NamedTuple):
-    """Tasks of one processor class, which has the same name."""
+    """Tasks of the processor class of the same name; of `Noop` where there is none."""
 
     name: str
     share: int
@@ -63,11 +63,11 @@ def _spread() -> list[Kind]:
     The rarest ones come in its first seconds, so that a short run has them too.
     """
     places = [
-        ((count + 0.01 * index) / kind.share, index, kind)
+        ((count + 0.01 * index) / kind.share, index)
         for index, kind in enumerate(KINDS)
         for count in range(kind.share)
     ]
-    return [kind for _, _, kind in sorted(places, key=lambda place: place[:2])]
+    return [KINDS[index] for _, index in sorted(places)]
 
 
 _ORDER: Final = _spread()
@@ -99,47 +99,32 @@ class Load:
     def _enqueue(self, name: str, numbers: Sequence[int]) -> None:
         from tests.soak.app import partisan_tasks
 
-        processor: type[Numbered] = getattr(partisan_tasks, name)
+        processor: type[Numbered] = getattr(partisan_tasks, name, partisan_tasks.Noop)
         if name in {"Noop", "Nap"}:
             processor.delay_many([number] for number in numbers)
             return
         for number in numbers:
-            task = _WAYS.get(name, _enqueue_plainly)(processor, number)
+            task = _enqueue_one(name, processor, number)
             if name == "Stopped":
                 self._to_stop.append((time.monotonic() + 1, task))
 
 
-def _enqueue_plainly(processor: type[Numbered], number: int) -> Task:
-    return processor(number).delay()
-
-
-def _enqueue_large(processor: type[Numbered], number: int) -> Task:
-    return processor(number, LARGE).delay()
-
-
-def _enqueue_for_later(processor: type[Numbered], number: int) -> Task:
-    return processor(number).delay(execute_after=DELAY_SECONDS)
-
-
-def _enqueue_twice(processor: type[Numbered], number: int) -> Task:
+def _enqueue_one(name: str, processor: type[Numbered], number: int) -> Task:
     from django.db import transaction
 
-    # In one transaction, else the first one may have been claimed already.
-    with transaction.atomic():
-        first, second = processor(number).delay(), processor(number).delay()
-    assert first.pk == second.pk, f"{number} was enqueued twice, as {first} and as {second}"
-    return first
-
-
-def _enqueue_and_cancel(processor: type[Numbered], number: int) -> Task:
-    task = processor(number).delay(execute_after=60)
-    assert task.cancel(), f"{number} could not be cancelled: {task}"
+    match name:
+        case "Large":
+            return processor(number, LARGE).delay()
+        case "Delayed":
+            return processor(number).delay(execute_after=DELAY_SECONDS)
+        case "Withdrawn":
+            task = processor(number).delay(execute_after=60)
+            assert task.cancel(), f"{number} could not be cancelled: {task}"
+        case "Duplicated":
+            # In one transaction, else the first one may have been claimed already.
+            with transaction.atomic():
+                task, second = processor(number).delay(), processor(number).delay()
+            assert task.pk == second.pk, f"{number} was enqueued twice, as {task} and as {second}"
+        case _:
+            task = processor(number).delay()
     return task
-
-
-_WAYS: Final[dict[str, Callable[[type[Any], int], Any]]] = {
-    "Delayed": _enqueue_for_later,
-    "Duplicated": _enqueue_twice,
-    "Large": _enqueue_large,
-    "Withdrawn": _enqueue_and_cancel,
-}

@@ -22,7 +22,7 @@ from tests.processes.harness import Manager
 from tests.processes.ledger import Book
 from tests.soak import ends
 from tests.soak.load import RATE, SECONDS, Load
-from tests.soak.watch import LEAST_MINUTES, Watch, by_role
+from tests.soak.watch import RULES, Watch, verdicts
 from tools.ledger import Broken, Runs
 
 TICK_SECONDS = 0.1
@@ -44,6 +44,7 @@ SETTINGS = {
     "PARTISAN_RESCUE_INTERVAL_SECONDS": 10,
     "PARTISAN_SHUTDOWN_GRACE_SECONDS": 30,
 }
+_FORM = "{:34}{:>14}{:>14}  {:26}{}"
 pytestmark = [pytest.mark.soak, pytest.mark.postgresql]
 
 
@@ -68,7 +69,7 @@ def test_nothing_is_lost_and_nothing_grows(
     with capsys.disabled():
         print("\n".join(["", *table(watch), *summary(watch, load, statuses, book), told]))
     assert not problems, "\n".join(problem.text for problem in problems[:10])
-    assert watch.seconds < 60 * LEAST_MINUTES or all(of.is_flat for of in watch.verdicts())
+    assert watch.is_short or all(verdict.is_flat for verdict in verdicts(watch.samples))
 
 
 def soak(manager: Manager, load: Load, watch: Watch, book: Book) -> None:
@@ -80,35 +81,28 @@ def soak(manager: Manager, load: Load, watch: Watch, book: Book) -> None:
         load.keep_up(watch.seconds)
         if watch.seconds >= sample_at:
             sample_at += SAMPLE_SECONDS
-            sample = watch.take(processes_of(manager))
+            sample = watch.take([manager.process, *manager.process.children(recursive=True)])
             if watch.seconds >= line_at:
                 line_at += 60
                 left = ", ".join(f"{name} {value:,.0f}" for name, value in sample.items())
                 print(f"\n{(SECONDS - watch.seconds) / 60:.1f} min left: {left}", flush=True)
         if watch.seconds >= kill_at:
             kill_at += KILL_SECONDS
-            book.faults += kill_a_worker(manager)
-        time.sleep(TICK_SECONDS)
-
-
-def processes_of(manager: Manager) -> list[psutil.Process]:
-    return [manager.process, *manager.process.children(recursive=True)]
-
-
-def kill_a_worker(manager: Manager) -> bool:
-    with contextlib.suppress(psutil.Error, IndexError):
-        random.choice(by_role(processes_of(manager))["a worker"]).kill()
-        return True
-    return False
+            with contextlib.suppress(psutil.Error, IndexError):
+                random.choice(manager.workers()).kill()
+                book.faults += 1
+        time.sleep(TICK_SECONDS)  # the beat of the load
 
 
 def table(watch: Watch) -> Iterator[str]:
     """Yield the lines of the result: what each series was and is."""
     header = ("series", "second quarter", "last quarter", "held to", "verdict")
-    for cells in (header, *(verdict.cells for verdict in watch.verdicts())):
-        yield "{:34}{:>14}{:>14}  {:26}{}".format(*cells)
-    if watch.seconds < 60 * LEAST_MINUTES:
-        yield f"less than {LEAST_MINUTES} minutes: too short to tell whether anything grows"
+    yield _FORM.format(*header)
+    for verdict in verdicts(watch.samples):
+        outcome = "flat" if verdict.is_flat else "GREW"
+        series, before, after = verdict
+        numbers = (f"{before:,.1f}", f"{after:,.1f}", RULES[series].words)
+        yield _FORM.format(series, *numbers, "too short to tell" if watch.is_short else outcome)
 
 
 def summary(watch: Watch, load: Load, statuses: Counter[str], book: Book) -> Iterator[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import psutil
@@ -21,7 +21,6 @@ class Rule(NamedTuple):
 
     of_quarter: Callable[[Sequence[float]], float]
     limit: Callable[[float], float]
-    """Returns the highest value that still counts as flat."""
     words: str
 
 
@@ -52,7 +51,11 @@ _TASKS: Final = """
 SELECT count(*),
        count(*) FILTER (WHERE status = 'new' AND execute_after <= statement_timestamp())
   FROM django_partisan_task"""
-_ROLES: Final = {"partisan/launcher": "the launcher", "partisan/worker": "a worker"}
+_ROLES: Final = {
+    "partisan/launcher": "the launcher",
+    "partisan/worker": "a worker",
+    "": "another",
+}
 
 Sample = dict[str, float]
 
@@ -69,12 +72,6 @@ class Verdict(NamedTuple):
         """Whether the last quarter keeps to the rule."""
         return self.after <= RULES[self.series].limit(self.before)
 
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """The line of the table."""
-        words, verdict = RULES[self.series].words, "flat" if self.is_flat else "GREW"
-        return (self.series, f"{self.before:,.1f}", f"{self.after:,.1f}", words, verdict)
-
 
 class Watch:
     """Takes samples of one engine; keeps which workers it has ever had."""
@@ -89,6 +86,11 @@ class Watch:
     def seconds(self) -> float:
         """How long it has been watching."""
         return time.monotonic() - self._started
+
+    @property
+    def is_short(self) -> bool:
+        """Whether what was seen is too short to tell whether anything grows."""
+        return not self.samples or self.samples[-1][0] < 59 * LEAST_MINUTES
 
     def take(self, processes: Iterable[psutil.Process]) -> Sample:
         """Take one sample, keep and return it."""
@@ -106,13 +108,9 @@ class Watch:
         self.samples.append((self.seconds, sample))
         return sample
 
-    def verdicts(self) -> list[Verdict]:
-        """Hold every series that has enough samples to its rule."""
-        return verdicts(self.samples)
-
 
 def verdicts(samples: Sequence[tuple[float, Sample]]) -> list[Verdict]:
-    """Compare the last quarter of each series with its second one."""
+    """Hold every series that has enough samples to its rule."""
     quarter = samples[-1][0] / 4 if samples else 0
     found = []
     for series, rule in RULES.items():
@@ -129,31 +127,26 @@ def by_role(processes: Iterable[psutil.Process]) -> dict[str, list[psutil.Proces
     manager, *others = processes
     found = defaultdict(list, {"the manager": [manager]})
     for process in others:
-        try:
+        with contextlib.suppress(psutil.Error):  # it has just ended
             title = " ".join(process.cmdline())
-        except psutil.Error:
-            continue  # it has just ended
-        for beginning, role in _ROLES.items():
-            if title.startswith(beginning):
-                found[role].append(process)
+            found[next(role for start, role in _ROLES.items() if title.startswith(start))] += [
+                process
+            ]
     return found
 
 
 def _of_processes(of_role: dict[str, list[psutil.Process]]) -> Sample:
     sample = {"processes": float(sum(map(len, of_role.values())))}
     for role, processes in of_role.items():
-        figures = [of for process in processes if (of := _of_process(process)) is not None]
-        if figures:
-            sample[f"memory of {role}, MB"] = statistics.fmean(map(itemgetter(0), figures))
-            sample[f"file descriptors of {role}"] = statistics.median(map(itemgetter(1), figures))
+        memory, files = list[float](), list[int]()
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                used, count = process.memory_info().rss / (1 << 20), process.num_fds()
+                memory, files = [*memory, used], [*files, count]
+        if memory:
+            sample[f"memory of {role}, MB"] = statistics.fmean(memory)
+            sample[f"file descriptors of {role}"] = statistics.median(files)
     return sample
-
-
-def _of_process(process: psutil.Process) -> tuple[float, int] | None:
-    try:
-        return process.memory_info().rss / (1 << 20), process.num_fds()
-    except psutil.Error:
-        return None
 
 
 def _row(query: str) -> Any:

@@ -10,7 +10,6 @@ from django.db import connection
 
 from django_partisan.config.processor_configs import ErrorsHandleConfig
 from django_partisan.exceptions import PostponeTask, TaskTimedOut
-from django_partisan.models import Task
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.registry import register
 from tools.ledger import own_runs
@@ -30,17 +29,12 @@ class Numbered(BaseTaskProcessor):
         return self.work()
 
     def work(self) -> Any:
-        """Do what the kind is about."""
-
-    @property
-    def row(self) -> Task:
-        assert self.task_obj is not None
-        return self.task_obj
+        pass
 
 
 @register
 class Noop(Numbered):
-    """Does nothing else."""
+    """Does nothing but count, as what is delayed or withdrawn does."""
 
 
 @register
@@ -52,11 +46,6 @@ class Nap(Numbered):
 
 
 @register
-class Delayed(Numbered):
-    """Is due some seconds after it was enqueued."""
-
-
-@register
 class Duplicated(Numbered):
     """Is enqueued twice at once."""
 
@@ -65,46 +54,36 @@ class Duplicated(Numbered):
 
 @register
 class Retried(Numbered):
-    """Succeeds at its third attempt."""
-
     RETRY_ON_ERROR_CONFIG: ClassVar[ErrorsHandleConfig | None] = ErrorsHandleConfig(
         retry_on_errors=(ConnectionError,), retries_count=5, retry_pause=PAUSE
     )
 
     def work(self) -> None:
-        if self.row.retries < 2:
+        if self.task_obj and self.task_obj.retries < 2:
             raise ConnectionError("nobody is there")
 
 
 @register
 class Postponed(Numbered):
-    """Asks once for later."""
-
     def work(self) -> None:
-        if not self.row.postpones:
+        if self.task_obj and not self.task_obj.postpones:
             raise PostponeTask(PAUSE)
 
 
 @register
 class Failed(Numbered):
-    """Ends in error."""
-
     def work(self) -> None:
         raise ValueError("as agreed")
 
 
 @register
 class Large(Numbered):
-    """Has a large argument and a large result."""
-
     def work(self) -> object:
         return [self.args[1], self.args[1]]
 
 
 @register
 class Atomic(Numbered):
-    """Leaves one row in its own transaction."""
-
     ATOMIC = True
 
     def work(self) -> None:
@@ -113,13 +92,8 @@ class Atomic(Numbered):
 
 
 @register
-class Withdrawn(Numbered):
-    """Is cancelled while it waits."""
-
-
-@register
 class Stopped(Numbered):
-    """Is cancelled while it runs."""
+    """Does not end by itself."""
 
     PRIORITY = 0
 
@@ -129,8 +103,6 @@ class Stopped(Numbered):
 
 @register
 class TimedOut(Numbered):
-    """Takes longer than its limit."""
-
     TIMEOUT_SECONDS = 0.3
 
     def work(self) -> None:
@@ -152,7 +124,5 @@ class Stubborn(Numbered):
 
 @register
 class Swollen(Numbered):
-    """Leaves its worker larger than it was."""
-
     def work(self) -> None:
         _ballast.append(bytearray(b"x") * (20 << 20))
