@@ -79,7 +79,7 @@ bench: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure on an embedded PostgreSQL
 bench-conditions: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure under hard conditions (10 minutes); DRIVER=... as above
 	@exec $(<D)/bin/python -m benchmarks conditions $(ARGS)
 
-bench-peers: $(CACHE)/venv-bench-peers/.ready ## measure beside other task queues, 20 minutes; ARGS="--peers NAME,NAME"
+bench-peers: $(CACHE)/venv-bench-peers/.ready ## measure beside other task queues (15 minutes); ARGS="--peers NAME,NAME"
 	@exec $(<D)/bin/python -m benchmarks.peers $(ARGS)
 
 soak: $(CACHE)/venv-test/.ready ## watch whether anything grows in a mixed load; MINUTES=10

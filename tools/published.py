@@ -61,18 +61,6 @@ def write_for_docs(directory: Path) -> None:
     (directory / "peers.svg").write_text(bars(peers))
 
 
-def as_rst(cells: Cells) -> str:
-    """Return a list-table in reStructuredText."""
-    shown = [".. list-table::", "   :header-rows: 1", ""]
-    for first, *others in cells:
-        shown += [f"   * - {first}", *(f"     - {cell}".rstrip() for cell in others)]
-    return "\n".join([*shown, ""])
-
-
-def _wrapped(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, 100, break_on_hyphens=False))
-
-
 def engine_rst(report: Report) -> str:
     """Return a table for each database, with the machine and the versions below it."""
     parts = []
@@ -170,6 +158,18 @@ def _short_note(report: Report) -> str:
     if taken > QUIET:
         note += f" The machine was not quiet: others took {taken:.0%} of its CPU."
     return _wrapped(note)
+
+
+def as_rst(cells: Cells) -> str:
+    """Return a list-table in reStructuredText."""
+    shown = [".. list-table::", "   :header-rows: 1", ""]
+    for first, *others in cells:
+        shown += [f"   * - {first}", *(f"     - {cell}".rstrip() for cell in others)]
+    return "\n".join([*shown, ""])
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, 100, break_on_hyphens=False))
 
 
 def _busy_shares(report: Report) -> list[float]:

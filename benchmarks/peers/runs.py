@@ -118,13 +118,14 @@ class _Place:
         """Have workers run ``tasks`` tasks; yield begin and end, with workers idle."""
         with (
             tempfile.NamedTemporaryFile(prefix="partisan-bench-") as log,
+            tempfile.NamedTemporaryFile(prefix="partisan-bench-") as other_log,
             contextlib.ExitStack() as stack,
         ):
             # Workers start when it waits for them: so nothing slows their start.
-            watcher = self._child(log, "watch", tasks, DRAIN_SECONDS)
+            watcher = self._child(other_log, "watch", tasks, DRAIN_SECONDS)
             stack.callback(_stop, watcher)
             if not (watcher.stdout and watcher.stdout.readline()):
-                raise BenchError(f"its driver does not run: {_said(log)}")
+                raise BenchError(f"its driver does not run: {_said(other_log)}")
             for _ in range(self._peer.copies):
                 worker = self._start(log, log, *self._peer.worker, *variant.arguments)
                 stack.callback(_stop, worker)
