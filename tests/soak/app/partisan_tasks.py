@@ -1,4 +1,4 @@
-"""What the tasks of a soak do; :mod:`benchmarks.soak.kinds` says how often and to which end."""
+"""What the tasks of a soak do; `tests.soak.load` says how often and to which end."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any, ClassVar, Final
 
 from django.db import connection
 
-from benchmarks.bench_app.partisan_tasks import count_run
 from django_partisan.config.processor_configs import ErrorsHandleConfig
 from django_partisan.exceptions import PostponeTask, TaskTimedOut
-from django_partisan.models import Task
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.registry import register
+from tools.ledger import own_runs
 
 PAUSE: Final = 0.2
 FOR_EVER: Final = 60
@@ -21,28 +20,21 @@ _ballast: list[bytearray] = []
 
 
 class Numbered(BaseTaskProcessor):
-    """Counts that it ran: its first argument is its number."""
+    """Counts in shared memory that it ran: its first argument is its number."""
 
     UNIQUE_FOR_PARAMS = False
 
     def run(self) -> Any:
-        """Count, and work."""
-        count_run(self.args[0])
+        own_runs().count(self.args[0])
         return self.work()
 
     def work(self) -> Any:
-        """Do what the kind is about."""
-
-    @property
-    def row(self) -> Task:
-        """The task that runs."""
-        assert self.task_obj is not None
-        return self.task_obj
+        pass
 
 
 @register
 class Noop(Numbered):
-    """Does nothing else."""
+    """Does nothing but count, as what is delayed or withdrawn does."""
 
 
 @register
@@ -50,13 +42,7 @@ class Nap(Numbered):
     """Waits for something, as for a mail server."""
 
     def work(self) -> None:
-        """Sleep for a moment."""
         time.sleep(0.02)
-
-
-@register
-class Delayed(Numbered):
-    """Is due some seconds after it was enqueued."""
 
 
 @register
@@ -68,82 +54,58 @@ class Duplicated(Numbered):
 
 @register
 class Retried(Numbered):
-    """Succeeds at its third attempt."""
-
     RETRY_ON_ERROR_CONFIG: ClassVar[ErrorsHandleConfig | None] = ErrorsHandleConfig(
         retry_on_errors=(ConnectionError,), retries_count=5, retry_pause=PAUSE
     )
 
     def work(self) -> None:
-        """Fail twice."""
-        if self.row.retries < 2:
+        if self.task_obj and self.task_obj.retries < 2:
             raise ConnectionError("nobody is there")
 
 
 @register
 class Postponed(Numbered):
-    """Asks once for later."""
-
     def work(self) -> None:
-        """Postpone the first time."""
-        if not self.row.postpones:
+        if self.task_obj and not self.task_obj.postpones:
             raise PostponeTask(PAUSE)
 
 
 @register
 class Failed(Numbered):
-    """Ends in error."""
-
     def work(self) -> None:
-        """Fail for good."""
         raise ValueError("as agreed")
 
 
 @register
 class Large(Numbered):
-    """Has a large argument and a large result."""
-
     def work(self) -> object:
-        """Return the argument twice."""
         return [self.args[1], self.args[1]]
 
 
 @register
 class Atomic(Numbered):
-    """Leaves one row in its own transaction."""
-
     ATOMIC = True
 
     def work(self) -> None:
-        """Write the row."""
         with connection.cursor() as cursor:
             cursor.execute("INSERT INTO soak_effect (number) VALUES (%s)", [self.args[0]])
 
 
 @register
-class Withdrawn(Numbered):
-    """Is cancelled while it waits."""
-
-
-@register
 class Stopped(Numbered):
-    """Is cancelled while it runs."""
+    """Does not end by itself."""
 
     PRIORITY = 0
 
     def work(self) -> None:
-        """Do not end."""
         time.sleep(FOR_EVER)
 
 
 @register
 class TimedOut(Numbered):
-    """Takes longer than its limit."""
-
     TIMEOUT_SECONDS = 0.3
 
     def work(self) -> None:
-        """Do not end."""
         time.sleep(FOR_EVER)
 
 
@@ -155,7 +117,6 @@ class Stubborn(Numbered):
     GRACE_SECONDS = 0.3
 
     def work(self) -> None:
-        """Do not end, whatever is raised."""
         while True:
             with contextlib.suppress(TaskTimedOut):
                 time.sleep(FOR_EVER)
@@ -163,8 +124,5 @@ class Stubborn(Numbered):
 
 @register
 class Swollen(Numbered):
-    """Leaves its worker larger than it was."""
-
     def work(self) -> None:
-        """Keep some megabytes for as long as the process lives."""
         _ballast.append(bytearray(b"x") * (20 << 20))
