@@ -11,11 +11,12 @@ from django.db import Error
 
 from django_partisan import lifecycle
 from django_partisan.attempt import FAILED, FINISHED, ErrorReport
+from django_partisan.config.const import NEVER
 from django_partisan.database import dialect_for
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.rows import database
 from django_partisan.lifecycle.transitions import EndedAttempt
-from django_partisan.logs import task_extra
+from django_partisan.logs import extra_of
 
 logger = logging.getLogger(__name__)
 FLUSH_SECONDS: Final = 0.02
@@ -58,9 +59,9 @@ class Recorder:
         count = len(self._pending)
         return count > 0 and (count >= batch or now >= self._flush_at or is_idle)
 
-    def next_deadline(self) -> float | None:
-        """Return when the oldest outcome should be recorded, None when none waits."""
-        return self._flush_at if self._pending else None
+    def next_deadline(self) -> float:
+        """Return when the oldest outcome should be recorded, NEVER when none waits."""
+        return self._flush_at if self._pending else NEVER
 
     @property
     def is_plain(self) -> bool:
@@ -108,6 +109,11 @@ class Recorder:
             if ended.task.id not in held:
                 self._note_stale(ended)
 
+    def summary(self) -> str:
+        """Return in words how many attempts ended how."""
+        counts = self.counts
+        return ", ".join(f"{counts[kind]} {kind}" for kind in sorted(counts)) or "no task was run"
+
     def _record(self, batch: list[EndedAttempt]) -> set[int]:
         return lifecycle.record(
             batch, delete_finished=self._delete_finished, max_rescues=self._max_rescues
@@ -121,12 +127,7 @@ class Recorder:
             task.id,
             ended.outcome.kind,
             task.lease,
-            extra=task_extra(
-                task_id=task.id,
-                processor=task.processor_class,
-                queue=task.queue_name,
-                attempt=task.attempts,
-            ),
+            extra=extra_of(task),
         )
 
 

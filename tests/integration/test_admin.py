@@ -442,7 +442,7 @@ def test_cancelling_tells_what_was_cancelled_what_is_stopped_and_what_had_ended(
     tasks = [make_task("new"), make_task("in_process"), make_task("finished", ended_ago=5)]
     page = text_of(act(admin, "cancel", tasks))
     assert "Cancelled 1 task." in page
-    assert "Shutdown 1 task." in page
+    assert "Stopping 1 task." in page
     assert "Left 1 task alone, which had ended before." in page
     assert [status_of(task) for task in tasks] == ["cancelled", "in_process", "finished"]
     assert Task.objects.get(pk=tasks[1].pk).cancel_requested_at is not None
