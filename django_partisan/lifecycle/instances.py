@@ -94,14 +94,18 @@ def _column_names() -> list[str]:
 def instance_of(task: ClaimedTask) -> Task:
     """Return a claimed task's row; columns that a claim does not carry are read when asked for."""
     args, kwargs = decode_arguments(task.arguments)
-    # from_db() takes the values in the order of the model's columns.
-    known = {
-        **{name: getattr(task, name) for name in CLAIMED_COLUMNS},
-        "status": Task.STATUS_IN_PROCESS.value,
-        "arguments": {"args": args, "kwargs": kwargs},
-    }
-    names = [name for name in _column_names() if name in known]
+    known = task._asdict()
+    known["status"] = Task.STATUS_IN_PROCESS.value
+    known["arguments"] = {"args": args, "kwargs": kwargs}
+    names = _claimed_names()
     return Task.from_db(database(), names, [known[name] for name in names])
+
+
+@cache
+def _claimed_names() -> list[str]:
+    # from_db() takes the values in the order of the model's columns.
+    known = {*CLAIMED_COLUMNS, "status", "arguments"}
+    return [name for name in _column_names() if name in known]
 
 
 def claimed_of(task: Task) -> ClaimedTask:
