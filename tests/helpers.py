@@ -9,11 +9,14 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+HANG_SECONDS = 60
+"""After so long something hangs, however busy the machine is."""
+
 
 def wait_until(
     condition: Callable[[], T],
     *,
-    seconds: float = 10,
+    seconds: float = HANG_SECONDS,
     message: str | Callable[[], str] = "",
     interval: float = 0.02,
 ) -> T:

@@ -14,9 +14,14 @@ VARIABLE = "PARTISAN_TEST_RUN"
 EXPECTED = "multiprocessing.resource_tracker"
 
 
-def mark_this_run() -> None:
-    """Give this run a mark that every process started from here on carries in its environment."""
-    os.environ[VARIABLE] = uuid.uuid4().hex
+def mark_this_run(worker: str = "") -> None:
+    """Give this run a mark that every process started from here on carries in its environment.
+
+    A run that is spread over several processes has one mark, and each of those its own below it:
+    ``worker`` names it.
+    """
+    run = os.environ[VARIABLE] if worker else f"{uuid.uuid4().hex}/"
+    os.environ[VARIABLE] = f"{run}{worker}/" if worker else run
     # setproctitle would overwrite the memory in which the kernel shows a process's environment.
     os.environ["SPT_NOENV"] = "1"
 
@@ -45,7 +50,7 @@ def _relatives() -> Iterator[psutil.Process]:
 
 def _carries_mark(process: psutil.Process) -> bool:
     try:
-        return process.environ().get(VARIABLE) == os.environ.get(VARIABLE)
+        return process.environ().get(VARIABLE, "").startswith(os.environ[VARIABLE])
     except (psutil.Error, OSError):
         return False
 

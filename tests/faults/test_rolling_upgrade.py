@@ -128,7 +128,7 @@ def test_a_table_that_is_locked_for_long_is_waited_for(
 
 def _wait_for_more(book: Book) -> None:
     goal = Task.objects.filter(status="finished").count() + 50
-    wait_until(lambda: Task.objects.filter(status="finished").count() >= goal, seconds=20)
+    wait_until(lambda: Task.objects.filter(status="finished").count() >= goal)
 
 
 def _most_managers() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Any
 
@@ -256,9 +255,7 @@ def test_a_row_locked_by_a_stranger_does_not_hold_up_the_batch(delete_finished: 
     rival = partial(record, *endings, delete_finished=delete_finished)
     with transaction.atomic():
         list(Task.objects.select_for_update().filter(pk__in=ids_of(tasks[:2])))
-        started = time.monotonic()
-        [recorded] = at_once(rival)
-        assert time.monotonic() - started < 2
+        [recorded] = at_once(rival)  # which fails when it has to wait for a lock
     assert recorded == set(ids_of(tasks[2:]))
     assert lifecycle.still_held(endings) == set(ids_of(tasks[:2]))
     assert rival() == set(ids_of(tasks[:2]))

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django_partisan import execution, lanes, lifecycle
 from django_partisan.execution import ClaimedTask
 from django_partisan.models import Task
+from django_partisan.wakeup import GATHER_SECONDS
 from django_partisan.workers_manager import WorkersManager
 from tests.factories import ending, enqueue, row_of, statuses
 from tests.faults.later_version import LaterVersion, columns, index, managers
@@ -42,8 +43,26 @@ def manager() -> Iterator[WorkersManager]:
         yield made
 
 
+class Clock:
+    """Stands still, however busy the machine is, until the test moves it."""
+
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
+
 @pytest.fixture
-def stream() -> Iterator[WorkersManager]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock by which everything in this process goes."""
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    return clock
+
+
+@pytest.fixture
+def stream(clock: Clock) -> Iterator[WorkersManager]:
     """Return a manager for whom two tasks at once are a stream."""
     with managing(workers_count=1) as made:
         yield made
@@ -90,14 +109,14 @@ def test_recording_and_claiming_go_on_beside_the_loop(manager: WorkersManager) -
 
 @pytest.mark.postgresql
 def test_what_ends_in_a_stream_of_tasks_is_recorded_with_the_next_claim(
-    stream: WorkersManager,
+    stream: WorkersManager, clock: Clock
 ) -> None:
     end_a_stream(stream)
     turn(stream)
     assert len(stream.recorder) == 3, "a claim is near, so a statement of its own is spared"
     enqueue(4)
-    wait_until(lambda: stream.exchange.may_survey(time.monotonic()))
-    wait_until(lambda: stream.exchange.wakeup.is_claim_due(time.monotonic()))
+    clock.pass_by(GATHER_SECONDS)
+    assert stream.exchange.may_survey(clock.now)
     with CaptureQueriesContext(stream.link.connection) as queries:
         turn(stream)
         assert stream.link.is_busy
@@ -128,7 +147,11 @@ def test_what_ends_in_a_stream_is_recorded_at_once_when_no_claim_may_follow(
 @pytest.mark.postgresql
 @pytest.mark.parametrize(("seconds", "is_due"), [(60.0, False), (0.0, True)])
 def test_a_stream_is_surveyed_only_when_a_busy_manager_would_survey(
-    stream: WorkersManager, monkeypatch: pytest.MonkeyPatch, seconds: float, is_due: bool
+    stream: WorkersManager,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    is_due: bool,
 ) -> None:
     monkeypatch.setattr(lanes, "_BUSY_SECONDS", seconds)
     monkeypatch.setattr(lanes, "_SHARE", 1.0)
@@ -136,7 +159,7 @@ def test_a_stream_is_surveyed_only_when_a_busy_manager_would_survey(
     turn(stream)
     stream.queue.take_all()
     enqueue(3)
-    wait_until(lambda: stream.exchange.wakeup.is_claim_due(time.monotonic()))
+    clock.pass_by(GATHER_SECONDS)
     turn(stream)
     assert stream.queue.qsize() == 3
     assert stream.exchange.must_look_ahead is is_due

@@ -58,7 +58,7 @@ def test_a_planted_bug_is_found(bug: str) -> None:
         run_state_machine_as_test(
             RivalManagers,
             settings=settings(
-                max_examples=300,
+                max_examples=5000,
                 stateful_step_count=40,
                 deadline=None,
                 derandomize=True,

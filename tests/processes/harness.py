@@ -16,17 +16,20 @@ from typing import Any, Final, Self
 
 import psutil
 
-from tests.helpers import command_environment, wait_until
+from tests.helpers import HANG_SECONDS, command_environment, wait_until
 
 SETTINGS_VARIABLE: Final = "PARTISAN_TEST_SETTINGS"
 _MARK: Final = "PARTISAN_TEST_MANAGER"
 
 FAST_CLOCKS: Final = {
     "PARTISAN_HEARTBEAT_SECONDS": 0.3,
-    "PARTISAN_DEAD_AFTER_SECONDS": 3.0,
+    # Long enough that no busy machine keeps a manager from beating in time.
+    "PARTISAN_DEAD_AFTER_SECONDS": 15.0,
     "PARTISAN_RESCUE_INTERVAL_SECONDS": 0.3,
     "PARTISAN_SHUTDOWN_GRACE_SECONDS": 10.0,
 }
+SHORT_LIVES: Final = {"PARTISAN_DEAD_AFTER_SECONDS": 6.0}
+"""Settings of managers for whose death, or whose own fence, a test waits."""
 HOARDING: Final = {"MIN_QUEUE_SIZE": 150, "MAX_QUEUE_SIZE": 300}
 """Settings of a queue whose manager claims that many, however long tasks take."""
 
@@ -83,9 +86,9 @@ class Manager:
             )
         return self
 
-    def wait_until_serving(self, seconds: float = 30) -> Self:
+    def wait_until_serving(self) -> Self:
         """Return once it is registered and has all its workers."""
-        wait_until(self._is_serving, seconds=seconds, message=lambda: f"serving\n{self.log}")
+        wait_until(self._is_serving, message=lambda: f"serving\n{self.log}")
         self._note_names()
         return self
 
@@ -93,12 +96,12 @@ class Manager:
         """Send a signal to the manager alone."""
         self.process.send_signal(number)
 
-    def wait_for_exit(self, seconds: float = 20) -> int:
+    def wait_for_exit(self) -> int:
         """Return the exit code."""
         try:
-            return int(self.process.wait(seconds))
+            return int(self.process.wait(HANG_SECONDS))
         except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
-            raise AssertionError(f"no exit within {seconds} s\n{self.log}") from None
+            raise AssertionError(f"no exit within {HANG_SECONDS} s\n{self.log}") from None
 
     def stop(self) -> int:
         """End it by SIGTERM and return the exit code; the code of its end if it has ended."""
@@ -111,7 +114,7 @@ class Manager:
     def kill(self) -> None:
         """End it by SIGKILL, and return when it is gone."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(HANG_SECONDS)
 
     # ----- what it consists of -----
 
@@ -160,7 +163,7 @@ class Manager:
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        self.process.wait(10)
+        self.process.wait(HANG_SECONDS)
 
     def _is_serving(self) -> bool:
         if self.process.poll() is not None:
@@ -197,7 +200,7 @@ def run_command(
     """Run a command that should end by itself; return its exit code and its output."""
     manager = Manager(directory, settings=settings, **options).start()
     try:
-        return manager.wait_for_exit(30), manager.log
+        return manager.wait_for_exit(), manager.log
     finally:
         manager.destroy()
         manager.assert_nothing_left()

@@ -34,7 +34,7 @@ def ids(book: Book) -> Iterator[list[int]]:
 
 
 def until_finished(ids: list[int], manager: Manager) -> None:
-    wait_until(lambda: all_are(ids, "finished"), seconds=60, message=lambda: manager.log)
+    wait_until(lambda: all_are(ids, "finished"), message=lambda: manager.log)
 
 
 def rounds(count: int, seconds: float) -> Iterator[int]:

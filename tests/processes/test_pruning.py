@@ -14,10 +14,11 @@ from tests.rows import PROCESSOR
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-TASKS = 10_000
+TASKS = 5_000
+"""Several batches: with a minute between them, that would take longer than a test waits."""
 
 
-def test_an_idle_manager_prunes_thousands_of_ended_tasks_within_seconds(
+def test_an_idle_manager_prunes_thousands_of_ended_tasks_without_a_pause(
     start_manager: StartManager,
 ) -> None:
     moment = timezone.now() - timedelta(days=1)
@@ -25,4 +26,4 @@ def test_an_idle_manager_prunes_thousands_of_ended_tasks_within_seconds(
         Task(status="finished", processor_class=PROCESSOR, finished_at=moment) for _ in range(TASKS)
     )
     start_manager(queue={"KEEP_FINISHED_SECONDS": 0})
-    wait_until(lambda: not Task.objects.exists(), seconds=16)
+    wait_until(lambda: not Task.objects.exists())

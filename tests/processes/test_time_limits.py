@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from django_partisan.models import Attempt, Task
 from tests.app.models import Ledger
@@ -22,12 +23,12 @@ from tests.app.stopped_tasks import (
 )
 from tests.helpers import wait_until
 from tests.processes.conftest import StartManager, with_each
-from tests.processes.harness import Stopwatch
 from tests.processes.ledger import Book, all_are, assert_only_one_was_charged, started, worker_of
 
 TIMED_OUT = "django_partisan.exceptions.TaskTimedOut"
 LIMIT, GRACE = Limited.TIMEOUT_SECONDS or 0, Limited.GRACE_SECONDS
-SLACK = 5.0
+MUCH = 30
+"""Less than what a task that is not stopped takes."""
 
 
 @with_each(SleepLimited(60), LoopLimited(), TidyUpWhenTimedOut())
@@ -41,10 +42,8 @@ def test_a_task_is_interrupted_when_its_time_is_over(
     assert (attempt.outcome, attempt.error_type) == ("failed", TIMED_OUT)
     assert attempt.message == f"The task ran longer than its TIMEOUT_SECONDS ({LIMIT:g})."
     assert "in work" in attempt.traceback
-    assert LIMIT <= (attempt.duration_seconds or 0) < LIMIT + SLACK
-    watch = Stopwatch()
+    assert LIMIT <= (attempt.duration_seconds or 0) < MUCH
     book.run(Note())
-    assert watch.seconds < SLACK
     assert worker_of(book.ids[-1]) != worker_of(late)
     if isinstance(processor, TidyUpWhenTimedOut):
         assert Ledger.objects.filter(task_id=late, note="tidied").exists()
@@ -62,7 +61,7 @@ def test_a_task_that_does_not_stop_is_killed_and_nobody_else(
     attempt = Attempt.objects.get()
     assert (attempt.outcome, attempt.error_type) == ("failed", TIMED_OUT)
     assert f"It did not stop within {GRACE:g} s after that" in attempt.message
-    assert LIMIT + GRACE <= (attempt.duration_seconds or 0) < LIMIT + GRACE + SLACK
+    assert LIMIT + GRACE <= (attempt.duration_seconds or 0) < MUCH
     wait_until(lambda: all_are(behind, "finished"), message=lambda: manager.log)
     wait_until(lambda: len(manager.workers()) == 2)
     gate.touch()
@@ -80,8 +79,9 @@ def test_a_task_that_waits_for_the_database_ends_with_its_time_or_its_grace(
     wait_until(lambda: all_are([late], "error"), message=lambda: manager.log)
     attempt = Attempt.objects.get()
     assert attempt.error_type == TIMED_OUT
-    assert LIMIT <= (attempt.duration_seconds or 0) < LIMIT + GRACE + SLACK
+    assert LIMIT <= (attempt.duration_seconds or 0) < MUCH
     book.run(Note())
+    _end_what_still_sleeps()
 
 
 @pytest.mark.parametrize("is_stubborn", [False, True])
@@ -90,7 +90,7 @@ def test_a_task_that_timed_out_runs_again_when_its_config_says_so(
 ) -> None:
     (late,) = book.enqueue(RetryWhenTimedOut(is_stubborn))
     manager = start_manager()
-    wait_until(lambda: all_are([late], "error"), seconds=20, message=lambda: manager.log)
+    wait_until(lambda: all_are([late], "error"), message=lambda: manager.log)
     assert list(Attempt.objects.values_list("outcome", "error_type")) == [
         ("retried", TIMED_OUT),
         ("failed", TIMED_OUT),
@@ -101,9 +101,10 @@ def test_a_task_that_timed_out_runs_again_when_its_config_says_so(
 def test_the_limit_counts_from_the_start_of_each_task(
     start_manager: StartManager, book: Book
 ) -> None:
-    ids = book.enqueue(*[SleepLimited(0.01)] * 20, *[SleepLimited(0.2)] * 6)
+    # Together they take longer than any of them may.
+    ids = book.enqueue(*[SleepLimited(LIMIT / 10)] * 20)
     manager = start_manager(queue={"WORKERS_COUNT": 1})
-    wait_until(lambda: all_are(ids, "finished"), seconds=20, message=lambda: manager.log)
+    wait_until(lambda: all_are(ids, "finished"), message=lambda: manager.log)
 
 
 def test_a_limit_ends_with_its_task(start_manager: StartManager, book: Book) -> None:
@@ -124,3 +125,12 @@ def test_tasks_behind_one_that_times_out_run_all_the_same(
     wait_until(lambda: all_are(ids, "finished"), message=lambda: manager.log)
     assert all_are([late], "error")
     assert set(Task.objects.values_list("attempts", "rescues")) == {(1, 0)}
+
+
+def _end_what_still_sleeps() -> None:
+    """End the statement of a worker that was killed: its server does not know of that."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query LIKE 'SELECT pg_sleep%'"
+        )
