@@ -6,6 +6,7 @@ and hands that and its scenarios to the process that prints.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.scenarios import SCENARIOS, Scenario, print_summary
 
 TESTS = Path(__file__).parent
 DEAR = {"processes", "faults", "browser"}
+OTHER_DATABASE = "this is"
 LEFTOVERS = pytest.StashKey[list[str]]()
 
 
@@ -62,9 +64,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("browser" if kind == "browser" else "processes")
         for vendor in ("postgresql", "sqlite"):
             if item.get_closest_marker(vendor) and connection.vendor != vendor:
-                item.add_marker(
-                    pytest.mark.skip(reason=f"needs {vendor}, this is {connection.vendor}")
-                )
+                reason = f"needs {vendor}, {OTHER_DATABASE} {connection.vendor}"
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_report_header() -> str:
@@ -95,8 +96,17 @@ def pytest_terminal_summary(
 ) -> None:
     for line in config.stash[LEFTOVERS]:
         terminalreporter.write_line(f"LEFT OVER (killed now): {line}", red=True)
+    for reason, count in _remarkable_skips(terminalreporter).items():
+        terminalreporter.write_line(f"{count} skipped: {reason}", yellow=True)
     if config.option.long:
         print_summary(config.stash[SCENARIOS])
+
+
+def _remarkable_skips(terminalreporter: pytest.TerminalReporter) -> Counter[str]:
+    """Count the skipped tests by their reason, without those of another database."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
+    return Counter({each: count for each, count in reasons.items() if OTHER_DATABASE not in each})
 
 
 def _kind_of(item: pytest.Item) -> str:

@@ -19,6 +19,7 @@ from django_partisan import execution, lifecycle
 from django_partisan.endings import Ending
 from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
 from django_partisan.models import Attempt, Task
+from tests.helpers import HANG_SECONDS
 from tests.integration.tasks import Plain
 
 T = TypeVar("T")
@@ -165,7 +166,7 @@ def at_once(*actions: Callable[[], T]) -> list[T]:
     def run(action: Callable[[], T]) -> T:
         try:
             _never_wait_for_ever()
-            gate.wait(10)
+            gate.wait(HANG_SECONDS)
             return action()
         finally:
             connections.close_all()

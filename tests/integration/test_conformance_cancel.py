@@ -36,6 +36,7 @@ from tests.factories import (
     statuses,
     take_over,
 )
+from tests.helpers import HANG_SECONDS
 from tests.integration.tasks import Unique, UniqueUntilFinish
 
 pytestmark = pytest.mark.django_db
@@ -248,11 +249,11 @@ def test_a_task_that_ends_while_a_cancel_waits_for_its_row_stays_as_it_ended() -
         with contextlib.closing(connection), transaction.atomic():
             finish(task)
             is_recorded.set()
-            may_commit.wait(10)
+            may_commit.wait(HANG_SECONDS)
 
     with ThreadPoolExecutor(1) as thread:
         ended = thread.submit(end)
-        assert is_recorded.wait(10)
+        assert is_recorded.wait(HANG_SECONDS)
         threading.Timer(0.2, may_commit.set).start()
         assert request_cancel([task.id]) == ([], [])
         ended.result()

@@ -23,7 +23,7 @@ from tests.factories import (
     seconds_from_now,
     statuses,
 )
-from tests.helpers import command_environment
+from tests.helpers import HANG_SECONDS, command_environment
 from tests.integration.tasks import (
     Earliest,
     Plain,
@@ -210,7 +210,7 @@ def test_callers_in_separate_processes_enqueue_one_task() -> None:
         assert caller.stdin is not None
         caller.stdin.write("\n")
         caller.stdin.flush()
-    answers = [caller.communicate(timeout=30)[0].strip() for caller in callers]
+    answers = [caller.communicate(timeout=HANG_SECONDS)[0].strip() for caller in callers]
     assert answers == ["1"] * 5
     assert Task.objects.count() == 1
 

@@ -19,7 +19,7 @@ from django_partisan.wakeup import GATHER_SECONDS
 from django_partisan.workers_manager import WorkersManager
 from tests.factories import ending, enqueue, row_of, statuses
 from tests.faults.later_version import LaterVersion, columns, index, managers
-from tests.helpers import wait_until
+from tests.helpers import HANG_SECONDS, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -207,7 +207,7 @@ def test_whoever_uses_the_database_next_waits_for_the_answer(
 
     def slow(*args: object) -> object:
         call = prepare(*args)  # type: ignore[arg-type]
-        return lambda: may_go_on.wait(30) and call()
+        return lambda: may_go_on.wait(HANG_SECONDS) and call()
 
     monkeypatch.setattr(lifecycle, "record_and_claim", slow)
     begin(manager)

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django_partisan import retention
 from django_partisan.models import Attempt, Task
 from django_partisan.settings import QueueSettings
+from tests.helpers import HANG_SECONDS
 from tests.rows import make_attempt, make_task
 
 DAY = 86_400.0
@@ -168,7 +169,7 @@ def test_a_locked_row_is_left_for_the_next_time_without_waiting() -> None:
         Task.objects.select_for_update().get(pk=held.pk)
         thread = threading.Thread(target=prune)
         thread.start()
-        thread.join(10)
+        thread.join(HANG_SECONDS)
         assert results == [1]
     assert not Task.objects.filter(pk=free.pk).exists()
     assert retention.prune("default", KEEP)["finished"] == 1

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.app.noted import Noted
 from tests.processes.harness import Manager
 from tests.processes.ledger import Book
 from tests.scenarios import SCENARIOS, Scenario
@@ -17,12 +16,6 @@ BUSY = 8
 """Patience with a machine that has other things to do; `make faults` wants a quiet one."""
 
 StartManager = Callable[..., Manager]
-
-
-def with_each(*processors: Noted) -> pytest.MarkDecorator:
-    """Run a test once for each ``processor``, under the name of its class."""
-    names = [type(processor).__name__ for processor in processors]
-    return pytest.mark.parametrize("processor", processors, ids=names)
 
 
 @pytest.fixture

@@ -120,9 +120,9 @@ def all_are(ids: Collection[int], status: str) -> bool:
     return statuses(ids) == {status: len(set(ids))}
 
 
-def assert_only_one_was_charged(task_id: int) -> None:
-    """Fail when what happened to one task has cost any other one."""
-    others = Task.objects.exclude(pk=task_id)
+def assert_no_other_was_charged(ids: Collection[int]) -> None:
+    """Fail when what happened to these tasks has cost any other one."""
+    others = Task.objects.exclude(pk__in=ids)
     assert set(others.values_list("attempts", "rescues", "crashes")) == {(1, 0, 0)}
 
 

@@ -10,7 +10,7 @@ import pytest
 from django_partisan.cancellation import request_cancel
 from django_partisan.models import Attempt, Task
 from tests.app.models import Ledger
-from tests.app.partisan_tasks import Note, Noted, Sleep, WaitForFile
+from tests.app.partisan_tasks import Note, Sleep, WaitForFile
 from tests.app.stopped_tasks import (
     BlockInC,
     CancelItself,
@@ -19,50 +19,45 @@ from tests.app.stopped_tasks import (
     TidyUpWhenTimedOut,
 )
 from tests.helpers import wait_until
-from tests.processes.conftest import StartManager, with_each
+from tests.processes.conftest import StartManager
 from tests.processes.harness import HOARDING, SHORT_LIVES, Stopwatch, kill
-from tests.processes.ledger import Book, all_are, assert_only_one_was_charged, started, worker_of
+from tests.processes.ledger import Book, all_are, assert_no_other_was_charged, started, worker_of
 
 CANCELLED = "django_partisan.exceptions.TaskCancelled"
 
 
-def cancel_running(book: Book, processor: Noted) -> int:
-    """Enqueue a task, cancel it once it runs, and return its id."""
-    (task_id,) = book.begin(processor)
-    assert Task.objects.get(pk=task_id).cancel()
-    return task_id
-
-
-@with_each(Sleep(60), RetryAlways(), TidyUpWhenTimedOut())
-def test_a_running_task_is_stopped_and_its_worker_replaced(
-    start_manager: StartManager, book: Book, processor: Noted
+def test_running_tasks_are_stopped_and_their_workers_replaced(
+    start_manager: StartManager, book: Book
 ) -> None:
-    manager = start_manager(queue={"WORKERS_COUNT": 1})
-    (task_id,) = book.begin(processor)
+    manager = start_manager(queue={"WORKERS_COUNT": 3})
+    ids = book.begin(Sleep(60), RetryAlways(), TidyUpWhenTimedOut())
     watch = Stopwatch()
-    assert Task.objects.get(pk=task_id).cancel()
-    wait_until(lambda: all_are([task_id], "cancelled"), message=lambda: manager.log)
+    assert request_cancel(ids) == ([], ids)
+    wait_until(lambda: all_are(ids, "cancelled"), message=lambda: manager.log)
     book.recovered("cancel to cancelled", watch.seconds, within=6)
-    attempt = Attempt.objects.get()
-    assert (attempt.outcome, attempt.error_type) == ("cancelled", CANCELLED)
+    told = Attempt.objects.values_list("task_id", "outcome", "error_type").order_by("task_id")
+    assert list(told) == [(task_id, "cancelled", CANCELLED) for task_id in ids]
     book.run(Note())
-    assert worker_of(book.ids[-1]) != worker_of(task_id)
+    assert worker_of(book.ids[-1]) not in map(worker_of, ids)
 
 
-@with_each(SwallowEverything(), BlockInC())
-def test_a_task_that_does_not_stop_is_killed_and_nobody_else(
-    start_manager: StartManager, book: Book, gate: Path, processor: Noted
+def test_tasks_that_do_not_stop_are_killed_and_nobody_else(
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
-    manager = start_manager()
+    manager = start_manager(queue={"WORKERS_COUNT": 3})
     (bystander,) = book.begin(WaitForFile(str(gate)))
-    stubborn = cancel_running(book, processor)
+    stubborn = book.begin(SwallowEverything(), BlockInC())
+    for task_id in stubborn:
+        assert Task.objects.get(pk=task_id).cancel()
     behind = book.enqueue(*[Note()] * 20)
-    wait_until(lambda: all_are([stubborn], "cancelled"), message=lambda: manager.log)
-    assert "It did not stop within 0.5 s after that" in Attempt.objects.get().message
+    wait_until(lambda: all_are(stubborn, "cancelled"), message=lambda: manager.log)
+    assert Attempt.objects.count() == 2
+    for attempt in Attempt.objects.all():
+        assert "It did not stop within 0.5 s after that" in attempt.message
     wait_until(lambda: all_are(behind, "finished"), message=lambda: manager.log)
     gate.touch()
     wait_until(lambda: all_are([bystander], "finished"))
-    assert_only_one_was_charged(stubborn)
+    assert_no_other_was_charged(stubborn)
 
 
 def test_what_is_claimed_and_has_not_started_never_runs(
@@ -101,7 +96,8 @@ def test_the_manager_that_has_the_task_is_told_of_it_even_where_nothing_is_notif
     start_manager: StartManager, book: Book
 ) -> None:
     manager = start_manager(settings={"PARTISAN_NOTIFY": False})
-    task_id = cancel_running(book, Sleep(60))
+    (task_id,) = book.begin(Sleep(60))
+    assert Task.objects.get(pk=task_id).cancel()
     watch = Stopwatch()
     wait_until(lambda: all_are([task_id], "cancelled"), message=lambda: manager.log)
     book.recovered("cancel to cancelled by polling", watch.seconds, within=7)

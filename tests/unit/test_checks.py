@@ -99,11 +99,14 @@ def test_half_an_init_command_is_not_enough() -> None:
     assert "journal_mode=WAL" in str(message.hint)
 
 
+@pytest.mark.parametrize(
+    ("vendor", "expected"), [("sqlite", ["django_partisan.W002"]), ("postgresql", [])]
+)
 def test_the_database_that_holds_the_tasks_is_the_one_looked_at(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, vendor: str, expected: list[str]
 ) -> None:
     connection = connections["default"]
     monkeypatch.setitem(connection.settings_dict, "NAME", "db.sqlite3")
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", {})
-    found = [message.id for message in checks.check_databases()]
-    assert found == (["django_partisan.W002"] if connection.vendor == "sqlite" else [])
+    monkeypatch.setattr(connection, "vendor", vendor)
+    assert [message.id for message in checks.check_databases()] == expected

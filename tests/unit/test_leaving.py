@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.helpers import HANG_SECONDS
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = """
 import time
@@ -28,5 +30,5 @@ def test_sigterm_ends_a_command_by_way_of_its_finally_blocks() -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=HANG_SECONDS)
     assert (process.returncode, said) == (128 + signal.SIGTERM, "cleared up\n")
