@@ -28,11 +28,6 @@ LEFTOVERS = pytest.StashKey[list[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked long as well")
-    for name, help_text in (
-        ("--kinds", "run the tests of these kinds alone: folders of tests/, comma separated"),
-        ("--leave_out", "run no tests of these kinds"),
-    ):
-        parser.addoption(name, default="", help=help_text)
     parser.addoption(
         "--no_own_server",
         action="store_true",
@@ -51,11 +46,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _deselect(config, items, lambda item: item.get_closest_marker("long") is not None)
     if config.option.no_own_server:
         _deselect(config, items, lambda item: "own_server" in getattr(item, "fixturenames", ()))
-    only, left_out = (
-        set(filter(None, config.getoption(name).split(","))) for name in ("kinds", "leave_out")
-    )
-    _deselect(config, items, lambda item: bool(only) and _kind_of(item) not in only)
-    _deselect(config, items, lambda item: _kind_of(item) in left_out)
     # They take longest: whoever is free at the end should find short ones.
     items.sort(key=lambda item: _kind_of(item) not in DEAR)
     for item in items:

@@ -35,7 +35,7 @@ URLS_VARIABLE = "PARTISAN_TEST_DATABASE_URLS"
 URL_VARIABLE = "PARTISAN_TEST_DATABASE_URL"
 
 
-WORKERS = 2 * (os.cpu_count() or 1)  # most tests wait most of the time
+CORES = os.cpu_count() or 1
 NOTHING_FOUND = 5  # pytest's exit code when no test fits its arguments
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
@@ -60,11 +60,31 @@ class Run:
     left_out: tuple[str, ...] = ()
 
     def includes(self, path: Path) -> bool:
-        """Say whether tests below this path, or in this file, may belong to it."""
-        if TESTS in (path, *path.parents) and path != TESTS:
-            kind = path.relative_to(TESTS).parts[0]
-            return kind in self.only if self.only else kind not in self.left_out
-        return True
+        """Say whether what stands below this path, or in this file, may belong to it."""
+        if path in (TESTS, *TESTS.parents):
+            return True
+        kind = path.relative_to(TESTS).parts[0] if TESTS in path.parents else ""
+        return kind in self.only if self.only else kind not in self.left_out
+
+    def is_concerned(self, given: Sequence[str]) -> bool:
+        """Say whether pytest's arguments name anything that may belong to it, or no path at all."""
+        paths = list(filter(None, map(_path, given)))
+        return not paths or any(map(self.includes, paths))
+
+    def arguments(self, given: Sequence[str]) -> list[str]:
+        """Return pytest's arguments, the given ones last, so that they are the stronger ones."""
+        own = ["-n", str(self._workers), *(f"--ignore={TESTS / kind}" for kind in self.left_out)]
+        paths = [each for each in given if _path(each) is not None]
+        options = [each for each in given if each not in paths]
+        chosen = [each for each in paths if (path := _path(each)) and self.includes(path)]
+        if self.only and not any(TESTS in Path(each).resolve().parents for each in chosen):
+            chosen = [str(TESTS / kind) for kind in self.only]
+        return [*own, *options, *chosen]
+
+    @property
+    def _workers(self) -> int:
+        """Most tests with a database wait most of the time."""
+        return CORES if self.only == UNIT else 2 * CORES
 
 
 def main() -> int:
@@ -78,19 +98,24 @@ def main() -> int:
     leave_on_sigterm()  # so that the server stops and its directories go
     # A shell's background jobs ignore SIGINT, and pytest would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    runs = [run for run in _runs(options.share) if _is_wanted(run, options.only, pytest_arguments)]
+    runs = [
+        run
+        for run in planned_runs(options.share)
+        if _is_named(run, options.only) and run.is_concerned(pytest_arguments)
+    ]
     has_own_server = any(run.is_embedded and "faults" not in run.left_out for run in runs)
     results = []
     for run in runs:
         is_left_out = run.url is not None and has_own_server
-        arguments = [*_arguments(run, pytest_arguments), *["--no_own_server"] * is_left_out]
+        arguments = [*run.arguments(pytest_arguments), *["--no_own_server"] * is_left_out]
         results.append((run.name, *_perform(run, arguments)))
     _print_summary(results)
     statuses = {status for _, status, _ in results} - {NOTHING_FOUND}
     return int(statuses != {0})
 
 
-def _runs(share: str) -> Iterator[Run]:
+def planned_runs(share: str) -> Iterator[Run]:
+    """Yield the runs of an end of the version range, or all that an interpreter can make."""
     servers = list(_named_servers())
     yield Run(name="no database", only=UNIT)
     yield Run(name="sqlite", left_out=UNIT + DEAR * (share == "newest"))
@@ -108,26 +133,14 @@ def _named_servers() -> Iterator[Run]:
         yield Run(name=name, url=url, left_out=UNIT)
 
 
-def _is_wanted(run: Run, words: str, arguments: Sequence[str]) -> bool:
-    paths = list(_paths(arguments))
-    is_named = not words or any(word.strip() in run.name for word in words.split(","))
-    return is_named and (not paths or any(map(run.includes, paths)))
+def _is_named(run: Run, words: str) -> bool:
+    return not words or any(word.strip() in run.name for word in words.split(","))
 
 
-def _arguments(run: Run, given: Sequence[str]) -> list[str]:
-    """Return pytest's arguments: those that were given are the last, and so the stronger ones."""
-    own = ["-n", str(WORKERS)]
-    own += ["--kinds", ",".join(run.only)] if run.only else []
-    own += ["--leave_out", ",".join(run.left_out)] if run.left_out else []
-    own += [str(TESTS / kind) for kind in run.only if not list(_paths(given))]
-    return [*own, *given]
-
-
-def _paths(arguments: Sequence[str]) -> Iterator[Path]:
-    for argument in arguments:
-        path = Path(argument.partition("::")[0])
-        if not argument.startswith("-") and path.exists():
-            yield path.resolve()
+def _path(argument: str) -> Path | None:
+    """Return the file or folder that an argument of pytest's names, if it does."""
+    path = Path(argument.partition("::")[0])
+    return path.resolve() if not argument.startswith("-") and path.exists() else None
 
 
 def _perform(run: Run, arguments: list[str]) -> tuple[int, float]:

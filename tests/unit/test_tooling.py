@@ -11,6 +11,7 @@ import django_partisan
 from tests.helpers import wait_until
 from tests.leftovers import find_leftovers
 from tools.database_urls import database_url, parse_database_url
+from tools.run_tests import UNIT, URLS_VARIABLE, Run, planned_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,3 +76,40 @@ def test_a_process_that_outlives_its_parent_is_found() -> None:
     found = wait_until(lambda: [left for left in find_leftovers() if left.pid == pid])
     found[0].kill()
     wait_until(lambda: pid not in {left.pid for left in find_leftovers()})
+
+
+@pytest.mark.parametrize("servers", ["", "postgres://postgres@db.example/postgres"])
+def test_between_them_the_ends_have_the_whole_suite_on_each_database(
+    monkeypatch: pytest.MonkeyPatch, servers: str
+) -> None:
+    monkeypatch.setenv(URLS_VARIABLE, servers)
+    oldest, newest = (list(planned_runs(share)) for share in ("oldest", "newest"))
+    for runs in (oldest, newest):
+        assert [run.only for run in runs if run.only] == [UNIT]
+        assert any(is_whole(run) for run in runs)
+    names = {run.name for run in planned_runs("all") if not run.only}
+    assert {run.name for run in (*oldest, *newest) if is_whole(run)} == names
+    assert len(names) == (3 if servers else 2)
+
+
+def is_whole(run: Run) -> bool:
+    """Say whether it has everything but what needs no database."""
+    return not run.only and run.left_out == UNIT
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["-k", "words"], ["no database", "sqlite", "postgres (embedded)"]),
+        (["tests/unit/test_tooling.py::test_x"], ["no database"]),
+        (["tests/processes", "-x"], ["sqlite"]),
+        (["tests/integration"], ["sqlite", "postgres (embedded)"]),
+        (["tests"], ["no database", "sqlite", "postgres (embedded)"]),
+    ],
+)
+def test_a_run_begins_only_when_what_was_asked_for_belongs_to_it(
+    monkeypatch: pytest.MonkeyPatch, given: list[str], expected: list[str]
+) -> None:
+    monkeypatch.delenv(URLS_VARIABLE, raising=False)
+    monkeypatch.chdir(ROOT)
+    assert [run.name for run in planned_runs("oldest") if run.is_concerned(given)] == expected
