@@ -12,7 +12,7 @@ from benchmarks.figures import BenchError
 from benchmarks.rows import Rows, fill
 from benchmarks.tally import Tally
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
-from django_partisan.notifications import announce
+from django_partisan.lifecycle.notifications import announce
 
 PAUSE_SECONDS = 0.01
 

@@ -11,13 +11,15 @@ class PartisanConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register checks, then import `partisan_tasks` of every app.
+        """Give tasks what moves them, register checks, import `partisan_tasks` of every app.
 
-        As Django's admin does, so that `.delay()` knows its processor in every process and an
-        import error shows at start instead of when a task runs.
+        The last as Django's admin does, so that `.delay()` knows its processor in every process and
+        an import error shows at start instead of when a task runs.
         """
-        from django_partisan import checks, registry
+        from django_partisan import checks, inline, registry
+        from django_partisan.models import Task
 
+        Task.inline = inline
         checks.register_all()
         registry.autodiscover()
 

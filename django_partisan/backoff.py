@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from random import random as _random
 
-from django_partisan.config.const import MAX_PAUSE_SECONDS
+MAX_PAUSE_SECONDS = 10 * 366 * 24 * 3600.0
+"""Ten years: no wait is longer, so no wait can leave the range of a datetime."""
 
 Random = Callable[[], float]
 """Returns numbers from 0 up to 1, as :func:`random.random` does."""

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from django_partisan.config.const import MAX_PAUSE_SECONDS
+from django_partisan.backoff import MAX_PAUSE_SECONDS
 
 
 class PartisanException(Exception):  # noqa: N818 - the name of 1.6.1

@@ -1,10 +1,14 @@
 """Log records that say which task they are about, as lines for people or as JSON."""
 
+from __future__ import annotations
+
 import json
 import logging
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any, TypedDict
+
+from django_partisan.attempt import ClaimedTask
 
 LOGGER_NAME = "django_partisan"
 """The logger above all loggers of django-partisan."""
@@ -45,6 +49,16 @@ class TaskAdapter(logging.LoggerAdapter[logging.Logger]):
         """Add the task's fields to the record."""
         kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
         return msg, kwargs
+
+
+def extra_of(task: ClaimedTask) -> dict[str, Any]:
+    """Return the fields that every log record about a task carries."""
+    return task_extra(
+        task_id=task.id,
+        processor=task.processor_class,
+        queue=task.queue_name,
+        attempt=task.attempts,
+    )
 
 
 class JsonFormatter(logging.Formatter):

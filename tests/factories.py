@@ -15,9 +15,17 @@ from django.db import connection, connections
 from django.db.models import Q
 from django.utils import timezone
 
-from django_partisan import execution, lifecycle
-from django_partisan.endings import Ending
-from django_partisan.execution import ClaimedTask, ErrorReport, Outcome
+from django_partisan import lifecycle
+from django_partisan.attempt import (
+    FINISHED,
+    POSTPONED,
+    RELEASED,
+    RETRIED,
+    ClaimedTask,
+    ErrorReport,
+    Outcome,
+)
+from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.models import Attempt, Task
 from tests.helpers import HANG_SECONDS
 from tests.integration.tasks import Plain
@@ -46,34 +54,36 @@ def claim_new(count: int = 1, *, owner: int = OWNER) -> list[ClaimedTask]:
     return claim(count, owner=owner)
 
 
-def ending(task: ClaimedTask, kind: str = execution.FINISHED, **details: Any) -> Ending:
+def ended_attempt(task: ClaimedTask, kind: str = FINISHED, **details: Any) -> EndedAttempt:
     """Return the end of an attempt that ran from two seconds to one second ago."""
     now = time.monotonic()
     details.setdefault("started", now - 2)
-    if kind not in {execution.FINISHED, execution.POSTPONED, execution.RELEASED}:
+    if kind not in {FINISHED, POSTPONED, RELEASED}:
         details.setdefault("error", BOOM)
-    if kind in {execution.RETRIED, execution.POSTPONED} and "due_at" not in details:
+    if kind in {RETRIED, POSTPONED} and "due_at" not in details:
         details.setdefault("delay_seconds", 0.0)
     outcome = Outcome(task.id, task.lease, kind, ended=now - 1, **details)
-    return Ending(task=task, outcome=outcome, worker_pid=4321, node_name="here")
+    return EndedAttempt(task=task, outcome=outcome, worker_pid=4321, node_name="here")
 
 
-def record(*endings: Ending, delete_finished: bool = False) -> set[int]:
+def record(*ended_attempts: EndedAttempt, delete_finished: bool = False) -> set[int]:
     """Record with the default cap on rescues."""
-    return lifecycle.record(endings, delete_finished=delete_finished, max_rescues=MAX_RESCUES)
+    return lifecycle.record(
+        ended_attempts, delete_finished=delete_finished, max_rescues=MAX_RESCUES
+    )
 
 
 def record_and_claim(
-    endings: Sequence[Ending], limit: int, owner: int = OWNER
+    ended_attempts: Sequence[EndedAttempt], limit: int, owner: int = OWNER
 ) -> tuple[set[int], list[ClaimedTask]]:
     """Record finished tasks and claim of the default queue what a survey finds."""
-    lanes = [found.lane for found in lifecycle.survey("default") if found.has_due]
-    return lifecycle.record_and_claim(endings, "default", limit, owner, lanes)()
+    cursors = [found.cursor for found in lifecycle.survey("default") if found.has_due]
+    return lifecycle.record_and_claim(ended_attempts, "default", limit, owner, cursors)()
 
 
 def finish(task: ClaimedTask) -> set[int]:
     """Record that a task returned None."""
-    return record(ending(task))
+    return record(ended_attempt(task))
 
 
 def rescue(owners: Q = DEAD, *, limit: int = 100, reason: str = "") -> list[int]:

@@ -1,4 +1,4 @@
-"""Ending in order when told to: whatever was started is cleared up on the way out."""
+"""EndedAttempt in order when told to: whatever was started is cleared up on the way out."""
 
 from __future__ import annotations
 

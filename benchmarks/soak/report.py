@@ -46,7 +46,7 @@ def load(directory: Path) -> dict[str, Any]:
 def write(report: Report, directory: Path) -> list[Path]:
     """Write figures, table and picture; return the files (no picture without matplotlib)."""
     directory.mkdir(parents=True, exist_ok=True)
-    figures, table, picture = (directory / f"soak.{ending}" for ending in ("json", "rst", "png"))
+    figures, table, picture = (directory / f"soak.{ended}" for ended in ("json", "rst", "png"))
     figures.write_text(as_json(report))
     table.write_text(as_rst(report))
     try:

@@ -12,8 +12,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 
-from django_partisan import lifecycle, retention
-from django_partisan.cancellation import CancelRequest, request_cancel
+from django_partisan import lifecycle
+from django_partisan.lifecycle import request_cancel
+from django_partisan.lifecycle.cancel import CancelRequest
 from django_partisan.models import Task
 
 MAX_REQUEUED: Final = 10_000
@@ -88,7 +89,7 @@ def _chunks(ids: list[int]) -> Iterator[list[int]]:
 
 def _delete(model_admin: ModelAdmin[Task], request: HttpRequest, ids: Sequence[int]) -> None:
     tasks = {task.pk: task for task in model_admin.get_queryset(request).filter(pk__in=ids)}
-    deleted = retention.delete(tasks)
+    deleted = lifecycle.delete(tasks)
     if deleted:
         gone: Any = [tasks[pk] for pk in deleted]
         model_admin.log_deletions(request, gone)

@@ -10,8 +10,8 @@ from django.utils.safestring import SafeString
 
 from django_partisan.admin.rendering import badge, block, duration, exact
 from django_partisan.admin.stored import secrets_of
-from django_partisan.masking import scrubbed
 from django_partisan.models import Attempt, Task
+from django_partisan.payloads.masking import scrubbed
 
 MAX_ATTEMPTS: Final = 50
 """Attempts that a page shows."""

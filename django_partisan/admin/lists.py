@@ -14,8 +14,8 @@ from django.utils.functional import cached_property
 
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
 from django_partisan.exceptions import ConfigurationError
-from django_partisan.masking import open_names
 from django_partisan.models import Task
+from django_partisan.payloads.masking import open_names
 from django_partisan.settings import MAX_QUEUE_NAME_LENGTH, PARTISAN_CONFIG
 
 MAX_COUNTED: Final = 10_000

@@ -7,8 +7,8 @@ import json
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
-from django_partisan.masking import MASK, masked, may_have_secrets, scrubbed, secrets_in
 from django_partisan.models import Task
+from django_partisan.payloads.masking import MASK, masked, may_have_secrets, scrubbed, secrets_in
 
 
 def shown_arguments(task: Task) -> str | None:

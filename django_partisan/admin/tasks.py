@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from django_partisan import retention
+from django_partisan import lifecycle
 from django_partisan.admin import actions
 from django_partisan.admin.attempts import shown_attempts
 from django_partisan.admin.lists import (
@@ -125,7 +125,7 @@ class TaskAdmin(_ModelAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Task) -> None:
         """Delete one task; refuse when it was claimed since the page was shown."""
-        if not retention.delete([obj.pk]):
+        if not lifecycle.delete([obj.pk]):
             raise PermissionDenied(f"Task {obj.pk} is in process now.")
 
     def render_change_form(

@@ -1,10 +1,12 @@
 """The fixed words of django-partisan: default names, delay strategies, exit codes."""
 
+from __future__ import annotations
+
 from enum import IntEnum
+from typing import Final
 
 DEFAULT_QUEUE_NAME = "default"
 """The queue of processors that name none; it needs no settings."""
-
 DELAY_STRATEGY_CONSTANT = "C"
 """Every wait before another attempt is equally long."""
 DELAY_STRATEGY_INCREMENTAL = "I"
@@ -17,15 +19,12 @@ DELAY_STRATEGIES = (
     DELAY_STRATEGY_EXPONENTIAL,
 )
 """All that a RETRY_ON_ERROR_CONFIG or POSTPONE_CONFIG may name."""
-
 MAX_STORED_NAME_LENGTH = 255
 """Characters of the column that holds a processor's name."""
-MAX_PAUSE_SECONDS = 10 * 366 * 24 * 3600.0
-"""Ten years: no wait is longer, so no wait can leave the range of a datetime."""
-
-
 CUT_OFF_WORKER = 70
 """The exit code of a worker whose task has closed its connection to the manager."""
+DEFAULT_GRACE_SECONDS: Final = 5.0
+"""How long a task may go on that should have ended, where its processor does not say."""
 
 
 class ExitCode(IntEnum):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from django_partisan import backoff
 from django_partisan.config import const
 
-Seconds = Annotated[float, Field(ge=0, le=const.MAX_PAUSE_SECONDS, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=backoff.MAX_PAUSE_SECONDS, allow_inf_nan=False)]
 Errors = Sequence[type[Exception]]  # a tuple once validated; users write lists
 
 _PAUSES: dict[str, Callable[[float, int], float]] = {

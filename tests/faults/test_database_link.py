@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from django_partisan.database_link import MOST_REASONS, DatabaseLink
+from django_partisan.manager.database_link import MOST_REASONS, DatabaseLink
 from tests.faults.own_server import OwnServer
 from tests.faults.striker import break_connections
 
@@ -24,7 +24,7 @@ def sessions() -> list[int]:
 @pytest.fixture
 def link(own: OwnServer, sessions: list[int]) -> Iterator[DatabaseLink]:
     link = DatabaseLink("default", lambda: sessions.append(_session()))
-    assert link.is_usable(0)
+    assert link.ready(0)
     yield link
     link.end()
     connection.dec_thread_sharing()
@@ -77,7 +77,7 @@ def test_each_reason_for_an_outage_is_logged_once(
     assert len(_told(caplog)) == MOST_REASONS, "however many there are"
 
     caplog.clear()
-    assert link.is_usable(time.monotonic() + 10)
+    assert link.ready(time.monotonic() + 10)
     assert not _told(caplog), "a connection alone proves nothing"
     with link.attempt(0):
         _session()
@@ -98,7 +98,7 @@ def _fail(reason: str) -> None:
 
 
 def _assert_prepared(link: DatabaseLink, sessions: list[int]) -> None:
-    assert link.is_usable(time.monotonic() + 10)
+    assert link.ready(time.monotonic() + 10)
     with link.attempt(0):
         assert [_session()] == sessions[1:]
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from django_partisan import lifecycle
-from django_partisan.dialects import dialect_for
+from django_partisan.database import dialect_for
 from tests.faults.own_server import OwnServer
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.long, pytest.mark.timeout(300)]
@@ -45,7 +45,7 @@ def test_a_claim_among_a_million_takes_ten_milliseconds(own: OwnServer, is_analy
 def _claim(number: int) -> float:
     """Claim from one of the queues, where its tasks are known to wait."""
     queue_name = f"queue-{number % 20}"
-    lanes = [found.lane for found in lifecycle.survey(queue_name) if found.has_due]
+    cursors = [found.cursor for found in lifecycle.survey(queue_name) if found.has_due]
     started = time.perf_counter()
-    assert len(lifecycle.claim(queue_name, 50, 1, lanes)) == 50
+    assert len(lifecycle.claim(queue_name, 50, 1, cursors)) == 50
     return time.perf_counter() - started

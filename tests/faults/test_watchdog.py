@@ -9,7 +9,7 @@ import pytest
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_partisan.watchdog import Watchdog
+from django_partisan.database.watchdog import Watchdog
 from tests.faults.own_server import OwnServer
 from tests.helpers import HANG_SECONDS
 from tests.processes.harness import Stopwatch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from django_partisan.execution import ClaimedTask
+from django_partisan.attempt import ClaimedTask
 
 TERMINAL = ("finished", "error", "cancelled")
 MAX_CRASHES = 2

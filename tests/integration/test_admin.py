@@ -409,7 +409,7 @@ def test_a_task_claimed_while_its_delete_page_is_sent_stays(
     def claimed_meanwhile(ids: Sequence[int]) -> list[int]:
         return []
 
-    monkeypatch.setattr("django_partisan.retention.delete", claimed_meanwhile)
+    monkeypatch.setattr("django_partisan.lifecycle.delete", claimed_meanwhile)
     response = admin.post(f"{LIST}{task.pk}/delete/", {"post": "yes"})
     assert response.status_code == 403
     assert not LogEntry.objects.exists()
@@ -442,7 +442,7 @@ def test_cancelling_tells_what_was_cancelled_what_is_stopped_and_what_had_ended(
     tasks = [make_task("new"), make_task("in_process"), make_task("finished", ended_ago=5)]
     page = text_of(act(admin, "cancel", tasks))
     assert "Cancelled 1 task." in page
-    assert "Stopping 1 task." in page
+    assert "Shutdown 1 task." in page
     assert "Left 1 task alone, which had ended before." in page
     assert [status_of(task) for task in tasks] == ["cancelled", "in_process", "finished"]
     assert Task.objects.get(pk=tasks[1].pk).cancel_requested_at is not None

@@ -12,16 +12,16 @@ from django.db import DatabaseError, connection, transaction
 from django.test import override_settings
 
 from django_partisan import execution, lifecycle, registry
-from django_partisan.atomicity import atomically
-from django_partisan.cancellation import request_cancel
+from django_partisan.attempt import CRASHED, FAILED, ORPHANED, RECORDED, ClaimedTask, Outcome
 from django_partisan.config.processor_configs import ErrorsHandleConfig
 from django_partisan.exceptions import CancelTask, PostponeTask
-from django_partisan.execution import ClaimedTask, Outcome
+from django_partisan.lifecycle import request_cancel
 from django_partisan.models import Task
 from django_partisan.processor import BaseTaskProcessor
+from django_partisan.worker.atomic import atomically
 from tests.app.models import Ledger
 from tests.factories import OWNER, at_once, claim, locked_by_a_stranger, record, row_of, statuses
-from tests.factories import ending as ending_of
+from tests.factories import ended_attempt as ended_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,7 +70,7 @@ def _raise(error: BaseException) -> Callable[[], None]:
 
 def test_effects_and_end_are_there_together() -> None:
     task, outcome = run(lambda: {"total": 7})
-    assert outcome.kind == execution.RECORDED
+    assert outcome.kind == RECORDED
     row = row_of(task)
     assert (row.status, row.result, row.manager_id) == ("finished", {"total": 7}, None)
     assert row.started_at is not None
@@ -113,7 +113,7 @@ def test_who_has_lost_the_task_leaves_no_effects() -> None:
 @pytest.mark.postgresql
 def test_a_rescue_while_the_task_runs_wins_and_its_effects_are_undone() -> None:
     def be_rescued() -> None:
-        at_once(lambda: record(ending_of(claimed[0], execution.ORPHANED)))
+        at_once(lambda: record(ended_of(claimed[0], ORPHANED)))
 
     Booking().delay()
     claimed = claim()
@@ -122,7 +122,7 @@ def test_a_rescue_while_the_task_runs_wins_and_its_effects_are_undone() -> None:
     assert error_type(outcome) == f"{EXCEPTIONS}.LeaseLost"
     assert booked() == 0
     assert statuses() == ["new"]
-    assert record(ending_of(claimed[0], execution.FAILED)) == set()
+    assert record(ended_of(claimed[0], FAILED)) == set()
 
 
 @pytest.mark.postgresql
@@ -133,7 +133,7 @@ def test_a_stranger_who_has_locked_the_row_for_a_moment_is_waited_for() -> None:
         threading.Timer(0.2, lock.close).start()
 
     task, outcome = run(lock_for_a_moment)
-    assert outcome.kind == execution.RECORDED
+    assert outcome.kind == RECORDED
     assert row_of(task).status == "finished"
     assert booked() == 1
 
@@ -174,7 +174,7 @@ def test_a_task_that_ends_its_transaction_itself_is_told_so(
     after: Callable[[], None], kept: int
 ) -> None:
     task, outcome = run(after)
-    assert outcome.kind == execution.FAILED
+    assert outcome.kind == FAILED
     assert error_type(outcome) == f"{EXCEPTIONS}.AtomicityLost"
     connection.close()
     assert row_of(task).status == "in_process"
@@ -212,7 +212,7 @@ def test_what_is_left_to_do_on_commit_is_done_after_it() -> None:
 
 def test_a_failure_on_commit_does_not_unmake_the_end(caplog: pytest.LogCaptureFixture) -> None:
     task, outcome = run(lambda: transaction.on_commit(_raise(RuntimeError("too late"))))
-    assert outcome.kind == execution.RECORDED
+    assert outcome.kind == RECORDED
     assert row_of(task).status == "finished"
     assert booked() == 1
     assert "what it left to do on commit failed" in caplog.text
@@ -233,8 +233,8 @@ def test_a_task_that_finished_although_its_end_was_asked_for_has_finished() -> N
 
 def test_a_crash_that_is_told_after_the_commit_changes_nothing() -> None:
     task, _ = run(lambda: None)
-    assert record(ending_of(task, execution.CRASHED)) == set()
-    assert lifecycle.still_held([ending_of(task, execution.CRASHED)]) == set()
+    assert record(ended_of(task, CRASHED)) == set()
+    assert lifecycle.still_held([ended_of(task, CRASHED)]) == set()
     assert (row_of(task).status, row_of(task).lease) == ("finished", task.lease)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -16,14 +17,16 @@ from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_partisan import bulk, execution, lifecycle, notifications
-from django_partisan.dialects import Dialect, dialect_for
+from django_partisan import lifecycle
+from django_partisan.attempt import RELEASED
+from django_partisan.database import Dialect, dialect_for
 from django_partisan.exceptions import DuplicateNotVisible
+from django_partisan.lifecycle import notifications
 from django_partisan.models import Task
 from tests.factories import (
     at_once,
     claim,
-    ending,
+    ended_attempt,
     ids_of,
     record,
     row_of,
@@ -39,6 +42,9 @@ from tests.integration.tasks import (
     Unique,
     UniqueUntilFinish,
 )
+
+# By its path: the package has a verb of this name.
+module = import_module("django_partisan.lifecycle.enqueue_many")
 
 pytestmark = pytest.mark.django_db
 
@@ -57,7 +63,7 @@ def _numbers(tasks: list[Task]) -> list[Any]:
 @contextmanager
 def _chunks_of(monkeypatch: pytest.MonkeyPatch, rows: int) -> Iterator[None]:
     with monkeypatch.context() as patch:
-        patch.setattr(bulk, "CHUNK_ROWS", rows)
+        patch.setattr(module, "CHUNK_ROWS", rows)
         yield
 
 
@@ -168,7 +174,7 @@ def test_a_large_batch_takes_few_statements() -> None:
 
 
 def test_large_arguments_are_spread_over_statements(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(module, "CHUNK_BYTES", 1000)
     with CaptureQueriesContext(connection) as queries:
         tasks = Plain.delay_many([(number, "x" * 300) for number in range(10)])
     inserts = [query for query in queries if "INSERT INTO django_partisan_task" in query["sql"]]
@@ -213,7 +219,7 @@ def _fail_at(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_outside_a_transaction_a_batch_is_stored_as_a_whole_or_not_at_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bulk, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(module, "CHUNK_ROWS", 2)
     _fail_at(2, monkeypatch)
     with pytest.raises(DatabaseError, match="disk"):
         Unique.delay_many([(number,) for number in range(9)])
@@ -224,7 +230,7 @@ def test_outside_a_transaction_a_batch_is_stored_as_a_whole_or_not_at_all(
 def test_a_failed_batch_leaves_the_callers_transaction_usable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bulk, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(module, "CHUNK_ROWS", 2)
     _fail_at(1, monkeypatch)
     with transaction.atomic():
         before = Plain("before").delay()
@@ -239,7 +245,7 @@ def test_a_failed_batch_leaves_the_callers_transaction_usable(
 def test_managers_are_notified_once_for_a_batch_and_after_its_commit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bulk, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(module, "CHUNK_ROWS", 3)
     monkeypatch.setattr(notifications, "_last_sent", {})
     sent: list[tuple[str, int]] = []
 
@@ -360,7 +366,7 @@ def _rival(numbers: list[int], processor: type[Plain]) -> list[int]:
 def test_rival_batches_with_the_same_keys_in_opposite_order_store_each_task_once(
     processor: type[Plain], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "CHUNK_ROWS", 50)
+    monkeypatch.setattr(module, "CHUNK_ROWS", 50)
     # Each overlaps with the others and has keys of its own.
     ranges = [range(place * 20, 300 + place * 20) for place in range(8)]
     orders = [
@@ -386,7 +392,7 @@ def test_enqueueing_batches_while_duplicates_are_claimed_and_recorded_never_fail
     def consume(owner: int) -> None:
         for _ in range(30):
             for task in claim(5, owner=owner):
-                finished = ending(task)
+                finished = ended_attempt(task)
                 while not record(finished) and lifecycle.still_held([finished]):
                     pass
 
@@ -401,16 +407,17 @@ def test_enqueueing_batches_while_duplicates_are_claimed_and_recorded_never_fail
 def test_a_duplicate_that_is_claimed_between_two_statements_is_enqueued_anew(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "CHUNK_ROWS", chunk)
+    monkeypatch.setattr(module, "CHUNK_ROWS", chunk)
     waiting = Unique.delay_many([(1,), (2,)])
-    find, left = bulk._duplicates, [1]
+    find, left = module._duplicates, [1]
 
-    def claim_first(alias: str, rows: Any) -> dict[int, Task]:
+    def claim_first(rows: Any) -> dict[int, Task]:
         if left:
             at_once(partial(claim, left.pop()))
-        return find(alias, rows)
+        found: dict[int, Task] = find(rows)
+        return found
 
-    monkeypatch.setattr(bulk, "_duplicates", claim_first)
+    monkeypatch.setattr(module, "_duplicates", claim_first)
     tasks = Unique.delay_many([(1,), (2,), (3,)])
     assert tasks[0].id != waiting[0].id
     assert tasks[1].id == waiting[1].id
@@ -424,10 +431,8 @@ def test_a_duplicate_that_is_held_is_not_claimed_before_the_transaction_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     [waiting] = Unique.delay_many([(1,)])
-    find, tries = bulk._duplicates, iter([False, True])
-    monkeypatch.setattr(
-        bulk, "_duplicates", lambda alias, rows: find(alias, rows) if next(tries) else {}
-    )
+    find, tries = module._duplicates, iter([False, True])
+    monkeypatch.setattr(module, "_duplicates", lambda rows: find(rows) if next(tries) else {})
     with transaction.atomic():
         held, new = Unique.delay_many([(1,), (2,)])
         assert at_once(claim) == [[]]
@@ -439,7 +444,7 @@ def test_a_duplicate_that_never_becomes_visible_ends_in_an_error_that_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Unique(1).delay()
-    monkeypatch.setattr(bulk, "_duplicates", lambda alias, rows: {})
+    monkeypatch.setattr(module, "_duplicates", lambda rows: {})
     with pytest.raises(DuplicateNotVisible, match=r"Unique could not be enqueued.*retry"):
         Unique.delay_many([(1,), (2,)])
     assert Task.objects.count() == 1
@@ -448,5 +453,5 @@ def test_a_duplicate_that_never_becomes_visible_ends_in_an_error_that_says_so(
 def test_a_task_of_a_batch_regains_its_uniqueness_like_any_other() -> None:
     [task, _] = Unique.delay_many([(1,), (2,)])
     [running] = claim(1)
-    record(ending(running, execution.RELEASED))
+    record(ended_attempt(running, RELEASED))
     assert Unique(1).delay().pk == task.pk == running.id

@@ -12,10 +12,20 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from django_partisan import cancellation, execution, lifecycle, registry
-from django_partisan.cancellation import request_cancel
+from django_partisan import lifecycle, registry
+from django_partisan.attempt import (
+    CANCELLED,
+    CRASHED,
+    FAILED,
+    FINISHED,
+    ORPHANED,
+    POSTPONED,
+    RELEASED,
+    RETRIED,
+    ClaimedTask,
+)
 from django_partisan.exceptions import CancelTask
-from django_partisan.execution import ClaimedTask
+from django_partisan.lifecycle import request_cancel
 from django_partisan.models import Task
 from django_partisan.processor import BaseTaskProcessor
 from tests.factories import (
@@ -25,7 +35,7 @@ from tests.factories import (
     attempts_of,
     claim,
     claim_new,
-    ending,
+    ended_attempt,
     enqueue,
     finish,
     ids_of,
@@ -43,7 +53,7 @@ pytestmark = pytest.mark.django_db
 
 
 @registry.register
-class Stopping(BaseTaskProcessor):
+class Shutdown(BaseTaskProcessor):
     def run(self) -> None:
         raise CancelTask
 
@@ -84,7 +94,7 @@ def test_cancelling_frees_the_key_of_a_unique_task(processor: type[Unique]) -> N
 def test_what_has_ended_stays_as_it_is() -> None:
     finished, failed, cancelled = claim_new(3)
     finish(finished)
-    record(ending(failed, execution.FAILED), ending(cancelled, execution.CANCELLED))
+    record(ended_attempt(failed, FAILED), ended_attempt(cancelled, CANCELLED))
     before = list(Task.objects.order_by("pk").values())
     assert request_cancel([finished.id, failed.id, cancelled.id, 10**9]) == ([], [])
     assert list(Task.objects.order_by("pk").values()) == before
@@ -112,8 +122,8 @@ def test_a_task_in_process_is_marked_and_stays_with_its_owner() -> None:
     assert (row.status, row.finished_at) == ("in_process", None)
     assert seconds_from_now(row.cancel_requested_at) == pytest.approx(0, abs=2)
     assert row_of(task).lease == task.lease
-    assert cancellation.requests_to(OWNER) == {task.id: task.lease}
-    assert cancellation.requests_to(RIVAL) == {}
+    assert lifecycle.requests_to(OWNER) == {task.id: task.lease}
+    assert lifecycle.requests_to(RIVAL) == {}
 
 
 def test_asking_twice_keeps_the_first_moment() -> None:
@@ -126,43 +136,41 @@ def test_a_stopped_task_ends_as_cancelled_under_its_lease() -> None:
     [task] = claim_new()
     asked(task)
     stale = task._replace(lease=task.lease + 1)
-    assert record(ending(stale, execution.CANCELLED)) == set()
-    assert record(ending(task, execution.CANCELLED)) == {task.id}
+    assert record(ended_attempt(stale, CANCELLED)) == set()
+    assert record(ended_attempt(task, CANCELLED)) == {task.id}
     row = row_of(task)
     assert (row.status, row.attempts, row.manager_id) == ("cancelled", 1, None)
     assert row.finished_at is not None
     [attempt] = attempts_of(task)
     assert (attempt.outcome, attempt.message) == ("cancelled", "it went boom")
-    assert cancellation.requests_to(OWNER) == {}
+    assert lifecycle.requests_to(OWNER) == {}
 
 
 @pytest.mark.parametrize(
     ("kind", "attempts", "told"),
     [
-        (execution.RELEASED, 0, []),
-        (execution.RETRIED, 1, ["cancelled"]),
-        (execution.POSTPONED, 0, []),
-        (execution.CRASHED, 1, ["cancelled"]),
-        (execution.ORPHANED, 0, ["cancelled"]),
+        (RELEASED, 0, []),
+        (RETRIED, 1, ["cancelled"]),
+        (POSTPONED, 0, []),
+        (CRASHED, 1, ["cancelled"]),
+        (ORPHANED, 0, ["cancelled"]),
     ],
 )
 def test_what_would_wait_again_is_cancelled_instead(
     kind: str, attempts: int, told: list[str]
 ) -> None:
     task = asked(claim_new()[0])
-    assert record(ending(task, kind)) == {task.id}
+    assert record(ended_attempt(task, kind)) == {task.id}
     row = row_of(task)
     assert (row.status, row.attempts, row.unique_key) == ("cancelled", attempts, None)
     assert row.finished_at is not None
     assert [attempt.outcome for attempt in attempts_of(task)] == told
 
 
-@pytest.mark.parametrize(
-    ("kind", "status"), [(execution.FINISHED, "finished"), (execution.FAILED, "error")]
-)
+@pytest.mark.parametrize(("kind", "status"), [(FINISHED, "finished"), (FAILED, "error")])
 def test_code_that_came_to_its_own_end_first_has_its_own_outcome(kind: str, status: str) -> None:
     task = asked(claim_new()[0])
-    assert record(ending(task, kind)) == {task.id}
+    assert record(ended_attempt(task, kind)) == {task.id}
     assert row_of(task).status == status
 
 
@@ -188,7 +196,7 @@ def test_a_requeued_task_runs_again_and_can_be_cancelled_again() -> None:
     assert lifecycle.requeue([task.pk]) == [task.pk]
     assert row_of(task).cancel_requested_at is None
     [claimed] = claim()
-    record(ending(claimed, execution.RETRIED))
+    record(ended_attempt(claimed, RETRIED))
     assert statuses() == ["new"]
 
 
@@ -197,12 +205,12 @@ def test_a_unique_task_keeps_its_duplicates_out_until_it_has_stopped() -> None:
     [claimed] = claim()
     first.cancel()
     assert UniqueUntilFinish("a").delay().pk == first.pk
-    record(ending(claimed, execution.CANCELLED))
+    record(ended_attempt(claimed, CANCELLED))
     assert UniqueUntilFinish("a").delay().pk != first.pk
 
 
 def test_a_task_that_is_run_by_hand_and_cancels_itself_is_cancelled() -> None:
-    Stopping().delay()
+    Shutdown().delay()
     [task] = Task.objects.select_for_process(1)
     assert task.run() is None
     task.complete()
@@ -221,20 +229,20 @@ def test_of_a_cancel_and_a_claim_one_comes_first(_round: int) -> None:
     assert set(cancelled).isdisjoint(ids_of(claimed))
     assert set(requested) <= set(ids_of(claimed))
     assert sorted([*cancelled, *requested]) == everything
-    assert cancellation.requests_to(OWNER) == dict.fromkeys(requested, 1)
+    assert lifecycle.requests_to(OWNER) == dict.fromkeys(requested, 1)
     for task in Task.objects.all():
         assert task.status == ("cancelled" if task.pk in cancelled else "in_process")
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("kind", [execution.FINISHED, execution.RETRIED, execution.FAILED])
+@pytest.mark.parametrize("kind", [FINISHED, RETRIED, FAILED])
 def test_of_a_cancel_and_an_end_one_comes_first(kind: str) -> None:
     tasks = claim_new(20)
-    endings = [ending(task, kind) for task in tasks]
-    (cancelled, requested), _ = _race(ids_of(tasks), partial(_record_all, endings))
+    ended_attempts = [ended_attempt(task, kind) for task in tasks]
+    (cancelled, requested), _ = _race(ids_of(tasks), partial(_record_all, ended_attempts))
     left = {"finished": "finished", "failed": "error", "retried": "cancelled"}[kind]
     assert statuses() == [left] * 20, "a task that was given back first is cancelled as it waits"
-    if kind != execution.RETRIED:
+    if kind != RETRIED:
         assert cancelled == []
     assert len({*cancelled, *requested}) == len([*cancelled, *requested])
 
@@ -278,12 +286,12 @@ def _race(ids: list[int], rival: Callable[[], Any]) -> Any:
     return at_once(partial(request_cancel, ids), rival)
 
 
-def _record_all(endings: Any) -> set[int]:
+def _record_all(ended_attempts: Any) -> set[int]:
     """Record as the manager does: what a rival has locked for a moment is tried again."""
-    left = {ending.task.id: ending for ending in endings}
+    left = {ended.task.id: ended for ended in ended_attempts}
     while left:
         for task_id in record(*left.values()):
             del left[task_id]
         held = lifecycle.still_held(list(left.values()))
-        left = {task_id: ending for task_id, ending in left.items() if task_id in held}
+        left = {task_id: ended for task_id, ended in left.items() if task_id in held}
     return set()

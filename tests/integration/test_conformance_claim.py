@@ -12,9 +12,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from django_partisan import lifecycle
-from django_partisan.dialects.base import Lane
-from django_partisan.execution import ClaimedTask
-from django_partisan.lanes import Lanes
+from django_partisan.attempt import ClaimedTask
+from django_partisan.database.values import Cursor
+from django_partisan.manager.claiming.cursors import Cursors
 from django_partisan.models import Task
 from tests.factories import (
     OWNER,
@@ -157,8 +157,10 @@ def test_a_row_that_a_stranger_has_locked_is_passed_over_by_a_claim() -> None:
 def _waits() -> dict[int, Any]:
     """Survey the queue: by priority, whether a task is due, and the seconds until the next."""
     found = lifecycle.survey("default")
-    assert [each.lane.priority for each in found] == sorted(each.lane.priority for each in found)
-    return {each.lane.priority: (each.has_due, each.next_due_in) for each in found}
+    assert [each.cursor.priority for each in found] == sorted(
+        each.cursor.priority for each in found
+    )
+    return {each.cursor.priority: (each.has_due, each.next_due_in) for each in found}
 
 
 def test_a_survey_finds_nothing_in_an_empty_queue() -> None:
@@ -186,15 +188,15 @@ def test_a_survey_overlooks_tasks_that_do_not_wait() -> None:
     assert _waits() == {10: (False, pytest.approx(40, abs=2))}
 
 
-def test_a_claim_looks_at_the_given_lanes_only_and_in_their_order() -> None:
+def test_a_claim_looks_at_the_given_cursors_only_and_in_their_order() -> None:
     enqueue(2, priority=1)
     Plain(7).delay(priority=2)
     Plain(8).delay(priority=3)
-    claimed = lifecycle.claim("default", 10, OWNER, [Lane(1), Lane(3)])
+    claimed = lifecycle.claim("default", 10, OWNER, [Cursor(1), Cursor(3)])
     assert [task.priority for task in claimed] == [1, 1, 3]
 
 
-def test_a_claim_without_lanes_takes_nothing() -> None:
+def test_a_claim_without_cursors_takes_nothing() -> None:
     enqueue()
     assert lifecycle.claim("default", 10, OWNER, []) == []
 
@@ -202,33 +204,33 @@ def test_a_claim_without_lanes_takes_nothing() -> None:
 @pytest.mark.postgresql
 def test_a_claim_starts_behind_the_cursor_and_the_cursor_ends_at_its_last_task() -> None:
     tasks = enqueue(3)
-    lanes = Lanes()
-    lanes.surveyed(lifecycle.survey("default"), 0, 0)
-    lanes.claimed(lifecycle.claim("default", 1, OWNER, lanes.current()))
+    cursors = Cursors()
+    cursors.surveyed(lifecycle.survey("default"), 0, 0)
+    cursors.claimed(lifecycle.claim("default", 1, OWNER, cursors.current()))
     Task.objects.filter(pk=tasks[0].pk).update(status="new")
-    rest = lifecycle.claim("default", 10, OWNER, lanes.current())
+    rest = lifecycle.claim("default", 10, OWNER, cursors.current())
     assert ids_of(rest) == ids_of(tasks[1:]), "what came back behind the cursor waits for a survey"
-    lanes.surveyed(lifecycle.survey("default"), 0, 0)
-    assert ids_of(lifecycle.claim("default", 10, OWNER, lanes.current())) == [tasks[0].id]
+    cursors.surveyed(lifecycle.survey("default"), 0, 0)
+    assert ids_of(lifecycle.claim("default", 10, OWNER, cursors.current())) == [tasks[0].id]
 
 
 @pytest.mark.postgresql
 def test_a_cursor_tells_tasks_of_the_same_moment_apart() -> None:
     moment = timezone.now()
     rows = insert_in_bulk(5, execute_after=moment)
-    lanes = Lanes()
-    lanes.surveyed(lifecycle.survey("default"), 0, 0)
+    cursors = Cursors()
+    cursors.surveyed(lifecycle.survey("default"), 0, 0)
     taken = []
     for _ in range(3):
-        claimed = lifecycle.claim("default", 2, OWNER, lanes.current())
-        lanes.claimed(claimed)
+        claimed = lifecycle.claim("default", 2, OWNER, cursors.current())
+        cursors.claimed(claimed)
         taken += ids_of(claimed)
     assert taken == sorted(row.pk for row in rows)
 
 
-def test_a_lane_of_future_tasks_lets_new_ones_through() -> None:
+def test_a_priority_of_future_tasks_lets_new_ones_through() -> None:
     Plain().delay(execute_after=500)
-    lanes = Lanes()
-    lanes.surveyed(lifecycle.survey("default"), 0, 0)
+    cursors = Cursors()
+    cursors.surveyed(lifecycle.survey("default"), 0, 0)
     task = Plain(2).delay()
-    assert ids_of(lifecycle.claim("default", 10, OWNER, lanes.current())) == [task.id]
+    assert ids_of(lifecycle.claim("default", 10, OWNER, cursors.current())) == [task.id]

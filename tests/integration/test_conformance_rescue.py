@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from django_partisan import execution, lifecycle
-from django_partisan.execution import ClaimedTask
+from django_partisan import lifecycle
+from django_partisan.attempt import CRASHED, FAILED, ClaimedTask
 from django_partisan.models import Task
 from tests.factories import (
     MAX_RESCUES,
@@ -20,7 +20,7 @@ from tests.factories import (
     attempts_of,
     claim,
     claim_new,
-    ending,
+    ended_attempt,
     enqueue,
     finish,
     ids_of,
@@ -158,7 +158,7 @@ def test_the_cap_holds_when_the_own_manager_records_the_crash() -> None:
     [task] = claim_new()
     Task.objects.update(crashes=MAX_RESCUES, rescues=MAX_RESCUES)
     task = task._replace(crashes=MAX_RESCUES, rescues=MAX_RESCUES)
-    assert record(ending(task, execution.CRASHED)) == {task.id}
+    assert record(ended_attempt(task, CRASHED)) == {task.id}
     assert row_of(task).status == "error"
     assert attempts_of(task)[0].message.endswith("it went boom")
 
@@ -176,8 +176,8 @@ def test_of_two_rivals_one_moves_each_orphan(verb: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_of_a_rescue_and_a_finish_one_wins_each_task() -> None:
     tasks = claim_new(40)
-    endings = [ending(task) for task in tasks]
-    rescued, finished = at_once(rescue, lambda: sorted(record(*endings)))
+    ended_attempts = [ended_attempt(task) for task in tasks]
+    rescued, finished = at_once(rescue, lambda: sorted(record(*ended_attempts)))
     rescued += rescue()
     assert sorted(rescued + finished) == ids_of(tasks)
     by_status = dict(Task.objects.values_list("pk", "status"))
@@ -246,7 +246,7 @@ def test_taking_over_gives_up_on_a_task_past_the_cap() -> None:
 @pytest.mark.parametrize("status", ["error", "finished", "cancelled"])
 def test_requeue_puts_a_terminal_task_back_as_if_it_were_new(status: str) -> None:
     [task] = claim_new()
-    record(ending(task, execution.FAILED, result='"old"'))
+    record(ended_attempt(task, FAILED, result='"old"'))
     Task.objects.update(status=status, retries=2, postpones=3, rescues=4, crashes=5)
     assert lifecycle.requeue([task.id]) == [task.id]
     row = row_of(task)
@@ -269,6 +269,6 @@ def test_requeue_leaves_tasks_alone_that_have_not_ended() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_of_two_rivals_one_requeues_each_task() -> None:
     tasks = claim_new(20)
-    record(*(ending(task, execution.FAILED) for task in tasks))
+    record(*(ended_attempt(task, FAILED) for task in tasks))
     requeue = partial(lifecycle.requeue, ids_of(tasks))
     assert sorted(itertools.chain(*at_once(requeue, requeue))) == ids_of(tasks)

@@ -11,12 +11,13 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from django_partisan import execution, lifecycle
+from django_partisan import lifecycle
+from django_partisan.attempt import FAILED, RELEASED, RETRIED, ClaimedTask
 from django_partisan.models import Task
 from tests.factories import (
     at_once,
     claim,
-    ending,
+    ended_attempt,
     finish,
     record,
     row_of,
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.django_db
 BACK_TO_NEW = ["retried", "postponed", "released", "crashed", "orphaned"]
 
 
-def _running(processor: Plain) -> execution.ClaimedTask:
+def _running(processor: Plain) -> ClaimedTask:
     processor.delay()
     [task] = claim(1)
     return task
@@ -81,21 +82,21 @@ def test_a_task_that_is_unique_until_finish_is_returned_while_it_runs() -> None:
 
 def test_an_error_ends_uniqueness_too() -> None:
     running = _running(UniqueUntilFinish())
-    record(ending(running, execution.FAILED))
+    record(ended_attempt(running, FAILED))
     assert UniqueUntilFinish().delay().pk != running.id
 
 
 @pytest.mark.parametrize("kind", BACK_TO_NEW)
 def test_a_task_that_waits_again_regains_its_uniqueness(kind: str) -> None:
     running = _running(Unique())
-    record(ending(running, kind))
+    record(ended_attempt(running, kind))
     assert Unique().delay().pk == running.id
 
 
 @pytest.mark.parametrize("kind", BACK_TO_NEW)
 def test_a_task_that_is_unique_until_finish_stays_unique_when_it_waits_again(kind: str) -> None:
     running = _running(UniqueUntilFinish())
-    record(ending(running, kind))
+    record(ended_attempt(running, kind))
     assert UniqueUntilFinish().delay().pk == running.id
 
 
@@ -103,7 +104,7 @@ def test_a_task_that_is_unique_until_finish_stays_unique_when_it_waits_again(kin
 def test_a_task_whose_key_was_taken_meanwhile_waits_beside_its_duplicate(kind: str) -> None:
     running = _running(Unique())
     duplicate = Unique().delay()
-    assert record(ending(running, kind)) == {running.id}
+    assert record(ended_attempt(running, kind)) == {running.id}
     assert statuses() == ["new", "new"]
     assert Unique().delay().pk == duplicate.pk
 
@@ -111,14 +112,14 @@ def test_a_task_whose_key_was_taken_meanwhile_waits_beside_its_duplicate(kind: s
 def test_of_two_duplicates_that_wait_again_together_one_is_unique() -> None:
     first = _running(Unique())
     second = _running(Unique())
-    record(ending(first, execution.RELEASED), ending(second, execution.RELEASED))
+    record(ended_attempt(first, RELEASED), ended_attempt(second, RELEASED))
     assert Task.objects.exclude(unique_key=None).count() == 1
     assert Unique().delay().pk == first.id
 
 
 def test_a_requeued_task_regains_its_uniqueness_if_its_key_is_free() -> None:
     first, second = _running(Unique(1)), _running(Unique(2))
-    record(ending(first, execution.FAILED), ending(second, execution.FAILED))
+    record(ended_attempt(first, FAILED), ended_attempt(second, FAILED))
     rival = Unique(2).delay()
     lifecycle.requeue([first.id, second.id])
     assert Unique(1).delay().pk == first.id
@@ -224,7 +225,7 @@ def test_enqueueing_while_the_duplicate_is_claimed_and_recorded_never_fails() ->
     def consume(owner: int) -> None:
         for _ in range(40):
             for task in claim(1, owner=owner):
-                retried = ending(task, execution.RETRIED)
+                retried = ended_attempt(task, RETRIED)
                 # A rival that regains a key may hold the row for a moment.
                 while not record(retried) and lifecycle.still_held([retried]):
                     pass

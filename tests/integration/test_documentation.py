@@ -9,7 +9,7 @@ import pytest
 from django_partisan import lifecycle
 from django_partisan.models import Attempt, Task
 from tests import factories
-from tests.factories import OWNER, claim_new, ending, enqueue, record
+from tests.factories import OWNER, claim_new, ended_attempt, enqueue, record
 from tests.reference import NOTHING, table
 
 pytestmark = pytest.mark.django_db
@@ -59,7 +59,7 @@ def test_a_new_task_is_what_the_transition_table_says() -> None:
 @pytest.mark.parametrize("kind", ["finished", "failed"])
 def test_requeue_resets_every_counter_but_the_lease(kind: str) -> None:
     [task] = claim_new()
-    record(ending(task, kind))
+    record(ended_attempt(task, kind))
     lifecycle.requeue([task.id])
     row = Task.objects.get(pk=task.id)
     assert row.status == Task.STATUS_NEW

@@ -12,12 +12,13 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from django_partisan import execution, lanes, lifecycle
-from django_partisan.execution import ClaimedTask
+from django_partisan import lifecycle
+from django_partisan.attempt import FINISHED, ClaimedTask
+from django_partisan.manager import WorkersManager
+from django_partisan.manager.claiming import cursors
+from django_partisan.manager.claiming.wakeup import GATHER_SECONDS
 from django_partisan.models import Task
-from django_partisan.wakeup import GATHER_SECONDS
-from django_partisan.workers_manager import WorkersManager
-from tests.factories import ending, enqueue, row_of, statuses
+from tests.factories import ended_attempt, enqueue, row_of, statuses
 from tests.faults.later_version import LaterVersion, columns, index, managers
 from tests.helpers import HANG_SECONDS, wait_until
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def managing(**options: Any) -> Iterator[WorkersManager]:
     """Yield a registered manager of a connected link, which has no workers."""
     made = WorkersManager(**options)
-    assert made.link.is_usable(time.monotonic())
+    assert made.link.ready(time.monotonic())
     made.heartbeat.register()
     yield made
     made.heartbeat.deregister()
@@ -70,7 +71,7 @@ def stream(clock: Clock) -> Iterator[WorkersManager]:
 
 def turn(manager: WorkersManager) -> None:
     now = time.monotonic()
-    assert manager.link.is_usable(now)
+    assert manager.link.ready(now)
     with manager.link.attempt(now):
         manager.exchange.turn(now, 0, may_claim=True)
 
@@ -93,8 +94,8 @@ def end_a_stream(manager: WorkersManager) -> None:
         end(manager, task)
 
 
-def end(manager: WorkersManager, task: ClaimedTask, kind: str = execution.FINISHED) -> None:
-    manager.exchange.ended(task, ending(task, kind).outcome)
+def end(manager: WorkersManager, task: ClaimedTask, kind: str = FINISHED) -> None:
+    manager.exchange.ended(task, ended_attempt(task, kind).outcome)
 
 
 def test_recording_and_claiming_go_on_beside_the_loop(manager: WorkersManager) -> None:
@@ -153,8 +154,8 @@ def test_a_stream_is_surveyed_only_when_a_busy_manager_would_survey(
     seconds: float,
     is_due: bool,
 ) -> None:
-    monkeypatch.setattr(lanes, "_BUSY_SECONDS", seconds)
-    monkeypatch.setattr(lanes, "_SHARE", 1.0)
+    monkeypatch.setattr(cursors, "_BUSY_SECONDS", seconds)
+    monkeypatch.setattr(cursors, "_SHARE", 1.0)
     enqueue(3)
     turn(stream)
     stream.queue.take_all()
@@ -212,7 +213,7 @@ def test_whoever_uses_the_database_next_waits_for_the_answer(
     monkeypatch.setattr(lifecycle, "record_and_claim", slow)
     begin(manager)
     threading.Timer(0.1, may_go_on.set).start()
-    assert manager.link.is_usable(time.monotonic())
+    assert manager.link.ready(time.monotonic())
     assert statuses() == ["finished", "in_process", "in_process"]
 
 
@@ -237,7 +238,7 @@ def test_an_outcome_that_the_database_refuses_does_not_hold_up_the_others(
     turn(manager)
     good, bad = manager.queue.take_all()
     end(manager, good)
-    outcome = ending(bad, result="no JSON").outcome
+    outcome = ended_attempt(bad, result="no JSON").outcome
     manager.exchange.ended(bad, outcome)
     turn(manager)
     assert manager.link.is_busy
@@ -285,7 +286,7 @@ def test_a_connection_that_breaks_meanwhile_keeps_every_outcome_and_every_task(
         manager.link.finish(time.monotonic())
     assert not manager.link.is_up
     assert manager.recorder.ids() == {done.id}
-    assert manager.link.is_usable(time.monotonic() + 10)
+    assert manager.link.ready(time.monotonic() + 10)
     # What a lost answer would have told of is in the queue; what is known already not once more.
     waiting = [task.id for task in manager.queue.take_all()]
     assert sorted(waiting) == sorted(set(waiting))
@@ -300,13 +301,13 @@ def test_a_connection_that_breaks_meanwhile_keeps_every_outcome_and_every_task(
 def test_a_session_that_django_has_opened_by_itself_is_left_alone_and_replaced(
     manager: WorkersManager,
 ) -> None:
-    assert manager.link.is_usable(time.monotonic())
+    assert manager.link.ready(time.monotonic())
     with manager.link.attempt(time.monotonic()):
         # As it happens where an error is swallowed that was the end of the session.
         manager.link.connection.close()
         manager.link.connection.ensure_connection()
     manager.wait()
-    assert manager.link.is_usable(time.monotonic())
+    assert manager.link.ready(time.monotonic())
     assert manager.link.connects == 2
 
 
@@ -350,7 +351,7 @@ def test_a_session_whose_plans_a_migration_has_spoilt_is_replaced(manager: Worke
             with manager.link.attempt(time.monotonic() - 10):
                 manager.exchange.turn(time.monotonic(), 0, may_claim=True)
         assert not manager.link.is_up
-        assert manager.link.is_usable(time.monotonic() + 10)
+        assert manager.link.ready(time.monotonic() + 10)
         assert manager.link.connects == 2
         with manager.link.attempt(time.monotonic()):
             manager.exchange.turn(time.monotonic(), 0, may_claim=True)

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from django_partisan import lifecycle
-from django_partisan.encoding import encode_result
 from django_partisan.execution import initialized_processor
 from django_partisan.models import Task
-from tests.factories import ending, row_of
+from django_partisan.payloads.encoding import encode_result
+from tests.factories import ended_attempt, row_of
 from tests.integration.tasks import Plain
 
 texts = st.text() | st.text(st.characters(categories=["Cs", "Cc", "Zs", "So"])) | st.just("\0")
@@ -84,7 +84,7 @@ def test_a_result_is_kept_as_it_was_or_as_its_repr(value: Any) -> None:
         Plain(7).delay()
         [claimed] = lifecycle.claim("default", 1, 1)
         text, is_repr = encode_result(value, 10**6)
-        ended = ending(claimed, result=text)
+        ended = ended_attempt(claimed, result=text)
         assert lifecycle.record([ended], delete_finished=False, max_rescues=3) == {claimed.id}
         result = row_of(claimed).result
         if is_repr:

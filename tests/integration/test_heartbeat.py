@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db.models.functions import Now
 
-from django_partisan import heartbeat as module
-from django_partisan import registration
-from django_partisan.dialects.base import Pulse
+from django_partisan.database.values import Pulse
 from django_partisan.exceptions import ManagerAlreadyRunning
-from django_partisan.heartbeat import Fence, Heartbeat
 from django_partisan.identity import Identity, boot_id, own_identity
+from django_partisan.lifecycle import managers
+from django_partisan.manager import heartbeat as module
+from django_partisan.manager.heartbeat import Fence, Heartbeat
 from django_partisan.models import ManagerProcess
 from django_partisan.settings import get_process_settings
 from tests.factories import claim, enqueue, ids_of, row_of
@@ -31,7 +30,7 @@ class Clock:
     """A monotonic clock that a test moves on."""
 
     def __init__(self) -> None:
-        self.now = time.monotonic()
+        self.now = 1000.0  # Sums of whole seconds are exact.
 
     def monotonic(self) -> float:
         return self.now
@@ -105,14 +104,14 @@ def test_the_fence_counts_from_when_a_sign_of_life_was_sent_not_from_its_answer(
     name: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = manager(DEAD_AFTER_SECONDS=30.0)
-    send = getattr(registration, name)
+    send = getattr(managers, name)
 
     def slow(*args: Any, **options: Any) -> Any:
         clock.now += 15
         return send(*args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(registration, name, slow)
+        patch.setattr(managers, name, slow)
         made.register()
         assert made.beat(STATE, {}) if name == "beat" else True
     clock.now += 5
@@ -274,7 +273,7 @@ def test_a_beat_looks_at_the_queue_in_the_same_breath_when_asked_to() -> None:
     enqueue(1, priority=7, execute_after=60)
     found = beaten(made, "default").found
     assert found is not None
-    assert [(lane.lane.priority, lane.has_due) for lane in found] == [(3, True), (7, False)]
+    assert [(each.cursor.priority, each.has_due) for each in found] == [(3, True), (7, False)]
     assert found[1].next_due_in == pytest.approx(60, abs=30)
     assert beaten(made, "other").found == []
 
@@ -325,7 +324,7 @@ def test_a_predecessor_that_holds_more_than_a_batch_is_not_forgotten(
 def test_a_boot_without_this_process_proves_nothing_about_pids() -> None:
     registration_row = row(boot_id=boot_id() + "x", process_started="")
     identity = Identity(registration_row.node_name, "elsewhere", 1, "")
-    assert registration._is_predecessor(registration_row, identity, False, None) is False
+    assert managers._is_predecessor(registration_row, identity, False, None) is False
 
 
 def beaten(made: Heartbeat, queue_name: str | None = None) -> Pulse:

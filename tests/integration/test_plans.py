@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.db import connection
 
-from django_partisan import bulk, cancellation, execution, lifecycle, registration
-from django_partisan.dialects import dialect_for
-from django_partisan.dialects.base import BatchRow, Lane
-from django_partisan.execution import ClaimedTask
-from django_partisan.lanes import Lanes
+from django_partisan import lifecycle
+from django_partisan.attempt import FAILED, FINISHED, RETRIED, ClaimedTask
+from django_partisan.database import dialect_for
+from django_partisan.database.values import BatchRow, Cursor
+from django_partisan.lifecycle import managers
+from django_partisan.lifecycle.enqueue_many import _duplicates
+from django_partisan.manager.claiming.cursors import Cursors
 from django_partisan.models import ManagerProcess, Task
-from tests.factories import OWNER, claim_new, ending, record
+from tests.factories import OWNER, claim_new, ended_attempt, record
 from tests.integration.plans import (
     TABLE,
     analyze,
@@ -59,8 +61,8 @@ def learn(request: pytest.FixtureRequest, transactional_db: None) -> Iterator[Ca
         analyze()
     if "plans" in request.param:
         analyze()  # else a table of which nothing is known counts as one of ten pages
-        lifecycle.claim("default", BATCH, OWNER, [Lane(10)])
-        lifecycle.record_and_claim([], "default", BATCH, OWNER, [Lane(10)])()
+        lifecycle.claim("default", BATCH, OWNER, [Cursor(10)])
+        lifecycle.record_and_claim([], "default", BATCH, OWNER, [Cursor(10)])()
     yield analyze if "fresh" in request.param else lambda: None
     connection.close()
 
@@ -69,12 +71,12 @@ def _survey() -> object:
     return lifecycle.survey("default")
 
 
-def _lanes() -> list[Lane]:
-    return [found.lane for found in lifecycle.survey("default")]
+def _cursors() -> list[Cursor]:
+    return [found.cursor for found in lifecycle.survey("default")]
 
 
 def _record(kind: str, tasks: list[ClaimedTask]) -> Callable[[], object]:
-    return lambda: record(*(ending(task, kind) for task in tasks))
+    return lambda: record(*(ended_attempt(task, kind) for task in tasks))
 
 
 @on_postgresql
@@ -83,8 +85,8 @@ def test_a_claim_reads_little_more_than_its_batch(learn: Callable[[], None]) -> 
     fill(5_000, status="finished")
     fill(5_000, queue="other", priority=0)
     learn()
-    lanes = _lanes()
-    plan = plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, lanes))
+    cursors = _cursors()
+    plan = plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, cursors))
     assert READY in indexes_in(plan)
     assert sequential_scans(plan) == []
     # Once to pick each row, once to update it.
@@ -96,9 +98,9 @@ def test_future_tasks_of_a_better_priority_cost_a_claim_nothing(learn: Callable[
     fill(WAITING, priority=0, due_in=3600)
     fill(WAITING, priority=10)
     learn()
-    lanes = _lanes()
-    assert [lane.priority for lane in lanes] == [0, 10]
-    plan = plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, lanes))
+    cursors = _cursors()
+    assert [each.priority for each in cursors] == [0, 10]
+    plan = plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, cursors))
     assert rows_read(plan) <= 3 * BATCH
 
 
@@ -106,13 +108,13 @@ def test_future_tasks_of_a_better_priority_cost_a_claim_nothing(learn: Callable[
 def test_a_claim_does_not_walk_over_what_was_claimed_before(learn: Callable[[], None]) -> None:
     fill(WAITING)
     learn()
-    lanes = Lanes()
-    lanes.surveyed(lifecycle.survey("default"), 0, 0)
+    cursors = Cursors()
+    cursors.surveyed(lifecycle.survey("default"), 0, 0)
     with open_snapshot():
         for _ in range(5):
-            lanes.claimed(lifecycle.claim("default", 1000, OWNER, lanes.current()))
-        plan = plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, lanes.current()))
-        from_the_start = [lane._replace(due=None) for lane in lanes.current()]
+            cursors.claimed(lifecycle.claim("default", 1000, OWNER, cursors.current()))
+        plan = plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, cursors.current()))
+        from_the_start = [each._replace(due=None) for each in cursors.current()]
         walk = plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, from_the_start))
     assert buffers(plan) < buffers(walk) / 2
 
@@ -124,16 +126,16 @@ def test_recording_and_claiming_reads_little_more_than_its_batches(
     tasks = claim_new(BATCH)
     fill(WAITING)
     learn()
-    endings = [ending(task) for task in tasks]
-    lanes = _lanes()
-    plan = plan_of(lifecycle.record_and_claim(endings, "default", BATCH, OWNER, lanes))
+    ended_attempts = [ended_attempt(task) for task in tasks]
+    cursors = _cursors()
+    plan = plan_of(lifecycle.record_and_claim(ended_attempts, "default", BATCH, OWNER, cursors))
     assert sequential_scans(plan) == []
     assert indexes_in(plan) <= {READY, PRIMARY, CLAIMED}
     assert rows_read(plan) <= 6 * BATCH
 
 
 @on_postgresql
-@pytest.mark.parametrize("kind", [execution.FINISHED, execution.RETRIED, execution.FAILED])
+@pytest.mark.parametrize("kind", [FINISHED, RETRIED, FAILED])
 def test_recording_finds_its_rows_by_id(kind: str, learn: Callable[[], None]) -> None:
     tasks = claim_new(BATCH)
     fill(WAITING)
@@ -166,7 +168,7 @@ def test_a_beat_with_a_survey_reads_neither_waiting_nor_ended_rows(
     fill(WAITING, priorities=4)
     fill(WAITING, status="finished")
     learn()
-    plan = plan_of(lambda: registration.beat(manager.pk, "running", {}, 30.0, "default"))
+    plan = plan_of(lambda: managers.beat(manager.pk, "running", {}, 30.0, "default"))
     tasks = [node for node in plan if node.get("Relation Name") == TABLE]
     assert {node.get("Index Name") for node in tasks} <= {READY, CLAIMED}
     assert rows_read(plan) <= 50
@@ -174,7 +176,7 @@ def test_a_beat_with_a_survey_reads_neither_waiting_nor_ended_rows(
 
 def _find_duplicates() -> Callable[[], object]:
     rows = [BatchRow(task.id, "", _hex(task)) for task in Unique.delay_many(_numbers())]
-    return lambda: bulk._duplicates("default", rows)
+    return lambda: _duplicates(rows)
 
 
 def _numbers() -> list[tuple[int]]:
@@ -216,15 +218,15 @@ def test_sqlite_finds_the_duplicates_of_a_batch_by_their_keys() -> None:
 
 @on_sqlite
 def test_sqlite_claims_by_the_ready_index() -> None:
-    lanes = [Lane(1), Lane(10)]
-    plan = sqlite_plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, lanes))
+    cursors = [Cursor(1), Cursor(10)]
+    plan = sqlite_plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, cursors))
     assert READY in plan
     assert "SCAN django_partisan_task" not in plan
     assert "USE TEMP B-TREE" not in plan
 
 
 @on_sqlite
-@pytest.mark.parametrize("kind", [execution.FINISHED, execution.FAILED])
+@pytest.mark.parametrize("kind", [FINISHED, FAILED])
 def test_sqlite_records_by_the_primary_key(kind: str) -> None:
     plan = sqlite_plan_of(_record(kind, claim_new(2)))
     assert "SEARCH django_partisan_task USING INTEGER PRIMARY KEY" in plan
@@ -241,8 +243,8 @@ def test_sqlite_surveys_by_the_ready_index() -> None:
 
 @on_sqlite
 def test_sqlite_finds_requests_among_what_is_in_process_and_marks_by_the_primary_key() -> None:
-    assert CLAIMED in sqlite_plan_of(lambda: cancellation.requests_to(OWNER))
-    plan = sqlite_plan_of(lambda: cancellation.request_cancel([1, 2]))
+    assert CLAIMED in sqlite_plan_of(lambda: lifecycle.requests_to(OWNER))
+    plan = sqlite_plan_of(lambda: lifecycle.request_cancel([1, 2]))
     assert "SEARCH django_partisan_task USING INTEGER PRIMARY KEY" in plan
 
 
@@ -250,9 +252,9 @@ def test_sqlite_finds_requests_among_what_is_in_process_and_marks_by_the_primary
 def test_looking_for_requests_reads_what_is_in_process_alone(learn: Callable[[], None]) -> None:
     fill(WAITING)
     fill(5_000, status="finished")
-    lifecycle.claim("default", 50, OWNER, _lanes())
+    lifecycle.claim("default", 50, OWNER, _cursors())
     learn()
-    plan = plan_of(lambda: cancellation.requests_to(OWNER))
+    plan = plan_of(lambda: lifecycle.requests_to(OWNER))
     assert indexes_in(plan) == {CLAIMED}
     assert rows_read(plan) <= 50
 
@@ -262,6 +264,6 @@ def test_cancelling_reads_what_it_cancels(learn: Callable[[], None]) -> None:
     fill(WAITING)
     learn()
     ids = list(Task.objects.values_list("pk", flat=True)[:BATCH])
-    plan = plan_of(lambda: cancellation.request_cancel(ids))
+    plan = plan_of(lambda: lifecycle.request_cancel(ids))
     assert sequential_scans(plan) == []
     assert rows_read(plan) <= 3 * BATCH

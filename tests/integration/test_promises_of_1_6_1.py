@@ -9,11 +9,11 @@ import pytest
 from django.test import override_settings
 
 from django_partisan import execution, registry
+from django_partisan.attempt import ClaimedTask
 from django_partisan.config import const
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
-from django_partisan.endings import Ending
 from django_partisan.exceptions import PostponeTask
-from django_partisan.execution import ClaimedTask
+from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.models import Task
 from django_partisan.processor import BaseTaskProcessor
 from tests.factories import attempts_of, claim, ids_of, record, row_of, seconds_from_now, statuses
@@ -55,7 +55,7 @@ def run_once() -> ClaimedTask:
     """Claim the one waiting task as if its time had come, run it and record how it ended."""
     Task.objects.filter(status="new").update(execute_after="2001-01-01T00:00:00Z")
     [task] = claim(1)
-    assert record(Ending(task=task, outcome=execution.execute(task))) == {task.id}
+    assert record(EndedAttempt(task=task, outcome=execution.execute(task))) == {task.id}
     return task
 
 
@@ -157,7 +157,7 @@ def test_the_default_delay_of_a_postpone_is_that_of_the_tasks_own_queue() -> Non
     task = Flaky("later").delay()
     Task.objects.update(queue_name="other")
     [claimed] = claim(queue="other")
-    record(Ending(task=claimed, outcome=execution.execute(claimed)))
+    record(EndedAttempt(task=claimed, outcome=execution.execute(claimed)))
     assert seconds_from_now(row_of(task).execute_after) == pytest.approx(77, abs=2)
 
 

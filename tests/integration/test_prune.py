@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from django_partisan import retention
+from django_partisan import lifecycle
 from django_partisan.config.const import ExitCode
 from django_partisan.models import Task
 from django_partisan.settings import QueueSettings
@@ -126,7 +126,7 @@ def test_ctrl_c_leaves_a_summary_of_what_was_done(
 def in_small_batches(
     monkeypatch: pytest.MonkeyPatch, before_call: Callable[[int], None] = lambda call: None
 ) -> None:
-    original = retention.prune
+    original = lifecycle.prune
     calls: list[str] = []
 
     def prune_one(queue_name: str, settings: QueueSettings) -> dict[str, int]:
@@ -134,7 +134,7 @@ def in_small_batches(
         before_call(len(calls))
         return original(queue_name, settings, limit=1)
 
-    monkeypatch.setattr(retention, "prune", prune_one)
+    monkeypatch.setattr(lifecycle, "prune", prune_one)
 
 
 def test_with_nothing_configured_it_says_how_to() -> None:
@@ -173,7 +173,7 @@ def test_an_unreachable_database_is_one_sentence(
     def fail(*args: Any, **options: Any) -> None:
         raise OperationalError("connection refused\n")
 
-    monkeypatch.setattr(retention, "prune", fail)
+    monkeypatch.setattr(lifecycle, "prune", fail)
     error = refusal()
     assert error.returncode == ExitCode.ERROR
     assert str(error) == "The database says: connection refused"

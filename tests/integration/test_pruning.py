@@ -11,9 +11,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from django_partisan.lifecycle.prune import PRUNE_BATCH
+from django_partisan.manager.duties.pruning import Pruning
 from django_partisan.models import Task
-from django_partisan.pruning import Pruning
-from django_partisan.retention import PRUNE_BATCH
 from django_partisan.settings import QueueSettings
 from tests.rows import PROCESSOR
 

@@ -11,27 +11,23 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from django_partisan import execution
-from django_partisan.execution import ClaimedTask
+from django_partisan.attempt import FAILED, FINISHED, RELEASED, RETRIED, ClaimedTask
 from django_partisan.models import Attempt
-from tests.factories import at_once, claim_new, ending, record, rescue, row_of, take_over
+from tests.factories import at_once, claim_new, ended_attempt, record, rescue, row_of, take_over
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
-Verb = Callable[[ClaimedTask], Sized]
+Transition = Callable[[ClaimedTask], Sized]
 
 
-def _end_as(kind: str) -> Verb:
-    return lambda task: record(ending(task, kind))
+def _end_as(kind: str) -> Transition:
+    return lambda task: record(ended_attempt(task, kind))
 
 
-VERBS: dict[str, Verb] = {
+VERBS: dict[str, Transition] = {
     "rescue": lambda _: rescue(),
     "take over": lambda _: take_over(),
-    **{
-        kind: _end_as(kind)
-        for kind in (execution.FINISHED, execution.FAILED, execution.RETRIED, execution.RELEASED)
-    },
+    **{kind: _end_as(kind) for kind in (FINISHED, FAILED, RETRIED, RELEASED)},
 }
 PAIRS = [
     (first, second)
@@ -50,7 +46,7 @@ def test_one_of_two_verbs_wins_wherever_they_meet(first: str, second: str) -> No
     assert place > 1, "they met inside and afterwards"
 
 
-def _meet(first: Verb, second: Verb, place: int) -> bool:
+def _meet(first: Transition, second: Transition, place: int) -> bool:
     """Run one verb, and the other one from elsewhere before a statement of it, or after all."""
     [task] = claim_new()
     rival = _Rival(lambda: second(task), place)
@@ -60,14 +56,14 @@ def _meet(first: Verb, second: Verb, place: int) -> bool:
     if not is_inside:
         rival.run()
     assert moved + rival.moved == 1
-    _assert_settled(task)
+    _assert_ended_once(task)
     return is_inside
 
 
-def _assert_settled(task: ClaimedTask) -> None:
+def _assert_ended_once(task: ClaimedTask) -> None:
     """Fail when an outcome under the old lease still changes something."""
     before = row_of(task)
-    assert not record(ending(task))
+    assert not record(ended_attempt(task))
     after = row_of(task)
     assert (after.status, after.lease, after.updated_at) == (
         before.status,

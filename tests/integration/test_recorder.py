@@ -9,15 +9,16 @@ from contextlib import contextmanager
 import pytest
 from django.db import DatabaseError, OperationalError, connection
 
-from django_partisan import execution, lifecycle
-from django_partisan.dialects.base import TASK
+from django_partisan import lifecycle
+from django_partisan.attempt import FAILED, FINISHED, POSTPONED, RETRIED
+from django_partisan.database.values import TASK
+from django_partisan.manager.recorder import FLUSH_SECONDS, Recorder
 from django_partisan.models import Task
-from django_partisan.recorder import FLUSH_SECONDS, Recorder
 from tests.factories import (
     MAX_RESCUES,
     attempts_of,
     claim_new,
-    ending,
+    ended_attempt,
     finish,
     ids_of,
     locked_by_a_stranger,
@@ -35,15 +36,15 @@ def recorder() -> Recorder:
 
 def test_a_lone_outcome_is_due_at_once_when_there_is_nothing_else_to_do(recorder: Recorder) -> None:
     assert not recorder.is_due(0, 100, is_idle=True)
-    recorder.add(ending(claim_new()[0]), now=0)
+    recorder.add(ended_attempt(claim_new()[0]), now=0)
     assert recorder.is_due(0, 100, is_idle=True)
     assert not recorder.is_due(0, 100, is_idle=False)
 
 
 def test_outcomes_are_due_when_there_are_enough_or_the_first_has_waited(recorder: Recorder) -> None:
     first, second = claim_new(2)
-    recorder.add(ending(first), now=0)
-    recorder.add(ending(second), now=FLUSH_SECONDS / 2)
+    recorder.add(ended_attempt(first), now=0)
+    recorder.add(ended_attempt(second), now=FLUSH_SECONDS / 2)
     assert recorder.is_due(0, 2, is_idle=False)
     assert not recorder.is_due(FLUSH_SECONDS / 2, 3, is_idle=False)
     assert recorder.is_due(FLUSH_SECONDS, 3, is_idle=False)
@@ -51,9 +52,9 @@ def test_outcomes_are_due_when_there_are_enough_or_the_first_has_waited(recorder
 
 
 def test_a_mixed_batch_is_recorded_and_counted(recorder: Recorder) -> None:
-    kinds = [execution.FINISHED, execution.RETRIED, execution.POSTPONED, execution.FAILED]
+    kinds = [FINISHED, RETRIED, POSTPONED, FAILED]
     for task, kind in zip(claim_new(4), kinds, strict=True):
-        recorder.add(ending(task, kind), now=0)
+        recorder.add(ended_attempt(task, kind), now=0)
     assert not recorder.is_plain
     recorder.flush(0)
     assert not len(recorder)
@@ -65,7 +66,7 @@ def test_an_outcome_under_a_lost_lease_is_counted_and_changes_nothing(
     recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     task = claim_new()[0]
-    recorder.add(ending(task), now=0)
+    recorder.add(ended_attempt(task), now=0)
     Task.objects.update(lease=99)
     recorder.flush(0)
     assert recorder.counts == {"stale": 1}
@@ -77,7 +78,7 @@ def test_an_outcome_under_a_lost_lease_is_counted_and_changes_nothing(
 def test_what_was_recorded_already_is_stale_the_second_time(recorder: Recorder) -> None:
     task = claim_new()[0]
     finish(task)
-    recorder.add(ending(task, execution.FAILED), now=0)
+    recorder.add(ended_attempt(task, FAILED), now=0)
     recorder.flush(0)
     assert recorder.counts == {"stale": 1}
     assert row_of(task).status == "finished"
@@ -88,7 +89,7 @@ def test_an_error_of_the_database_keeps_everything_pending(
 ) -> None:
     tasks = claim_new(2)
     for task in tasks:
-        recorder.add(ending(task), now=0)
+        recorder.add(ended_attempt(task), now=0)
 
     def lost(*args: object, **kwargs: object) -> set[int]:
         raise DatabaseError("server closed the connection unexpectedly")
@@ -108,7 +109,7 @@ def test_a_row_that_a_stranger_has_locked_is_tried_again_and_holds_up_nobody(
 ) -> None:
     locked, free = claim_new(2)
     for task in (locked, free):
-        recorder.add(ending(task), now=0)
+        recorder.add(ended_attempt(task), now=0)
     with locked_by_a_stranger(locked.id):
         recorder.flush(0)
         assert row_of(free).status == "finished"
@@ -121,7 +122,7 @@ def test_a_row_that_a_stranger_has_locked_is_tried_again_and_holds_up_nobody(
 def test_what_is_deleted_when_it_finishes_needs_a_statement_of_its_own(recorder: Recorder) -> None:
     deleting = Recorder(delete_finished=True, max_rescues=MAX_RESCUES)
     for made in (recorder, deleting):
-        made.add(ending(claim_new()[0]), now=0)
+        made.add(ended_attempt(claim_new()[0]), now=0)
     assert recorder.is_plain
     assert not deleting.is_plain
 
@@ -131,9 +132,9 @@ def test_an_outcome_that_the_database_refuses_becomes_an_error_and_spares_the_ot
     recorder: Recorder,
 ) -> None:
     good, bad = claim_new(2)
-    recorder.add(ending(good), now=0)
+    recorder.add(ended_attempt(good), now=0)
     # The encoding refuses such a result before; this is what a fault in it would do.
-    recorder.add(ending(bad, result='{"secret": "swordfish\\u0000"}'), now=0)
+    recorder.add(ended_attempt(bad, result='{"secret": "swordfish\\u0000"}'), now=0)
     flush_anyhow(recorder)
     assert not len(recorder)
     assert row_of(good).status == "finished"
@@ -150,7 +151,7 @@ def test_an_outcome_that_a_rule_of_the_tables_refuses_becomes_an_error(
     recorder: Recorder, code: str
 ) -> None:
     task = claim_new()[0]
-    recorder.add(ending(task), now=0)
+    recorder.add(ended_attempt(task), now=0)
     with finishing_refused(code):
         flush_anyhow(recorder)
     assert row_of(task).status == "error"
@@ -168,7 +169,7 @@ def test_an_error_that_is_not_about_the_outcome_leaves_it_as_it_is(
 ) -> None:
     tasks = claim_new(2)
     for task in tasks:
-        recorder.add(ending(task), now=0)
+        recorder.add(ended_attempt(task), now=0)
     # Only finishing is in trouble: an outcome turned into an error would be recorded.
     with finishing_refused(code), pytest.raises(DatabaseError):
         flush_anyhow(recorder)
@@ -183,7 +184,7 @@ def test_an_outcome_for_which_the_file_has_no_room_is_kept_until_there_is(
     recorder: Recorder,
 ) -> None:
     task = claim_new()[0]
-    recorder.add(ending(task, result=json.dumps("x" * 1_000_000)), now=0)
+    recorder.add(ended_attempt(task, result=json.dumps("x" * 1_000_000)), now=0)
     with no_more_pages(), pytest.raises(OperationalError, match="disk is full"):
         flush_anyhow(recorder)
     assert recorder.ids() == {task.id}

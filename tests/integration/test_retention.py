@@ -9,7 +9,8 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from django_partisan import retention
+from django_partisan import lifecycle
+from django_partisan.lifecycle.prune import _expired
 from django_partisan.models import Attempt, Task
 from django_partisan.settings import QueueSettings
 from tests.helpers import HANG_SECONDS
@@ -28,7 +29,7 @@ def statuses() -> list[str]:
 def test_nothing_is_pruned_unless_a_setting_says_so() -> None:
     for status in Task.TERMINAL_STATUSES:
         make_task(status, ended_ago=1000 * DAY)
-    assert retention.prune("default", QueueSettings()) == {
+    assert lifecycle.prune("default", QueueSettings()) == {
         "finished": 0,
         "error": 0,
         "cancelled": 0,
@@ -40,7 +41,7 @@ def test_each_status_goes_after_its_own_time() -> None:
     for status in Task.TERMINAL_STATUSES:
         for days in (0.5, 2, 8):
             make_task(status, ended_ago=days * DAY)
-    pruned = retention.prune("default", KEEP)
+    pruned = lifecycle.prune("default", KEEP)
     assert pruned == {"finished": 2, "error": 1, "cancelled": 2}
     assert statuses() == ["cancelled", "error", "error", "finished"]
 
@@ -48,35 +49,35 @@ def test_each_status_goes_after_its_own_time() -> None:
 def test_tasks_that_have_not_ended_are_never_pruned() -> None:
     for status in ("new", "in_process"):
         make_task(status, ended_ago=30 * DAY)
-    retention.prune("default", KEEP)
+    lifecycle.prune("default", KEEP)
     assert statuses() == ["in_process", "new"]
 
 
 def test_other_queues_keep_their_tasks() -> None:
     make_task("finished", ended_ago=30 * DAY, queue_name="slow")
-    assert sum(retention.prune("default", KEEP).values()) == 0
-    assert sum(retention.prune("slow", KEEP).values()) == 1
+    assert sum(lifecycle.prune("default", KEEP).values()) == 0
+    assert sum(lifecycle.prune("slow", KEEP).values()) == 1
 
 
 def test_attempts_go_with_their_task_and_only_with_it() -> None:
     gone, kept = make_task("error", ended_ago=8 * DAY), make_task("error", ended_ago=1 * DAY)
     for task in (gone, gone, kept):
         make_attempt(task)
-    retention.prune("default", KEEP)
+    lifecycle.prune("default", KEEP)
     assert list(Attempt.objects.values_list("task_id", flat=True)) == [kept.pk]
 
 
 def test_a_batch_takes_the_oldest_and_no_more_than_its_limit() -> None:
     tasks = [make_task("finished", ended_ago=(2 + n) * DAY) for n in range(5)]
     make_task("error", ended_ago=9 * DAY)
-    assert retention.prune("default", KEEP, limit=2) == {"finished": 2, "error": 0, "cancelled": 0}
+    assert lifecycle.prune("default", KEEP, limit=2) == {"finished": 2, "error": 0, "cancelled": 0}
     assert not Task.objects.filter(pk__in=[tasks[3].pk, tasks[4].pk]).exists()
-    assert sum(retention.prune("default", KEEP, limit=50).values()) == 4
+    assert sum(lifecycle.prune("default", KEEP, limit=50).values()) == 4
 
 
 def test_zero_seconds_keep_nothing() -> None:
     make_task("finished", ended_ago=1)
-    assert retention.prune("default", QueueSettings(KEEP_FINISHED_SECONDS=0))["finished"] == 1
+    assert lifecycle.prune("default", QueueSettings(KEEP_FINISHED_SECONDS=0))["finished"] == 1
 
 
 def test_counting_changes_nothing_and_agrees_with_pruning() -> None:
@@ -84,14 +85,14 @@ def test_counting_changes_nothing_and_agrees_with_pruning() -> None:
         make_task("finished", ended_ago=days * DAY)
         make_task("error", ended_ago=days * DAY)
     expected = {"finished": 2, "error": 1, "cancelled": 0}
-    assert retention.count_prunable("default", KEEP) == expected
+    assert lifecycle.count_prunable("default", KEEP) == expected
     assert Task.objects.count() == 6
-    assert retention.prune("default", KEEP) == expected
+    assert lifecycle.prune("default", KEEP) == expected
 
 
 @pytest.mark.parametrize("status", Task.TERMINAL_STATUSES)
 def test_the_search_uses_the_index_of_ended_tasks(status: str) -> None:
-    expired = retention._expired("default", status, DAY)[:500]
+    expired = _expired("default", status, DAY)[:500]
     if connection.vendor == "postgresql":
         # An empty table is read at once; the question is whether the index would serve.
         with transaction.atomic(), connection.cursor() as cursor:
@@ -112,7 +113,7 @@ def test_pruning_reads_only_keys_so_broken_arguments_are_no_obstacle() -> None:
     with CaptureQueriesContext(
         connection,
     ) as queries:
-        retention.prune("default", KEEP)
+        lifecycle.prune("default", KEEP)
     assert not any("arguments" in query["sql"] for query in queries)
 
 
@@ -120,15 +121,15 @@ def test_deleting_by_hand_leaves_tasks_in_process() -> None:
     tasks = {status: make_task(status) for status in Task.Status.values}
     make_attempt(tasks["error"])
     make_attempt(tasks["in_process"], outcome="retried")
-    deleted = retention.delete(task.pk for task in tasks.values())
+    deleted = lifecycle.delete(task.pk for task in tasks.values())
     assert sorted(deleted) == sorted(t.pk for s, t in tasks.items() if s != "in_process")
     assert statuses() == ["in_process"]
     assert Attempt.objects.count() == 1
 
 
 def test_deleting_what_is_gone_deletes_nothing() -> None:
-    assert retention.delete([]) == []
-    assert retention.delete([987_654_321]) == []
+    assert lifecycle.delete([]) == []
+    assert lifecycle.delete([987_654_321]) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -139,7 +140,7 @@ def test_two_rivals_delete_each_task_once() -> None:
 
     def rival() -> None:
         try:
-            while pruned := sum(retention.prune("default", KEEP, limit=7).values()):
+            while pruned := sum(lifecycle.prune("default", KEEP, limit=7).values()):
                 counts.append(pruned)
         finally:
             connection.close()
@@ -161,7 +162,7 @@ def test_a_locked_row_is_left_for_the_next_time_without_waiting() -> None:
 
     def prune() -> None:
         try:
-            results.append(retention.prune("default", KEEP)["finished"])
+            results.append(lifecycle.prune("default", KEEP)["finished"])
         finally:
             connection.close()
 
@@ -172,4 +173,4 @@ def test_a_locked_row_is_left_for_the_next_time_without_waiting() -> None:
         thread.join(HANG_SECONDS)
         assert results == [1]
     assert not Task.objects.filter(pk=free.pk).exists()
-    assert retention.prune("default", KEEP)["finished"] == 1
+    assert lifecycle.prune("default", KEEP)["finished"] == 1

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from django_partisan import lifecycle
-from django_partisan.cancellation import request_cancel, requests_to
-from django_partisan.endings import VERB_OF, Ending
-from django_partisan.execution import ClaimedTask
+from django_partisan.attempt import ClaimedTask
+from django_partisan.lifecycle import request_cancel, requests_to
+from django_partisan.lifecycle.transitions import TRANSITION_OF, EndedAttempt
 from django_partisan.models import Attempt, Task
-from tests.factories import ending, ids_of, record_and_claim
+from tests.factories import ended_attempt, ids_of, record_and_claim
 from tests.integration.small_model import MAX_CRASHES, Model, ModelTask
 from tests.integration.tasks import Plain, Unique, UniqueUntilFinish
 
 OWNERS = st.sampled_from([1, 2, 3])
-KINDS = st.sampled_from(sorted(VERB_OF))
+KINDS = st.sampled_from(sorted(TRANSITION_OF))
 # Counting from the newest, so that small numbers stay interesting while there are ever more.
 RECENT = st.lists(st.integers(0, 8), max_size=5, unique=True)
 COMPARED = (
@@ -80,16 +80,16 @@ class RivalManagers(RuleBasedStateMachine):
         recent = self._recent(indexes)
         chosen = {task.id: (task, kind) for task, kind in zip(recent, kinds, strict=False)}
         outcomes = [(task, kind, is_future) for task, kind in chosen.values()]
-        endings = [_ending(*outcome) for outcome in outcomes]
-        recorded = lifecycle.record(endings, delete_finished=False, max_rescues=MAX_CRASHES)
+        ended_attempts = [_ending(*outcome) for outcome in outcomes]
+        recorded = lifecycle.record(ended_attempts, delete_finished=False, max_rescues=MAX_CRASHES)
         assert recorded == self.model.record(outcomes)
 
     @rule(indexes=RECENT, owner=OWNERS, limit=st.integers(0, 3))
     def record_and_claim(self, indexes: list[int], owner: int, limit: int) -> None:
         due = self.model.due()
         tasks = list({task.id: task for task in self._recent(indexes)}.values())
-        endings = [ending(task) for task in tasks]
-        recorded, claimed = record_and_claim(endings, limit, owner)
+        ended_attempts = [ended_attempt(task) for task in tasks]
+        recorded, claimed = record_and_claim(ended_attempts, limit, owner)
         assert recorded == self.model.record((task, "finished", False) for task in tasks)
         assert len(claimed) == min(limit, len(due))
         assert set(ids_of(claimed)) <= due
@@ -162,9 +162,9 @@ class RivalManagers(RuleBasedStateMachine):
         return [self.claims[-1 - index] for index in indexes if index < len(self.claims)]
 
 
-def _ending(task: ClaimedTask, kind: str, is_future: bool) -> Ending:
+def _ending(task: ClaimedTask, kind: str, is_future: bool) -> EndedAttempt:
     waits = is_future and kind in {"retried", "postponed"}
-    return ending(task, kind, delay_seconds=3600.0) if waits else ending(task, kind)
+    return ended_attempt(task, kind, delay_seconds=3600.0) if waits else ended_attempt(task, kind)
 
 
 def _seen(row: Task, name: str) -> object:

@@ -11,8 +11,9 @@ from django.core.management import call_command
 from django.db import connection
 
 from django_partisan import execution
+from django_partisan.attempt import FAILED
 from django_partisan.models import Attempt, ManagerProcess, Task
-from tests.factories import claim, ending, ids_of, record
+from tests.factories import claim, ended_attempt, ids_of, record
 from tests.integration import version_1
 from tests.integration.tasks import Plain
 from tests.integration.version_1 import insert, migrate, old_row
@@ -23,7 +24,7 @@ CREATED = datetime(2021, 3, 4, 5, 6, 7, 891234, UTC)
 UPDATED = datetime(2021, 3, 4, 6, tzinfo=UTC)
 RETRIED = {"count": 0, "retries": {"count": 1}}
 POSTPONED_TWICE = {"count": 1, "postpones": {"count": 2}}
-FAILED = {"message": "division by zero"}
+BROKEN = {"message": "division by zero"}
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_counters_of_retries_and_postpones_are_carried_over(old_database: None) 
 
 
 def test_the_message_of_an_error_becomes_an_attempt(old_database: None) -> None:
-    [task] = migrated(old_row(status="error", extra=FAILED))
+    [task] = migrated(old_row(status="error", extra=BROKEN))
     [attempt] = Attempt.objects.all()
     assert (attempt.task_id, attempt.outcome, attempt.number) == (task.id, "failed", 1)
     assert attempt.message == "division by zero"
@@ -98,7 +99,7 @@ def test_an_extra_of_any_other_shape_is_kept_and_counts_nothing(
 
 
 def test_more_rows_than_one_batch_are_all_carried_over(old_database: None) -> None:
-    tasks = migrated(*[old_row(status="error", extra=FAILED)] * 1500, old_row(extra=RETRIED))
+    tasks = migrated(*[old_row(status="error", extra=BROKEN)] * 1500, old_row(extra=RETRIED))
     assert len(tasks) == 1501
     assert Attempt.objects.count() == 1500
     assert tasks[-1].retries == 1
@@ -133,7 +134,7 @@ def test_a_task_whose_class_is_gone_fails_alone(old_database: None) -> None:
     assert outcome.kind == "failed"
     assert outcome.error is not None
     assert "Vanished cannot be found" in outcome.error.message
-    assert record(ending(task, execution.FAILED)) == {task.id}
+    assert record(ended_attempt(task, FAILED)) == {task.id}
 
 
 def test_an_empty_database_migrates_there_and_back(old_database: None) -> None:

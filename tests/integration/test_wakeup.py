@@ -9,11 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from django_partisan import workers_manager
-from django_partisan.dialects import dialect_for
-from django_partisan.notifications import cancel_payload
-from django_partisan.wakeup import GATHER_SECONDS
-from django_partisan.workers_manager import WorkersManager
+from django_partisan.database import dialect_for
+from django_partisan.lifecycle.notifications import cancel_payload
+from django_partisan.manager import WorkersManager, loop
+from django_partisan.manager.claiming.wakeup import GATHER_SECONDS
 from tests.helpers import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql]
@@ -33,9 +32,9 @@ def _notify(payload: str = "default") -> None:
 def test_a_notification_that_came_with_a_statements_answer_is_noticed_before_the_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(workers_manager, "_LONGEST_WAIT", 0.0)
+    monkeypatch.setattr(loop, "_LONGEST_WAIT", 0.0)
     manager = WorkersManager()
-    assert manager.link.is_usable(time.monotonic())
+    assert manager.link.ready(time.monotonic())
     wakeup = manager.exchange.wakeup
     wakeup.claimed(time.monotonic())
     _notify()
@@ -53,7 +52,7 @@ def test_a_notification_that_came_with_a_statements_answer_is_noticed_before_the
 def manager() -> Iterator[WorkersManager]:
     """Return a manager that listens, has nothing to claim and needs no second look."""
     made = WorkersManager()
-    assert made.link.is_usable(time.monotonic())
+    assert made.link.ready(time.monotonic())
     made.exchange.wakeup.claimed(time.monotonic())
     yield made
     made.selector.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from django_partisan.cancellation import request_cancel
+from django_partisan.lifecycle import request_cancel
 from django_partisan.models import Attempt, Task
 from tests.app.models import Ledger
 from tests.app.partisan_tasks import Note, Sleep, WaitForFile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_partisan.execution import FINISHED, ClaimedTask, Outcome
+from django_partisan.attempt import FINISHED, ClaimedTask, Outcome
 
 
 def claimed_task(task_id: int = 1, **changes: Any) -> ClaimedTask:

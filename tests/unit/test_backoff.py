@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_partisan import backoff
-from django_partisan.backoff import Backoff
-from django_partisan.config.const import MAX_PAUSE_SECONDS
+from django_partisan.backoff import MAX_PAUSE_SECONDS, Backoff
 
 pauses = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
 tries = st.integers(min_value=1, max_value=10**40)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from django_partisan.channel import BlockingChannel, Channel
+from django_partisan.wire.channel import BlockingChannel, Channel
 
 Ends = tuple[Channel, BlockingChannel]
 

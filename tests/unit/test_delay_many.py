@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from django_partisan import registry
-from django_partisan.bulk import CHUNK_BYTES, CHUNK_ROWS, _chunks
-from django_partisan.dialects.base import BatchRow
+from django_partisan.database.values import BatchRow
 from django_partisan.exceptions import ProcessorClassNotFound, UnknownQueue
+from django_partisan.lifecycle.enqueue_many import CHUNK_BYTES, CHUNK_ROWS, _chunks
 from django_partisan.processor import BaseTaskProcessor
 from tests.factories import claimed_task
 

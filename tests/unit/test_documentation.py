@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from django.db.models import Model
 
-from django_partisan import cancellation, endings, lifecycle
+from django_partisan import lifecycle
 from django_partisan.config import const
 from django_partisan.config.const import ExitCode
 from django_partisan.config.processor_configs import ErrorsHandleConfig
-from django_partisan.endings import GIVE_UP, VERB_OF, Verb
+from django_partisan.lifecycle import transitions
+from django_partisan.lifecycle.transitions import GIVE_UP, TRANSITION_OF, Transition
 from django_partisan.logs import TaskExtra
 from django_partisan.management.commands.start_partisan import Command
 from django_partisan.management.verbs import VERBS
@@ -46,9 +47,11 @@ def columns_of(model: type[Model]) -> list[str]:
     return [field.name for field in model._meta.concrete_fields]
 
 
-def verbs() -> dict[str, Verb]:
-    named = {name: value for name, value in vars(endings).items() if isinstance(value, Verb)}
-    return {name.lower().replace("_", " "): verb for name, verb in named.items()}
+def transitions_by_name() -> dict[str, Transition]:
+    named = {
+        name: value for name, value in vars(transitions).items() if isinstance(value, Transition)
+    }
+    return {name.lower().replace("_", " "): transition for name, transition in named.items()}
 
 
 # --- exit codes, statuses, transitions
@@ -71,16 +74,16 @@ def test_the_states_of_a_manager_are_those_of_the_model() -> None:
 
 def test_every_verb_of_the_lifecycle_has_its_row_in_the_transition_table() -> None:
     told = {verb: row for verb, *row in table("statuses", "Transitions")}
-    assert set(verbs()) == set(told) - {
+    assert set(transitions_by_name()) == set(told) - {
         *("enqueue", "claim", "take over", "requeue", "request cancel")
     }
-    assert set(VERB_OF.values()) | {GIVE_UP} == set(verbs().values())
-    for name, verb in verbs().items():
+    assert set(TRANSITION_OF.values()) | {GIVE_UP} == set(transitions_by_name().values())
+    for name, transition in transitions_by_name().items():
         move, guard, adds, attempt = told[name]
-        assert move == f"in_process → {verb.status}", name
+        assert move == f"in_process → {transition.status}", name
         assert guard.startswith("lease"), name
-        assert adds == _added(verb), name
-        assert attempt == (verb.tells or NOTHING), name
+        assert adds == _added(transition), name
+        assert attempt == (transition.attempt_outcome or NOTHING), name
 
 
 def test_every_public_move_of_the_lifecycle_has_its_row_in_the_transition_table() -> None:
@@ -88,12 +91,12 @@ def test_every_public_move_of_the_lifecycle_has_its_row_in_the_transition_table(
     for name in ("enqueue", "claim", "take_over", "requeue"):
         assert callable(getattr(lifecycle, name))
         assert name.replace("_", " ") in told
-    assert callable(cancellation.request_cancel)
+    assert callable(lifecycle.request_cancel)
 
 
-def _added(verb: Verb) -> str:
+def _added(transition: Transition) -> str:
     counters = ("attempts", "retries", "postpones", "rescues", "crashes", "lease")
-    changes = {name: getattr(verb, name) for name in counters if getattr(verb, name)}
+    changes = {name: getattr(transition, name) for name in counters if getattr(transition, name)}
     told = [f"{name} {'+' if n > 0 else '-'} {abs(n)}" for name, n in changes.items()]
     return ", ".join(told) or NOTHING
 
@@ -202,7 +205,8 @@ def test_every_public_name_has_a_docstring() -> None:
     missing = [
         name
         for name, node in _public_definitions()
-        if not ast.get_docstring(node) and not re.match(r"django_partisan/dialects/[ps]", name)
+        if not ast.get_docstring(node)
+        and not re.match(r"django_partisan/database/(postgresql|sqlite)", name)
     ]
     assert missing == []
 

@@ -14,7 +14,7 @@ from django.utils.safestring import mark_safe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_partisan import encoding
+from django_partisan.payloads import encoding
 
 LIMIT = 262_144
 

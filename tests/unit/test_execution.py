@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from django_partisan import execution, registry
+from django_partisan import attempt, execution, registry
+from django_partisan.attempt import RECORDED, ErrorReport, Outcome
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
 from django_partisan.exceptions import (
     CancelTask,
@@ -21,7 +22,7 @@ from django_partisan.exceptions import (
     TaskCancelled,
     TaskTimedOut,
 )
-from django_partisan.execution import ErrorReport, Outcome, execute
+from django_partisan.execution import execute
 from django_partisan.processor import BaseTaskProcessor
 from tests.factories import claimed_task
 
@@ -338,21 +339,23 @@ def test_a_return_value_whose_repr_ends_the_process_is_a_failure() -> None:
 
 
 def test_every_kind_of_outcome_is_one_that_can_be_recorded_or_is_already() -> None:
-    from django_partisan.endings import VERB_OF
+    from django_partisan.lifecycle.transitions import TRANSITION_OF
 
-    kinds = {value for name, value in vars(execution).items() if name.isupper()}
-    assert kinds - {execution.RECORDED} == set(VERB_OF)
+    kinds = {value for name, value in vars(attempt).items() if name.isupper()}
+    assert kinds - {RECORDED} == set(TRANSITION_OF)
 
 
 def test_a_task_whose_worker_was_killed_for_its_time_ends_by_the_processors_own_rules() -> None:
     error = TaskTimedOut(5, killed=" It was killed.")
-    failed = execution.stopped(claimed_task(Doing()), error, 100.0)
+    failed = execution.killed_outcome(claimed_task(Doing()), error, 100.0)
     assert (failed.kind, failed.started) == ("failed", 100.0)
     assert failed.error is not None
     assert failed.error.message.endswith("TIMEOUT_SECONDS (5). It was killed.")
-    assert execution.stopped(claimed_task(RetryingWhenLate()), error, 100.0).kind == "retried"
+    assert (
+        execution.killed_outcome(claimed_task(RetryingWhenLate()), error, 100.0).kind == "retried"
+    )
     unknown = claimed_task(Doing(), processor_class="gone.Processor")
-    assert execution.stopped(unknown, error, 100.0).kind == "failed"
+    assert execution.killed_outcome(unknown, error, 100.0).kind == "failed"
 
 
 @pytest.mark.parametrize("processor", [Doing, RetryingOnEverything])
@@ -368,5 +371,5 @@ def test_a_task_ends_itself_with_a_reason_whatever_its_config_says(
 def test_a_task_that_was_stopped_is_cancelled_whatever_its_config_says() -> None:
     assert run("raise", "stopped", processor=RetryingOnEverything)[0].kind == "cancelled"
     killed = TaskCancelled(killed=" It was killed.")
-    outcome = execution.stopped(claimed_task(Doing()), killed, None)
+    outcome = execution.killed_outcome(claimed_task(Doing()), killed, None)
     assert (outcome.kind, outcome.started) == ("cancelled", None)

@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from django_partisan.checks import check_settings, check_unused_settings
-from django_partisan.config.settings_models import ProcessSettings, QueueSettings
 from django_partisan.exceptions import ConfigurationError
 from django_partisan.settings import (
     FLAT_NAMES,
@@ -20,6 +19,7 @@ from django_partisan.settings import (
     unknown_settings,
     validate_settings,
 )
+from django_partisan.settings.settings_models import ProcessSettings, QueueSettings
 
 
 class Hostile:

@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from django_partisan import execution, registry
+from django_partisan.attempt import CANCELLED, FAILED, FINISHED
 from django_partisan.exceptions import PostponeTask, TaskCancelled, TaskTimedOut
-from django_partisan.interruption import REQUEST, SIGNAL, Interruption
 from django_partisan.processor import BaseTaskProcessor
+from django_partisan.wire.messages import CANCEL_REQUEST
+from django_partisan.worker.interruption import SIGNAL, Interruption
 from tests.factories import claimed_task
 from tests.helpers import wait_until
 
@@ -80,7 +82,7 @@ def ask(requests: tuple[int, int]) -> Callable[..., None]:
     """Ask for the end of a task as a manager does."""
 
     def ask(task_id: int = TASK.id, lease: int = TASK.lease) -> None:
-        os.write(requests[1], REQUEST.pack(task_id, lease))
+        os.write(requests[1], CANCEL_REQUEST.pack(task_id, lease))
 
     return ask
 
@@ -99,7 +101,7 @@ def wait(seconds: float) -> None:
 
 def test_a_task_that_takes_too_long_ends_with_its_limit(interruption: Interruption) -> None:
     outcome = run(interruption, Brief, lambda: wait(60))
-    assert outcome.kind == execution.FAILED
+    assert outcome.kind == FAILED
     assert outcome.error.type == "django_partisan.exceptions.TaskTimedOut"
     assert interruption.has_interrupted
 
@@ -109,7 +111,7 @@ def test_a_task_in_time_is_left_alone_and_nothing_comes_after_it(
 ) -> None:
     for _ in range(3):
         assert run(interruption, Unhurried, lambda: 1).result == "1"
-    assert run(interruption, Unlimited, lambda: wait(1.1)).kind == execution.FINISHED
+    assert run(interruption, Unlimited, lambda: wait(1.1)).kind == FINISHED
     wait(0.05)
     assert not interruption.has_interrupted
     assert [(limit, grace) for _, limit, grace in told] == [(1.0, 7)] * 3
@@ -134,7 +136,7 @@ def test_a_signal_that_comes_for_no_reason_changes_nothing(interruption: Interru
 def test_a_handler_that_a_task_has_taken_away_is_put_back(interruption: Interruption) -> None:
     run(interruption, Brief, lambda: signal.signal(SIGNAL, signal.SIG_IGN) and None)
     run(interruption, Brief, lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL}) and None)
-    assert run(interruption, Brief, lambda: wait(60)).kind == execution.FAILED
+    assert run(interruption, Brief, lambda: wait(60)).kind == FAILED
 
 
 def test_a_limit_that_ends_with_the_task_never_hits_anything_else(
@@ -147,7 +149,7 @@ def test_a_limit_that_ends_with_the_task_never_hits_anything_else(
     for late in [*early, *(step / 10_000 for step in range(-20, 80)), 0.5]:
         outcome = run(interruption, Brief, partial(_loop, Brief.TIMEOUT_SECONDS + late))
         ended[outcome.kind] += 1
-    assert set(ended) == {execution.FINISHED, execution.FAILED}
+    assert set(ended) == {FINISHED, FAILED}
 
 
 # --- cancelling
@@ -161,7 +163,7 @@ def test_a_cancelled_task_ends_as_cancelled(
         wait(60)
 
     outcome = run(interruption, Unlimited, be_cancelled)
-    assert outcome.kind == execution.CANCELLED
+    assert outcome.kind == CANCELLED
     assert outcome.error.type == "django_partisan.exceptions.TaskCancelled"
     assert "in be_cancelled" in outcome.error.traceback
 
@@ -171,7 +173,7 @@ def test_a_request_that_comes_before_the_task_holds_as_well(
 ) -> None:
     ask()
     wait_until(lambda: interruption._requested is not None)
-    assert run(interruption, Unlimited, lambda: wait(60)).kind == execution.CANCELLED
+    assert run(interruption, Unlimited, lambda: wait(60)).kind == CANCELLED
 
 
 def test_a_request_for_another_task_or_lease_changes_nothing(
@@ -180,7 +182,7 @@ def test_a_request_for_another_task_or_lease_changes_nothing(
     for other in [(TASK.id, TASK.lease - 1), (TASK.id + 1, TASK.lease)]:
         ask(*other)
         outcome = run(interruption, Unlimited, lambda: wait(0.1))
-        assert outcome.kind == execution.FINISHED
+        assert outcome.kind == FINISHED
     assert not interruption.has_interrupted
 
 
@@ -196,7 +198,7 @@ def test_a_cancelled_task_is_cancelled_whatever_it_makes_of_that(
             raise error from None
 
     outcome = run(interruption, Unlimited, wrap)
-    assert outcome.kind == execution.CANCELLED
+    assert outcome.kind == CANCELLED
     assert type(error).__name__ in outcome.error.traceback
 
 
@@ -208,7 +210,7 @@ def test_an_exception_handler_for_errors_does_not_keep_a_task_from_being_cancell
             ask()
             wait(60)
 
-    assert run(interruption, Unlimited, go_on).kind == execution.CANCELLED
+    assert run(interruption, Unlimited, go_on).kind == CANCELLED
 
 
 def test_a_task_that_comes_to_its_own_end_nevertheless_has_its_own_outcome(
@@ -228,8 +230,8 @@ def test_the_end_of_the_manager_disturbs_no_task(
 ) -> None:
     os.close(requests[1])
     os.dup2(requests[0], requests[1])
-    assert run(interruption, Unlimited, lambda: wait(0.1)).kind == execution.FINISHED
-    assert run(interruption, Brief, lambda: wait(60)).kind == execution.FAILED
+    assert run(interruption, Unlimited, lambda: wait(0.1)).kind == FINISHED
+    assert run(interruption, Brief, lambda: wait(60)).kind == FAILED
 
 
 def _loop(seconds: float) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from django_partisan.local_queue import LocalQueue
+from django_partisan.manager.local_queue import LocalQueue
 from tests.unit.tasks import claimed_task
 
 

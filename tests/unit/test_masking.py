@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_partisan.execution import report
-from django_partisan.masking import MASK, masked, open_names, scrubbed, secrets_in
+from django_partisan.payloads.masking import MASK, masked, open_names, scrubbed, secrets_in
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.registry.registry import registry
 from tests.unit.tasks import claimed_task

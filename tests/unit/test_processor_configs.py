@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from django_partisan.backoff import MAX_PAUSE_SECONDS
 from django_partisan.config import const
-from django_partisan.config.const import MAX_PAUSE_SECONDS
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
 
 

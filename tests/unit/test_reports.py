@@ -9,12 +9,12 @@ from typing import cast
 
 import pytest
 
-from django_partisan.channel import BlockingChannel
-from django_partisan.launcher_client import LauncherClient
-from django_partisan.pace import CHUNK_SECONDS
-from django_partisan.worker import message_of
-from django_partisan.worker_handle import WorkerHandle
-from django_partisan.workers_manager import WorkersManager
+from django_partisan.manager import WorkersManager
+from django_partisan.manager.pool.launcher_client import LauncherClient
+from django_partisan.manager.pool.worker_handle import WorkerHandle
+from django_partisan.manager.runtimes import CHUNK_SECONDS
+from django_partisan.wire.channel import BlockingChannel
+from django_partisan.wire.messages import message_of
 from tests.unit.tasks import claimed_task, finished_outcome
 
 TASKS = [claimed_task(number) for number in range(1, 6)]

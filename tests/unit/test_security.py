@@ -14,10 +14,10 @@ IMPORTERS = {"importlib", "imp", "runpy", "pkgutil", "code", "codeop"}
 RUNNERS = {"eval", "exec", "compile", "__import__", "import_string", "import_module"}
 # Where, and why it is fine.
 ALLOWED = {
-    ("channel.py", "marshal"): "plain values between a manager and its own workers",
+    ("wire/channel.py", "marshal"): "plain values between a manager and its own workers",
     ("fault_points.py", "importlib"): "a module that the environment names, as PYTHONPATH could",
     ("fault_points.py", "import_module"): "the same, for tests of faults",
-    ("migration_state.py", "pkgutil"): "lists the package's own migrations",
+    ("database/migration_state.py", "pkgutil"): "lists the package's own migrations",
 }
 
 

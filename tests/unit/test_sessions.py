@@ -7,7 +7,7 @@ import pytest
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_partisan.sessions import _watch, changed_sessions, changes_session
+from django_partisan.worker.connections import _take_changed, _watch, changes_session
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def default() -> Iterator[BaseDatabaseWrapper]:
     before = list(connection.execute_wrappers)
     yield connection
     connection.execute_wrappers[:] = before
-    changed_sessions()
+    _take_changed()
 
 
 def run(connection: BaseDatabaseWrapper, *statements: str) -> None:
@@ -88,8 +88,8 @@ def test_a_connection_that_is_opened_inside_of_a_wrapper_keeps_that_wrapper_in_o
 def test_a_changed_session_is_named_once(default: BaseDatabaseWrapper) -> None:
     _watch(connection=default)
     run(default, "SELECT 1", "SET x = 1", "SET x = 2")
-    assert changed_sessions() == {default}
-    assert changed_sessions() == set()
+    assert _take_changed() == {default}
+    assert _take_changed() == set()
 
 
 def test_a_session_that_took_the_place_of_a_changed_one_is_fresh(
@@ -98,4 +98,4 @@ def test_a_session_that_took_the_place_of_a_changed_one_is_fresh(
     _watch(connection=default)
     run(default, "SET x = 1")
     _watch(connection=default)
-    assert changed_sessions() == set()
+    assert _take_changed() == set()

@@ -6,12 +6,13 @@ from typing import Any, cast
 
 import pytest
 
+from django_partisan.attempt import ClaimedTask
 from django_partisan.exceptions import TaskTimedOut
-from django_partisan.execution import ClaimedTask
-from django_partisan.interruption import REQUEST
-from django_partisan.launcher_client import LauncherClient
-from django_partisan.worker import RETIRED, Worker, WorkerOptions, message_of
-from django_partisan.worker_handle import WorkerHandle
+from django_partisan.manager.pool.launcher_client import LauncherClient
+from django_partisan.manager.pool.worker_handle import WorkerHandle
+from django_partisan.wire.messages import CANCEL_REQUEST, RETIRED, message_of
+from django_partisan.worker import Worker
+from django_partisan.worker.process import WorkerOptions
 from tests.unit.tasks import claimed_task, finished_outcome
 
 OPTIONS = WorkerOptions(title="test", max_tasks=None, max_memory_mb=None, orphan_seconds=1.0)
@@ -185,7 +186,7 @@ def test_a_worker_that_is_to_stop_its_task_gets_no_other_until_it_has(
     worker._tell_limited(12.0, 50.0, 2.0)
     handle.receive(now=12)
     assert handle.is_cancelling, "a limit that begins later does not make it go on"
-    assert os.read(handle.descriptors[2], 100) == REQUEST.pack(TASKS[0].id, TASKS[0].lease)
+    assert os.read(handle.descriptors[2], 100) == CANCEL_REQUEST.pack(TASKS[0].id, TASKS[0].lease)
     report(worker, TASKS[0])
     handle.receive(now=13)
     assert handle.accepts

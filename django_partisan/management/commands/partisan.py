@@ -9,11 +9,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connections
 
 from django_partisan.config.const import ExitCode
+from django_partisan.database.migration_state import require_migrated
 from django_partisan.exceptions import ConfigurationError, NotMigrated, PartisanException
-from django_partisan.instances import database
+from django_partisan.lifecycle.rows import database
 from django_partisan.management.verbs import VERBS
 from django_partisan.management.verbs.base import Console
-from django_partisan.migration_state import require_migrated
 
 
 class Command(BaseCommand):

@@ -17,8 +17,8 @@ from django_partisan.exceptions import (
     WorkerBootError,
 )
 from django_partisan.logs import configure_console
+from django_partisan.manager import WorkersManager
 from django_partisan.settings import validate_settings
-from django_partisan.workers_manager import WorkersManager
 
 _EXIT_CODES: dict[type[PartisanException], ExitCode] = {
     ConfigurationError: ExitCode.CONFIGURATION,

@@ -64,7 +64,7 @@ class Console:
         return bool(self._stderr.isatty())
 
 
-class Verb(abc.ABC):
+class Transition(abc.ABC):
     """One thing that `manage.py partisan` can do."""
 
     summary: ClassVar[str]

@@ -6,17 +6,16 @@ from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from django_partisan.cancellation import request_cancel
 from django_partisan.config.const import ExitCode
-from django_partisan.instances import database
-from django_partisan.management.verbs.base import Console, Verb, add_format_argument
-from django_partisan.models import Task
+from django_partisan.lifecycle import request_cancel
+from django_partisan.lifecycle.rows import task_rows
+from django_partisan.management.verbs.base import Console, Transition, add_format_argument
 
 _BATCH: Final = 500
 _LARGEST_ID: Final = 2**63 - 1
 
 
-class Cancel(Verb):
+class Cancel(Transition):
     """Cancel tasks, and say which are cancelled, which are being stopped, and which cannot be."""
 
     summary: ClassVar[str] = "cancel tasks that wait or run"
@@ -50,7 +49,7 @@ one of the tasks had ended before or does not exist.
 def _cancel(ids: Sequence[int]) -> dict[int, str]:
     cancelled, requested = request_cancel(ids)
     done = {**dict.fromkeys(cancelled, "cancelled"), **dict.fromkeys(requested, "stopping")}
-    others = Task.objects.using(database()).filter(pk__in=set(ids) - set(done))
+    others = task_rows().filter(pk__in=set(ids) - set(done))
     statuses = dict(others.values_list("pk", "status"))
     return {i: done.get(i) or _refusal(statuses.get(i)) for i in ids}
 

@@ -6,7 +6,7 @@ import re
 from argparse import ArgumentTypeError
 from typing import Final
 
-from django_partisan.config.const import MAX_PAUSE_SECONDS
+from django_partisan.backoff import MAX_PAUSE_SECONDS
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _FORM: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", re.ASCII)

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from django_partisan import retention
+from django_partisan import lifecycle
 from django_partisan.exceptions import ConfigurationError
 from django_partisan.management.verbs.base import (
     Console,
-    Verb,
+    Transition,
     add_format_argument,
     add_queue_argument,
 )
@@ -49,7 +49,7 @@ class _Result:
         return sum(count.total() for count in self.counts.values())
 
 
-class Prune(Verb):
+class Prune(Transition):
     """Delete ended tasks past their retention, batch by batch, with a summary."""
 
     summary: ClassVar[str] = "delete tasks that ended long enough ago"
@@ -122,18 +122,18 @@ def _work(
 ) -> Iterator[dict[str, int]]:
     """Yield the counts of each batch that was deleted, or would be."""
     if is_dry:
-        yield retention.count_prunable(queue_name, settings)
+        yield lifecycle.count_prunable(queue_name, settings)
         return
     total = _total(queue_name, settings) if console.is_watched else 0
     done = 0
-    while pruned := sum((batch := retention.prune(queue_name, settings)).values()):
+    while pruned := sum((batch := lifecycle.prune(queue_name, settings)).values()):
         done += pruned
         yield batch
         console.show_progress(f"pruning {queue_name}", done, max(done, total))
 
 
 def _total(queue_name: str, settings: QueueSettings) -> int:
-    return sum(retention.count_prunable(queue_name, settings).values())
+    return sum(lifecycle.count_prunable(queue_name, settings).values())
 
 
 def _write_table(console: Console, result: _Result) -> None:

@@ -1,0 +1,70 @@
+"""The values of one attempt: the claimed task, the kinds of outcome, the outcome, its error."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+FINISHED: Final = "finished"
+"""The processor returned."""
+RETRIED: Final = "retried"
+"""It raised what earns it another attempt."""
+POSTPONED: Final = "postponed"
+"""It asked for later; that is free."""
+FAILED: Final = "failed"
+"""It raised what earns it no other attempt."""
+RECORDED: Final = "recorded"
+"""Finished, and the worker has recorded it itself."""
+CANCELLED: Final = "cancelled"
+"""It stopped because somebody, or the code itself, asked for that."""
+RELEASED: Final = "released"
+"""Its manager gives it back, unfinished; that is free."""
+CRASHED: Final = "crashed"
+"""Its worker or its manager died while it ran."""
+ORPHANED: Final = "orphaned"
+"""Its manager died before it had started; that is free."""
+
+
+class ClaimedTask(NamedTuple):
+    """What a worker needs to know of a task; ``arguments`` is still JSON text.
+
+    ``due`` only sorts: it grows with ``execute_after``, on a scale of the database's own.
+    """
+
+    id: int
+    lease: int
+    processor_class: str
+    arguments: str
+    queue_name: str
+    priority: int
+    due: Any
+    attempts: int
+    retries: int
+    postpones: int
+    rescues: int
+    crashes: int
+
+
+class ErrorReport(NamedTuple):
+    """An error as text that every database can hold, capped in size."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+class Outcome(NamedTuple):
+    """How one attempt ended. ``started`` and ``ended`` are seconds of the monotonic clock.
+
+    FINISHED has a ``result`` (JSON text or None); RETRIED and POSTPONED a ``delay_seconds`` or a
+    ``due_at`` (Unix time); RETRIED, FAILED, CANCELLED, CRASHED and ORPHANED an ``error``.
+    """
+
+    task_id: int
+    lease: int
+    kind: str
+    started: float | None
+    ended: float
+    result: str | None = None
+    delay_seconds: float | None = None
+    due_at: float | None = None
+    error: ErrorReport | None = None

@@ -1,0 +1,191 @@
+"""What a database must be able to do for the engine; its SQL is in the module of each dialect."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar
+
+from django.db import DataError, Error, IntegrityError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+
+from django_partisan.attempt import ClaimedTask
+from django_partisan.database.values import (
+    Batch,
+    BatchRow,
+    Beat,
+    CancelledRow,
+    Cursor,
+    InsertedTask,
+    NewTask,
+    OpenTransaction,
+    Pulse,
+    Reservation,
+    Surveyed,
+    TaskUpdate,
+)
+
+
+class Dialect(abc.ABC):
+    """One kind of database. Every method runs one statement on the connection it is given."""
+
+    can_notify: ClassVar[bool] = False
+    has_one_manager: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def insert(
+        self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
+    ) -> InsertedTask | None:
+        """Insert a task; return None when its unique key is taken and nothing was changed.
+
+        ``on_duplicate`` is 'keep', 'replace' or 'earlier'; the last two change a waiting duplicate
+        and then return it.
+        """
+
+    @abc.abstractmethod
+    def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
+        """Set ids aside for a batch, in the transaction that inserts it; unused ones are lost."""
+
+    @abc.abstractmethod
+    def insert_many(
+        self,
+        connection: BaseDatabaseWrapper,
+        batch: Batch,
+        rows: Sequence[BatchRow],
+        on_duplicate: str,
+        *,
+        hold_duplicates: bool,
+    ) -> set[int]:
+        """Insert rows where their unique keys are free, in the keys' order; return the new ids.
+
+        Either all rows have a key or none has, and no key comes twice. What ``on_duplicate`` does
+        to waiting duplicates is as for :meth:`insert`; the ids of those may be returned as well.
+        When duplicates are held, nobody claims or records them until the transaction ends.
+        """
+
+    @abc.abstractmethod
+    def claim(
+        self,
+        connection: BaseDatabaseWrapper,
+        queue_name: str,
+        cursors: Sequence[Cursor],
+        limit: int,
+        manager_id: int,
+    ) -> list[ClaimedTask]:
+        """Take up to ``limit`` due tasks of one queue for a manager, in the order to run them.
+
+        Only tasks from these cursors on are looked at, which come in the order of their priority.
+        """
+
+    @abc.abstractmethod
+    def record(
+        self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
+    ) -> dict[int, str]:
+        """Record ends of attempts whose lease still holds; return the statuses by id.
+
+        What would wait again is cancelled instead where that was asked for.
+        """
+
+    @abc.abstractmethod
+    def delete_recorded(
+        self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
+    ) -> set[int]:
+        """Delete tasks whose lease still holds; return the ids that were deleted."""
+
+    @abc.abstractmethod
+    def record_and_claim(
+        self,
+        connection: BaseDatabaseWrapper,
+        updates: Sequence[TaskUpdate],
+        queue_name: str,
+        cursors: Sequence[Cursor],
+        limit: int,
+        manager_id: int,
+    ) -> tuple[set[int], list[ClaimedTask]]:
+        """Record finished tasks and claim the next ones, in one statement where possible."""
+
+    @abc.abstractmethod
+    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[Surveyed]:
+        """Return what waits in a queue, priority by priority, the first hundred at most."""
+
+    @abc.abstractmethod
+    def beat(self, connection: BaseDatabaseWrapper, beat: Beat) -> Pulse:
+        """Write that a manager lives, and look around, in one statement where possible."""
+
+    @abc.abstractmethod
+    def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:
+        """Let waiting tasks keep duplicates out again, where no other task does already."""
+
+    @abc.abstractmethod
+    def request_cancel(
+        self, connection: BaseDatabaseWrapper, ids: Sequence[int]
+    ) -> list[CancelledRow]:
+        """Cancel waiting tasks, mark those in process; return both as they are then."""
+
+    @abc.abstractmethod
+    def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
+        """Set what a manager's connection needs before it is opened, where nobody has set it."""
+
+    @abc.abstractmethod
+    def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:
+        """Set up a manager's open connection: time limits, journal, transactions.
+
+        Where the session is not the manager's own, as behind a pooler, nothing may stick to it.
+        """
+
+    def writing(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Return what to put around a transaction that certainly writes in its end."""
+        return nullcontext()
+
+    @abc.abstractmethod
+    def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
+        """Wake the managers of a queue; does nothing where :attr:`can_notify` is false."""
+
+    @abc.abstractmethod
+    def listen(self, connection: BaseDatabaseWrapper) -> None:
+        """Subscribe the connection to wake-ups, where it can be."""
+
+    @abc.abstractmethod
+    def received_notifications(self, connection: BaseDatabaseWrapper) -> list[str]:
+        """Return the queue names that were notified since the last call, without waiting."""
+
+    @abc.abstractmethod
+    def shorten_timeouts(self, connection: BaseDatabaseWrapper) -> None:
+        """Make later attempts to connect short: the process is to end soon."""
+
+    @abc.abstractmethod
+    def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:
+        """Return the descriptor that becomes readable with a notification, None without one."""
+
+    def oldest_transaction(
+        self,
+        connection: BaseDatabaseWrapper,  # noqa: ARG002
+        seconds: float,  # noqa: ARG002
+    ) -> OpenTransaction | None:
+        """Return the oldest transaction that keeps old rows alive for longer than so long."""
+        return None
+
+    def is_refusal(self, error: Error) -> bool:
+        """Say whether an error is about what was to be stored, so that trying again is in vain.
+
+        Everything else passes: a full disk, a lock, a limit, a missing right, a lost connection.
+        """
+        return isinstance(error, (DataError, IntegrityError))
+
+    @abc.abstractmethod
+    def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
+        """Return a number that changes when another connection has written, None without one."""
+
+
+def in_order(rows: Iterator[tuple[Any, ...]] | Sequence[tuple[Any, ...]]) -> list[ClaimedTask]:
+    """Return claimed rows in the order they should run: RETURNING promises none."""
+    tasks = [ClaimedTask._make(row) for row in rows]
+    tasks.sort(key=lambda task: (task.priority, task.due, task.id))
+    return tasks
+
+
+def fetch_ids(cursor: CursorWrapper) -> set[int]:
+    """Return the first column of all rows as a set."""
+    return {row[0] for row in cursor.fetchall()}

@@ -1,0 +1,257 @@
+"""PostgreSQL: claims and records in one fused statement, wakes managers by LISTEN and NOTIFY."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from django.db import Error
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_partisan.attempt import ClaimedTask
+from django_partisan.database.dialect import Dialect, fetch_ids, in_order
+from django_partisan.database.postgresql.inserts import (
+    INSERT,
+    INSERT_BATCH,
+    INSERT_UNIQUE_BATCH,
+    RESERVE,
+    batch_parameters,
+)
+from django_partisan.database.postgresql.notifications import (
+    drain_notifications,
+    watch_notifications,
+)
+from django_partisan.database.postgresql.prepared import PreparedStatements
+from django_partisan.database.postgresql.statements import (
+    CLAIM,
+    DELETE,
+    FINISH,
+    FINISH_AND_CLAIM,
+    RECORD,
+    REGAIN,
+    REQUEST_CANCEL,
+    array,
+    change_arrays,
+    claim_parameters,
+    outcome_arrays,
+)
+from django_partisan.database.postgresql.surveys import (
+    SURVEY,
+    beat_statement,
+    pulse_of,
+    survey_parameters,
+    surveys_of,
+)
+from django_partisan.database.values import (
+    Batch,
+    BatchRow,
+    Beat,
+    CancelledRow,
+    Cursor,
+    InsertedTask,
+    NewTask,
+    OpenTransaction,
+    Pulse,
+    Reservation,
+    Surveyed,
+    TaskUpdate,
+)
+
+CHANNEL = "django_partisan"
+"""What managers LISTEN to; the payload is the name of a queue."""
+
+# Classes of SQLSTATE: a trigger's own errors (RAISE), and values beyond what a type can hold.
+_REFUSALS = ("P0", "54")
+
+# Waiting longer than this for a lock, a statement or the server is an outage, not patience. A
+# session whose client is gone without a word must not keep its locks, either.
+_SESSION_LIMITS = (
+    "SET statement_timeout = '7s'; SET lock_timeout = '2s';"
+    " SET idle_in_transaction_session_timeout = '10s'"
+)
+# With statistics of the time when the table was drained, a bitmap of all waiting rows and a sort
+# look as cheap as the head of the ready index. A plan that is made while the table is small, and
+# kept, must not read all of it. Nothing here runs long enough for compiling to pay.
+_SESSION_PLANS = "SET enable_bitmapscan = off; SET enable_seqscan = off; SET jit = off"
+_CONNECTION_LIMITS = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+}
+_SHORTEST_CONNECT_TIMEOUT = 2  # libpq takes no less
+
+# Whoever may not see another user's sessions finds none of them here.
+_OLDEST_TRANSACTION = """SELECT pid, usename::text, application_name, state, xact_start::text,
+       extract(epoch FROM clock_timestamp() - xact_start)::float8,
+       regexp_replace(left(query, 200), '\\s+', ' ', 'g')
+  FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+   AND (backend_xid IS NOT NULL OR backend_xmin IS NOT NULL)
+   AND backend_type = 'client backend'
+   AND xact_start < clock_timestamp() - %s * interval '1 second'
+ ORDER BY xact_start LIMIT 1"""
+_PREPARED = PreparedStatements(claim=CLAIM, finish_and_claim=FINISH_AND_CLAIM)
+
+
+class PostgreSQL(Dialect):
+    """PostgreSQL 14 or newer, by psycopg2 or psycopg 3."""
+
+    can_notify: ClassVar[bool] = True
+
+    def insert(
+        self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
+    ) -> InsertedTask | None:
+        with connection.cursor() as cursor:
+            cursor.execute(INSERT[on_duplicate], task.parameters(task.due_at))
+            row = cursor.fetchone()
+        return InsertedTask._make(row) if row else None
+
+    def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
+        with connection.cursor() as cursor:
+            cursor.execute(RESERVE, [count])
+            ids, now = cursor.fetchone()
+        return Reservation(ids, now)
+
+    def insert_many(
+        self,
+        connection: BaseDatabaseWrapper,
+        batch: Batch,
+        rows: Sequence[BatchRow],
+        on_duplicate: str,
+        *,
+        hold_duplicates: bool,
+    ) -> set[int]:
+        statement = INSERT_BATCH
+        if rows[0].unique_hash is not None:
+            action = "hold" if hold_duplicates and on_duplicate == "keep" else on_duplicate
+            statement = INSERT_UNIQUE_BATCH[action]
+        with connection.cursor() as cursor:
+            cursor.execute(statement, batch_parameters(batch, rows))
+            if cursor.rowcount == len(rows) and on_duplicate == "keep":
+                return {row.id for row in rows}
+            return fetch_ids(cursor)
+
+    def claim(
+        self,
+        connection: BaseDatabaseWrapper,
+        queue_name: str,
+        cursors: Sequence[Cursor],
+        limit: int,
+        manager_id: int,
+    ) -> list[ClaimedTask]:
+        statement = _PREPARED.statement(connection, CLAIM)
+        with connection.cursor() as cursor:
+            cursor.execute(statement, claim_parameters(queue_name, cursors, limit, manager_id))
+            return in_order(cursor.fetchall())
+
+    def record(
+        self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
+    ) -> dict[int, str]:
+        statement, parameters = FINISH, outcome_arrays(updates)
+        if any(update.status != "finished" for update in updates):
+            statement, parameters = RECORD, [*parameters, *change_arrays(updates)]
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return dict(cursor.fetchall())
+
+    def delete_recorded(
+        self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
+    ) -> set[int]:
+        with connection.cursor() as cursor:
+            cursor.execute(DELETE, outcome_arrays(updates))
+            return fetch_ids(cursor)
+
+    def record_and_claim(
+        self,
+        connection: BaseDatabaseWrapper,
+        updates: Sequence[TaskUpdate],
+        queue_name: str,
+        cursors: Sequence[Cursor],
+        limit: int,
+        manager_id: int,
+    ) -> tuple[set[int], list[ClaimedTask]]:
+        parameters = [
+            *outcome_arrays(updates),
+            *claim_parameters(queue_name, cursors, limit, manager_id),
+        ]
+        statement = _PREPARED.statement(connection, FINISH_AND_CLAIM)
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            rows = cursor.fetchall()
+        recorded = {row[1] for row in rows if row[0]}
+        return recorded, in_order([row[1:] for row in rows if not row[0]])
+
+    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[Surveyed]:
+        with connection.cursor() as cursor:
+            cursor.execute(SURVEY, survey_parameters(queue_name))
+            return surveys_of(cursor.fetchall())
+
+    def beat(self, connection: BaseDatabaseWrapper, beat: Beat) -> Pulse:
+        with connection.cursor() as cursor:
+            cursor.execute(*beat_statement(beat))
+            return pulse_of(cursor.fetchall(), has_surveyed=beat.queue_name is not None)
+
+    def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(REGAIN, [array(ids)])
+
+    def request_cancel(
+        self, connection: BaseDatabaseWrapper, ids: Sequence[int]
+    ) -> list[CancelledRow]:
+        with connection.cursor() as cursor:
+            cursor.execute(REQUEST_CANCEL, [array(ids)])
+            return [CancelledRow._make(row) for row in cursor.fetchall()]
+
+    def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
+        options = connection.settings_dict["OPTIONS"]
+        for name, value in _CONNECTION_LIMITS.items():
+            options.setdefault(name, value)
+
+    def shorten_timeouts(self, connection: BaseDatabaseWrapper) -> None:
+        connection.settings_dict["OPTIONS"]["connect_timeout"] = _SHORTEST_CONNECT_TIMEOUT
+
+    def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:
+        if is_own:
+            with connection.cursor() as cursor:
+                cursor.execute(f"{_SESSION_LIMITS}; {_SESSION_PLANS}")
+            _PREPARED.prepare(connection)
+
+    def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, queue_name])
+
+    def listen(self, connection: BaseDatabaseWrapper) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {CHANNEL}")
+        watch_notifications(connection.connection)
+
+    def received_notifications(self, connection: BaseDatabaseWrapper) -> list[str]:
+        # Past Django's cursor: a driver's own error would not be taken for one of the database.
+        with connection.wrap_database_errors:
+            return drain_notifications(connection.connection)
+
+    def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:
+        raw = connection.connection
+        return None if raw is None or raw.closed else int(raw.fileno())
+
+    def oldest_transaction(
+        self, connection: BaseDatabaseWrapper, seconds: float
+    ) -> OpenTransaction | None:
+        with connection.cursor() as cursor:
+            cursor.execute(_OLDEST_TRANSACTION, [seconds])
+            row = cursor.fetchone()
+        return OpenTransaction._make(row) if row else None
+
+    def is_refusal(self, error: Error) -> bool:
+        return super().is_refusal(error) or _sqlstate(error).startswith(_REFUSALS)
+
+    def data_version(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
+        return None
+
+
+def _sqlstate(error: Error) -> str:
+    """Return the server's code for an error: psycopg 3 and psycopg 2 keep it under two names."""
+    cause = error.__cause__
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""

@@ -1,0 +1,321 @@
+"""SQLite: one manager per file, one short statement at a time, `PRAGMA data_version` as wake-up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.dateparse import parse_datetime
+
+from django_partisan.attempt import ClaimedTask
+from django_partisan.database.dialect import Dialect, fetch_ids, in_order
+from django_partisan.database.values import (
+    MANAGER,
+    MAX_PRIORITIES,
+    TASK,
+    Batch,
+    BatchRow,
+    Beat,
+    CancelledRow,
+    Cursor,
+    InsertedTask,
+    NewTask,
+    Pulse,
+    Reservation,
+    Surveyed,
+    TaskUpdate,
+)
+
+# The text form in which Django keeps moments in SQLite; the doubled signs are for its cursor.
+_FORMAT = "'%%Y-%%m-%%d %%H:%%M:%%f'"
+_NOW = f"strftime({_FORMAT}, 'now')"
+
+
+def _seconds_from_now(expression: str) -> str:
+    return f"strftime({_FORMAT}, 'now', printf('%%+.3f seconds', {expression}))"
+
+
+# UPDATE takes no alias here, and WITH holds no UPDATE: hence two statements where others need one.
+_CLAIM = f"""UPDATE {TASK} SET status = 'in_process', lease = lease + 1, manager_id = %s,
+       claimed_at = {_NOW}, updated_at = {_NOW}, attempts = attempts + 1, started_at = NULL,
+       unique_key = CASE WHEN is_unique_until_finish THEN unique_key END
+ WHERE id IN (SELECT id FROM ({{levels}}) LIMIT %s)
+RETURNING id, lease, processor_class, arguments, queue_name, priority, execute_after || '',
+          attempts, retries, postpones, rescues, crashes"""
+
+# One for each priority, since there is no LATERAL: future tasks of a better priority are not read.
+_LEVEL = f"""SELECT * FROM (SELECT id FROM {TASK}
+     WHERE status = 'new' AND queue_name = %s AND priority = %s AND execute_after <= {_NOW}
+     ORDER BY execute_after, id LIMIT %s)"""
+_FIELDS = TaskUpdate._fields
+_OUTCOMES = ", ".join(
+    f"json_extract(value, '$[{index}]') AS x_{name}" for index, name in enumerate(_FIELDS)
+)
+_STILL_OURS = f"{TASK}.id = x.x_id AND {TASK}.lease = x.x_lease AND {TASK}.status = 'in_process'"
+
+# What would wait again ends here where that was asked for.
+_STATUS = """CASE WHEN x.x_status = 'new' AND cancel_requested_at IS NOT NULL THEN 'cancelled'
+            ELSE x.x_status END"""
+_RECORD = f"""UPDATE {TASK} SET status = {_STATUS}, result = x.x_result, manager_id = NULL,
+       updated_at = {_NOW},
+       execute_after = CASE
+            WHEN x.x_due_at IS NOT NULL THEN strftime({_FORMAT}, x.x_due_at, 'unixepoch')
+            WHEN x.x_delay_seconds IS NOT NULL THEN {_seconds_from_now("x.x_delay_seconds")}
+            ELSE execute_after END,
+       claimed_at = CASE WHEN {_STATUS} = 'new' THEN NULL ELSE claimed_at END,
+       started_at = CASE WHEN {_STATUS} = 'new' OR x.x_started_ago IS NULL THEN NULL
+            ELSE {_seconds_from_now("-x.x_started_ago")} END,
+       finished_at = CASE WHEN {_STATUS} = 'new' THEN NULL
+            ELSE {_seconds_from_now("-x.x_ended_ago")} END,
+       unique_key = CASE WHEN {_STATUS} = 'new' THEN unique_key END,
+       attempts = attempts + x.x_attempts, retries = retries + x.x_retries,
+       postpones = postpones + x.x_postpones, rescues = rescues + x.x_rescues,
+       crashes = crashes + x.x_crashes, lease = lease + x.x_leases
+  FROM (SELECT {_OUTCOMES} FROM json_each(%s)) AS x
+ WHERE {_STILL_OURS} RETURNING id, status"""
+_REQUEST_CANCEL = f"""UPDATE {TASK} SET
+       status = CASE WHEN status = 'new' THEN 'cancelled' ELSE status END,
+       cancel_requested_at = COALESCE(cancel_requested_at, {_NOW}),
+       finished_at = CASE WHEN status = 'new' THEN {_NOW} END,
+       unique_key = CASE WHEN status <> 'new' THEN unique_key END, updated_at = {_NOW}
+ WHERE id IN (SELECT value FROM json_each(%s)) AND status IN ('new', 'in_process')
+RETURNING id, status, queue_name"""
+_DELETE = f"""DELETE FROM {TASK} WHERE status = 'in_process' AND id IN (
+    SELECT t.id FROM {TASK} t JOIN (SELECT {_OUTCOMES} FROM json_each(%s)) x
+        ON t.id = x.x_id AND t.lease = x.x_lease)
+RETURNING id"""
+_ON_DUPLICATE = {
+    "keep": "DO NOTHING",
+    "replace": """DO UPDATE SET execute_after = excluded.execute_after,
+        priority = excluded.priority, updated_at = excluded.updated_at WHERE status = 'new'""",
+    "earlier": """DO UPDATE SET execute_after = excluded.execute_after,
+        updated_at = excluded.updated_at
+        WHERE status = 'new' AND execute_after > excluded.execute_after""",
+}
+_CONFLICT = "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL"
+_COLUMNS = """status, queue_name, created_at, updated_at, processor_class, priority, execute_after,
+    arguments, extra, unique_hash, unique_key, is_unique_until_finish"""
+_INSERT = f"""INSERT INTO {TASK} ({_COLUMNS})
+VALUES ('new', %s, {_NOW}, {_NOW}, %s, %s, COALESCE(%s, {_seconds_from_now("%s")}),
+    %s, '{{}}', %s, %s, %s)"""
+_INSERTS = {
+    name: f"{_INSERT} {_CONFLICT} {clause} RETURNING id, created_at, execute_after"
+    for name, clause in _ON_DUPLICATE.items()
+}
+
+# The counter of AUTOINCREMENT has no row before the table's first one. Both statements write, so
+# that from the first of them on nobody else does.
+_RESERVE = f"""UPDATE sqlite_sequence SET seq = seq + %s WHERE name = '{TASK}'
+RETURNING seq, {_NOW}"""
+_RESERVE_FIRST = f"""INSERT INTO sqlite_sequence (name, seq)
+SELECT '{TASK}', COALESCE(max(id), 0) + %s FROM {TASK} RETURNING seq, {_NOW}"""
+
+# WHERE true: else SQLite takes ON CONFLICT for the condition of a join.
+_INSERT_BATCH = f"""INSERT INTO {TASK} (id, {_COLUMNS})
+SELECT json_extract(value, '$[0]'), 'new', %s, %s, %s, %s, %s, %s,
+       json_extract(value, '$[1]'), '{{}}', json_extract(value, '$[2]'),
+       json_extract(value, '$[2]'), %s
+  FROM json_each(%s) WHERE true"""
+_INSERT_BATCHES = {
+    name: f"{_INSERT_BATCH} {_CONFLICT} {clause} RETURNING id"
+    for name, clause in _ON_DUPLICATE.items()
+}
+
+# The same walk over the distinct priorities of the ready index as on PostgreSQL.
+_SURVEY = f"""WITH RECURSIVE level(priority, place) AS (
+    SELECT min(priority), 1 FROM {TASK} WHERE status = 'new' AND queue_name = %s
+    UNION ALL
+    SELECT (SELECT min(t.priority) FROM {TASK} t WHERE t.status = 'new' AND t.queue_name = %s
+        AND t.priority > level.priority), place + 1
+      FROM level WHERE level.priority IS NOT NULL AND place < %s
+)
+SELECT priority,
+       (SELECT min(t.execute_after) FROM {TASK} t WHERE t.status = 'new' AND t.queue_name = %s
+           AND t.priority = level.priority) <= {_NOW},
+       (julianday((SELECT min(t.execute_after) FROM {TASK} t WHERE t.status = 'new'
+           AND t.queue_name = %s AND t.priority = level.priority AND t.execute_after > {_NOW}))
+        - julianday('now')) * 86400.0
+  FROM level WHERE priority IS NOT NULL"""
+_BEAT = f"""UPDATE {MANAGER} SET last_seen = {_NOW}, state = %s, snapshot = %s
+ WHERE id = %s AND last_seen > {_seconds_from_now("%s")}"""
+_HAS_ORPHANS = f"""SELECT EXISTS (
+    SELECT 1 FROM {MANAGER} WHERE id <> %s AND last_seen <= {_seconds_from_now("%s")}
+) OR EXISTS (SELECT 1 FROM {TASK} t WHERE status = 'in_process' AND NOT EXISTS (
+    SELECT 1 FROM {MANAGER} m
+     WHERE m.id = t.manager_id AND m.last_seen > {_seconds_from_now("%s")}))"""
+_REGAIN = f"""UPDATE {TASK} SET unique_key = unique_hash
+ WHERE id IN (SELECT min(id) FROM {TASK}
+         WHERE id IN (SELECT value FROM json_each(%s)) AND status = 'new'
+           AND unique_key IS NULL AND unique_hash IS NOT NULL GROUP BY unique_hash)
+   AND NOT EXISTS (SELECT 1 FROM {TASK} d WHERE d.unique_key = {TASK}.unique_hash)"""
+
+
+class SQLite(Dialect):
+    """SQLite 3.35 or newer, in WAL mode."""
+
+    has_one_manager: ClassVar[bool] = True
+
+    def insert(
+        self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
+    ) -> InsertedTask | None:
+        with connection.cursor() as cursor:
+            due_at = None if task.due_at is None else _text_of(task.due_at)
+            cursor.execute(_INSERTS[on_duplicate], task.parameters(due_at))
+            row = cursor.fetchone()
+        return InsertedTask(row[0], _moment(row[1]), _moment(row[2])) if row else None
+
+    def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
+        with connection.cursor() as cursor:
+            row = cursor.execute(_RESERVE, [count]).fetchone()
+            if row is None:
+                row = cursor.execute(_RESERVE_FIRST, [count]).fetchone()
+        last, now = row
+        return Reservation(range(last - count + 1, last + 1), _moment(now))
+
+    def insert_many(
+        self,
+        connection: BaseDatabaseWrapper,
+        batch: Batch,
+        rows: Sequence[BatchRow],
+        on_duplicate: str,
+        *,
+        hold_duplicates: bool,  # noqa: ARG002 - nobody else writes before the transaction ends
+    ) -> set[int]:
+        moments = _text_of(batch.created_at), _text_of(batch.execute_after)
+        parameters = [*batch.parameters(*moments), json.dumps(rows)]
+        with connection.cursor() as cursor:
+            cursor.execute(_INSERT_BATCHES[on_duplicate], parameters)
+            return fetch_ids(cursor)
+
+    def claim(
+        self,
+        connection: BaseDatabaseWrapper,
+        queue_name: str,
+        cursors: Sequence[Cursor],
+        limit: int,
+        manager_id: int,
+    ) -> list[ClaimedTask]:
+        if not cursors:
+            return []
+        places = " UNION ALL ".join([_LEVEL] * len(cursors))
+        each = [value for start in cursors for value in (queue_name, start.priority, limit)]
+        with connection.cursor() as cursor:
+            cursor.execute(_CLAIM.format(levels=places), [manager_id, *each, limit])
+            return in_order(cursor.fetchall())
+
+    def record(
+        self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
+    ) -> dict[int, str]:
+        with connection.cursor() as cursor:
+            cursor.execute(_RECORD, [json.dumps(updates)])
+            return dict(cursor.fetchall())
+
+    def delete_recorded(
+        self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
+    ) -> set[int]:
+        with connection.cursor() as cursor:
+            cursor.execute(_DELETE, [json.dumps(updates)])
+            return fetch_ids(cursor)
+
+    def record_and_claim(
+        self,
+        connection: BaseDatabaseWrapper,
+        updates: Sequence[TaskUpdate],
+        queue_name: str,
+        cursors: Sequence[Cursor],
+        limit: int,
+        manager_id: int,
+    ) -> tuple[set[int], list[ClaimedTask]]:
+        recorded = set(self.record(connection, updates))
+        return recorded, self.claim(connection, queue_name, cursors, limit, manager_id)
+
+    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[Surveyed]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _SURVEY, [queue_name, queue_name, MAX_PRIORITIES, queue_name, queue_name]
+            )
+            return [
+                # No cursor: rows that are gone leave nothing behind in the index.
+                Surveyed(Cursor(priority), has_due=bool(has_due), next_due_in=next_due_in)
+                for priority, has_due, next_due_in in cursor.fetchall()
+            ]
+
+    def beat(self, connection: BaseDatabaseWrapper, beat: Beat) -> Pulse:
+        seconds = -beat.dead_after
+        with connection.cursor() as cursor:
+            cursor.execute(_BEAT, [beat.state, beat.snapshot, beat.manager_id, seconds])
+            is_alive = cursor.rowcount == 1
+            cursor.execute(_HAS_ORPHANS, [beat.manager_id, seconds, seconds])
+            has_orphans = bool(cursor.fetchone()[0])
+        found = None if beat.queue_name is None else self.survey(connection, beat.queue_name)
+        return Pulse(is_alive=is_alive, has_orphans=has_orphans, found=found)
+
+    def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(_REGAIN, [json.dumps(list(ids))])
+
+    def request_cancel(
+        self, connection: BaseDatabaseWrapper, ids: Sequence[int]
+    ) -> list[CancelledRow]:
+        with connection.cursor() as cursor:
+            cursor.execute(_REQUEST_CANCEL, [json.dumps(ids)])
+            return [CancelledRow._make(row) for row in cursor.fetchall()]
+
+    def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
+        """Do nothing: everything can be set on the open file."""
+
+    def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:  # noqa: ARG002
+        connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout = 20000")
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = NORMAL")
+
+    @contextmanager
+    def writing(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Take the lock of writers first: who has read before is refused it, without any wait."""
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout = 20000")
+        # Known only once there is a connection.
+        former = connection.transaction_mode  # type: ignore[attr-defined]
+        connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            connection.transaction_mode = former  # type: ignore[attr-defined]
+
+    def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
+        """Do nothing: the file's data_version tells."""
+
+    def listen(self, connection: BaseDatabaseWrapper) -> None:
+        """Do nothing: the file's data_version tells."""
+
+    def received_notifications(self, connection: BaseDatabaseWrapper) -> list[str]:  # noqa: ARG002
+        return []
+
+    def shorten_timeouts(self, connection: BaseDatabaseWrapper) -> None:
+        pass
+
+    def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
+        return None
+
+    def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA data_version")
+            return int(cursor.fetchone()[0])
+
+
+def _text_of(moment: datetime) -> str:
+    """Return a moment's text; of whole milliseconds as SQLite writes its own, to sort with them."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f").removesuffix("000")
+
+
+def _moment(value: datetime | str) -> datetime:
+    """Return a moment as aware: Django's converters already parse what has a declared type."""
+    moment = parse_datetime(value) if isinstance(value, str) else value
+    assert moment is not None
+    return moment.replace(tzinfo=UTC)

@@ -1,0 +1,172 @@
+"""What the engine and a dialect hand each other: plain values, and the names of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+TASK = "django_partisan_task"
+"""The table of tasks."""
+MANAGER = "django_partisan_managerprocess"
+"""The table of running managers."""
+MAX_PRIORITIES: Final = 100
+"""Priorities of a queue that one survey finds at most."""
+
+
+class NewTask(NamedTuple):
+    """A task that is about to be inserted; ``delay_seconds`` counts without a ``due_at`` only."""
+
+    processor_class: str
+    queue_name: str
+    priority: int
+    arguments: str
+    due_at: datetime | None
+    delay_seconds: float
+    unique_hash: str | None
+    is_unique_until_finish: bool
+
+    def parameters(self, due_at: Any) -> list[Any]:
+        """Return the parameters of every dialect's INSERT, with the due time in its own form."""
+        return [
+            self.queue_name,
+            self.processor_class,
+            self.priority,
+            due_at,
+            self.delay_seconds,
+            self.arguments,
+            self.unique_hash,
+            self.unique_hash,
+            self.is_unique_until_finish,
+        ]
+
+
+class InsertedTask(NamedTuple):
+    """What the database decided about a task that was inserted."""
+
+    id: int
+    created_at: datetime
+    execute_after: datetime
+
+
+class Cursor(NamedTuple):
+    """Where a claim starts among the waiting tasks of one queue and priority.
+
+    ``due`` (in the dialect's own scale) and ``id`` are the last place that is known to be empty;
+    None is before all places.
+    """
+
+    priority: int
+    due: int | None = None
+    id: int = 0
+
+
+class Surveyed(NamedTuple):
+    """What a survey found at one priority: whether a task is due, from where on, the next wait."""
+
+    cursor: Cursor
+    has_due: bool
+    next_due_in: float | None
+
+
+class Beat(NamedTuple):
+    """What a manager says of itself; with ``queue_name``, it wants a survey in the same breath."""
+
+    manager_id: int
+    state: str
+    snapshot: str
+    dead_after: float
+    queue_name: str | None
+
+
+class Pulse(NamedTuple):
+    """What a manager learns by its beat.
+
+    ``is_alive``: its row was there, and others do not hold it for dead. ``has_orphans``: a rescue
+    has something to do. ``found``: what a survey found, None without one.
+    """
+
+    is_alive: bool
+    has_orphans: bool
+    found: list[Surveyed] | None
+
+
+class Reservation(NamedTuple):
+    """Ids that no other task will get, ascending, and the database's own now."""
+
+    ids: Sequence[int]
+    now: datetime
+
+
+class Batch(NamedTuple):
+    """What all tasks have in common that are about to be inserted together."""
+
+    processor_class: str
+    queue_name: str
+    priority: int
+    created_at: datetime
+    execute_after: datetime
+    is_unique_until_finish: bool
+
+    def parameters(self, created_at: Any, execute_after: Any) -> list[Any]:
+        """Return the first parameters of every dialect's INSERT, with moments in its own form."""
+        return [
+            self.queue_name,
+            created_at,
+            created_at,
+            self.processor_class,
+            self.priority,
+            execute_after,
+            self.is_unique_until_finish,
+        ]
+
+
+class BatchRow(NamedTuple):
+    """What one task of a batch has of its own: its reserved id, its arguments, its key."""
+
+    id: int
+    arguments: str
+    unique_hash: str | None
+
+
+class TaskUpdate(NamedTuple):
+    """The end of one attempt, as the numbers that its guarded UPDATE needs.
+
+    ``started_ago`` and ``ended_ago`` are seconds before now, on the manager's monotonic clock; the
+    database turns them into moments of its own clock. The last six are added to their columns.
+    """
+
+    id: int
+    lease: int
+    status: str
+    result: str | None
+    delay_seconds: float | None
+    due_at: float | None
+    started_ago: float | None
+    ended_ago: float
+    attempts: int
+    retries: int
+    postpones: int
+    rescues: int
+    crashes: int
+    leases: int
+
+
+class CancelledRow(NamedTuple):
+    """A task that was cancelled, or whose end was asked for, with its status from then on."""
+
+    id: int
+    status: str
+    queue_name: str
+
+
+class OpenTransaction(NamedTuple):
+    """A session's transaction, as the database describes it."""
+
+    pid: int
+    user: str
+    application: str
+    state: str
+    began: str
+    seconds: float
+    statement: str

@@ -1,0 +1,117 @@
+"""What the end of an attempt means, by the rules of its processor."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from django_partisan.attempt import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    POSTPONED,
+    RETRIED,
+    ClaimedTask,
+    Outcome,
+)
+from django_partisan.config.processor_configs import ErrorsHandleConfig
+from django_partisan.exceptions import (
+    CancelTask,
+    FailTask,
+    MaxPostponesReached,
+    PostponeTask,
+    ProcessorClassNotFound,
+    TaskCancelled,
+)
+from django_partisan.execution.error_report import report
+from django_partisan.payloads.encoding import encode_result
+from django_partisan.registry.registry import registry
+from django_partisan.settings import get_process_settings, get_queue_settings
+
+logger = logging.getLogger(__name__)
+
+
+def finished_outcome(task: ClaimedTask, started: float, value: Any) -> Outcome:
+    """Return the outcome of an attempt that returned ``value``."""
+    if value is None:
+        return Outcome(task.id, task.lease, FINISHED, started, time.monotonic())
+    result, is_repr = encode_result(value, get_process_settings().MAX_RESULT_BYTES)
+    if is_repr:
+        logger.warning(
+            "task %s: the return value of %s is not JSON; its repr is kept instead",
+            task.id,
+            task.processor_class,
+        )
+    return ended(task, started, FINISHED, result=result)
+
+
+def judge(
+    task: ClaimedTask, processor: Any, error: BaseException, started: float | None
+) -> Outcome:
+    """Return the outcome of an attempt that raised, by the processor's own rules."""
+    if isinstance(error, PostponeTask):
+        return _postponed(task, processor, error, started)
+    if isinstance(error, (TaskCancelled, CancelTask)):
+        return ended(task, started, CANCELLED, error=report(error, task))
+    config = processor.RETRY_ON_ERROR_CONFIG
+    retry = task.retries + 1
+    if config is not None and _earns_retry(config, error, retry):
+        pause = config.get_pause_seconds(retry)
+        return ended(task, started, RETRIED, delay_seconds=pause, error=report(error, task))
+    return ended(task, started, FAILED, error=report(error, task))
+
+
+def unreportable(outcome: Outcome, error: ValueError) -> Outcome:
+    """Return the end in error of an attempt whose outcome cannot travel to the manager."""
+    return Outcome(
+        outcome.task_id,
+        outcome.lease,
+        FAILED,
+        outcome.started,
+        outcome.ended,
+        error=report(TypeError(f"The outcome ({outcome.kind}) holds no plain values: {error}")),
+    )
+
+
+def killed_outcome(task: ClaimedTask, error: BaseException, started: float | None) -> Outcome:
+    """Return the outcome of an attempt whose worker had to be killed for ``error``."""
+    try:
+        processor_class = registry.get_processor_class_by_name(task.processor_class)
+    except ProcessorClassNotFound:
+        return ended(task, started, FAILED, error=report(error))
+    return judge(task, processor_class, error, started)
+
+
+def _earns_retry(config: ErrorsHandleConfig, error: BaseException, retry: int) -> bool:
+    if isinstance(error, FailTask):
+        return False
+    return config.matches(error) and config.should_be_retried(retry)
+
+
+def _postponed(
+    task: ClaimedTask, processor: Any, postpone: PostponeTask, started: float | None
+) -> Outcome:
+    allowed = _allowed_postpones(task, processor)
+    if allowed is not None and task.postpones >= allowed:
+        error = MaxPostponesReached(allowed)
+        error.__traceback__ = postpone.__traceback__
+        return ended(task, started, FAILED, error=report(error, task))
+    if postpone.until is not None:
+        return ended(task, started, POSTPONED, due_at=postpone.until.timestamp())
+    delay = postpone.postpone_for_seconds
+    if delay is None:
+        delay = get_queue_settings(task.queue_name).DEFAULT_POSTPONE_DELAY_SECONDS
+    return ended(task, started, POSTPONED, delay_seconds=delay)
+
+
+def _allowed_postpones(task: ClaimedTask, processor: Any) -> int | None:
+    if processor.POSTPONE_CONFIG is not None:
+        own: int | None = processor.POSTPONE_CONFIG.max_postpones
+        return own
+    return get_queue_settings(task.queue_name).DEFAULT_POSTPONES_COUNT
+
+
+def ended(task: ClaimedTask, started: float | None, kind: str, **details: Any) -> Outcome:
+    """Return the outcome of an attempt that ends now."""
+    return Outcome(task.id, task.lease, kind, started, time.monotonic(), **details)

@@ -1,0 +1,157 @@
+"""Taking tasks and recording their ends one by one, as 1.6.1 offered on its model."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+from typing import Any, Final
+
+from django.db.models.functions import Now
+
+from django_partisan import execution, lifecycle
+from django_partisan.attempt import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    POSTPONED,
+    RETRIED,
+    ClaimedTask,
+    ErrorReport,
+    Outcome,
+)
+from django_partisan.config.const import DEFAULT_QUEUE_NAME
+from django_partisan.exceptions import LeaseLost
+from django_partisan.identity import Identity, own_identity
+from django_partisan.lifecycle import managers
+from django_partisan.lifecycle.rows import manager_rows, task_rows
+from django_partisan.lifecycle.transitions import EndedAttempt
+from django_partisan.models import Task
+from django_partisan.settings import get_process_settings, get_queue_settings
+
+OWNER_SECONDS: Final = 3600
+"""An owner by hand has no heartbeat: it counts as alive for so long after each of its calls."""
+_ALL: Final = 1_000_000
+_owner: dict[Identity, int] = {}
+
+
+def claim(count: int | None, queue_name: str = DEFAULT_QUEUE_NAME) -> list[Task]:
+    """Claim up to ``count`` due tasks for this process, None for all, and return their rows.
+
+    Raises UnknownQueue. The process counts as their owner for an hour after its last call; then,
+    or once a manager on the same host sees that it has ended, they run again.
+    """
+    get_queue_settings(queue_name)
+    limit = _ALL if count is None else count
+    claimed = lifecycle.claim(queue_name, limit, _owner_id()) if limit > 0 else []
+    rows = task_rows().in_bulk([task.id for task in claimed])
+    return [rows[task.id] for task in claimed]
+
+
+def run(task: Task) -> Any:
+    """Run a task's processor; record what gives it back or cancels it, raise any other error."""
+    started = time.monotonic()
+    claimed = _claimed(task)
+    processor = task.get_initialized_processor()
+    try:
+        return processor.run()
+    except BaseException as error:
+        outcome = execution.judge(claimed, processor, error, started)
+        if outcome.kind not in (RETRIED, POSTPONED, CANCELLED):
+            raise
+        _record(task, claimed, outcome)
+        return None
+
+
+def complete(task: Task) -> None:
+    """Record that a task finished; what :func:`run` gave back or cancelled stays as it is."""
+    if task.status in (Task.STATUS_NEW, Task.STATUS_CANCELLED):
+        return
+    now = time.monotonic()
+    claimed = _claimed(task)
+    _record(task, claimed, Outcome(claimed.id, claimed.lease, FINISHED, None, now))
+
+
+def fail(task: Task, error: BaseException) -> None:
+    """Record an error as a task's end."""
+    claimed = _claimed(task)
+    report: ErrorReport = execution.report(error, claimed)
+    outcome = Outcome(claimed.id, claimed.lease, FAILED, None, time.monotonic(), error=report)
+    _record(task, claimed, outcome)
+
+
+def cancel(task: Task) -> bool:
+    """Cancel a task and refresh the instance; False when it had ended before."""
+    is_taken = any(lifecycle.request_cancel([task.pk]))
+    fresh = task_rows().filter(pk=task.pk)
+    for values in fresh.values("status", "finished_at", "cancel_requested_at", "unique_key"):
+        vars(task).update(values)
+    return is_taken
+
+
+def rescue_orphans() -> int:
+    """Give every orphan back to its queue; return how many."""
+    settings = get_process_settings()
+    count = 0
+    while moved := lifecycle.rescue(
+        managers.orphans(settings.DEAD_AFTER_SECONDS),
+        limit=500,
+        max_rescues=settings.MAX_RESCUES,
+        reason="reset_tasks_to_initial_status() was called and nobody held the task.",
+    ):
+        count += len(moved)
+    return count
+
+
+def _record(task: Task, claimed: ClaimedTask, outcome: Outcome) -> None:
+    _owner_id()
+    recorded = lifecycle.record(
+        [EndedAttempt(task=claimed, outcome=outcome, node_name=own_identity().node_name)],
+        delete_finished=get_queue_settings(task.queue_name).DELETE_TASKS_ON_COMPLETE,
+        max_rescues=get_process_settings().MAX_RESCUES,
+    )
+    if not recorded:
+        raise LeaseLost(
+            f"Task {task.pk} is not this process's any more (lease {claimed.lease} has passed): "
+            "nothing was recorded. It was rescued, cancelled or finished elsewhere."
+        )
+    fresh = task_rows().filter(pk=task.pk).first()
+    if fresh is not None:
+        task.__dict__.update({k: v for k, v in vars(fresh).items() if k != "_state"})
+
+
+def _claimed(task: Task) -> ClaimedTask:
+    return ClaimedTask(
+        task.pk,
+        task.lease,
+        task.processor_class,
+        json.dumps(task.arguments),
+        task.queue_name,
+        task.priority,
+        0.0,
+        task.attempts,
+        task.retries,
+        task.postpones,
+        task.rescues,
+        task.crashes,
+    )
+
+
+def _owner_id() -> int:
+    """Return the id of this process's row as an owner, with its time prolonged."""
+    identity = own_identity()
+    rows = manager_rows()
+    until = Now() + timedelta(seconds=OWNER_SECONDS)
+    known = _owner.get(identity)
+    if known is not None and rows.filter(pk=known).update(last_seen=until):
+        return known
+    row = rows.create(
+        node_name=identity.node_name,
+        pid=identity.pid,
+        boot_id=identity.boot_id,
+        process_started=identity.process_started,
+        version="by hand",
+        last_seen=until,
+    )
+    _owner[identity] = row.pk
+    return row.pk

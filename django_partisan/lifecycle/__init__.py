@@ -1,0 +1,36 @@
+"""Every change of a task's row, as set-based verbs guarded by status or lease.
+
+Nothing else assigns a status. What is no verb is imported from its module.
+"""
+
+from django_partisan.lifecycle.cancel import CancelRequest, request_cancel, requests_to
+from django_partisan.lifecycle.claim import claim, mark_started, survey
+from django_partisan.lifecycle.enqueue import enqueue
+from django_partisan.lifecycle.enqueue_many import enqueue_many
+from django_partisan.lifecycle.prune import count_prunable, delete, prune
+from django_partisan.lifecycle.record import record, record_and_claim, still_held
+from django_partisan.lifecycle.requeue import requeue
+from django_partisan.lifecycle.rescue import lost_claims, rescue, take_over
+from django_partisan.lifecycle.uniqueness import regain_uniqueness
+
+__all__ = [
+    "CancelRequest",
+    "claim",
+    "count_prunable",
+    "delete",
+    "enqueue",
+    "enqueue_many",
+    "lost_claims",
+    "mark_started",
+    "prune",
+    "record",
+    "record_and_claim",
+    "regain_uniqueness",
+    "request_cancel",
+    "requests_to",
+    "requeue",
+    "rescue",
+    "still_held",
+    "survey",
+    "take_over",
+]

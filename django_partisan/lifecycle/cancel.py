@@ -1,0 +1,51 @@
+"""Cancelling tasks: at once what waits, and a request to its owner for what is in process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from django.db import connections
+
+from django_partisan.database import dialect_for
+from django_partisan.database.conditions import is_in_process
+from django_partisan.lifecycle import notifications
+from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.models import Task
+
+
+class CancelRequest(NamedTuple):
+    """What became of it, as ids: what is cancelled now, and what its owner has been asked to stop.
+
+    Tasks in neither of them had ended before, or do not exist.
+    """
+
+    cancelled: list[int]
+    requested: list[int]
+
+
+def request_cancel(ids: Iterable[int]) -> CancelRequest:
+    """Cancel tasks that wait, and ask for the end of those in process; ended ones stay as they are.
+
+    The request is kept on the row, so a task in process never waits again: whoever gives it back
+    to its queue, or finds its owner gone, ends it as cancelled instead. It is still finished, or
+    in error, where its code came to its own end first. Asking twice changes nothing. Waiting for
+    locks on its rows apart, it waits for nothing.
+    """
+    alias = database()
+    wanted = sorted(set(ids))
+    rows = dialect_for(alias).request_cancel(connections[alias], wanted) if wanted else []
+    for queue_name in {row.queue_name for row in rows if row.status == Task.STATUS_IN_PROCESS}:
+        notifications.announce_cancel(alias, queue_name)
+    return CancelRequest(
+        sorted(row.id for row in rows if row.status == Task.STATUS_CANCELLED),
+        sorted(row.id for row in rows if row.status == Task.STATUS_IN_PROCESS),
+    )
+
+
+def requests_to(manager_id: int) -> dict[int, int]:
+    """Return the tasks that a manager holds and should stop: their leases by their ids."""
+    rows = task_rows().filter(
+        is_in_process(), manager_id=manager_id, cancel_requested_at__isnull=False
+    )
+    return dict(rows.values_list("pk", "lease"))

@@ -1,0 +1,46 @@
+"""Claiming due tasks, and finding where they wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import connections
+from django.db.models.functions import Now
+
+from django_partisan.attempt import ClaimedTask
+from django_partisan.database import dialect_for
+from django_partisan.database.values import Cursor, Surveyed
+from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.models import Task
+
+
+def claim(
+    queue_name: str, limit: int, manager_id: int, cursors: Sequence[Cursor] | None = None
+) -> list[ClaimedTask]:
+    """Take up to ``limit`` due tasks of a queue for a manager, in the order they should run.
+
+    ``cursors`` are the places to look at, in the order of their priority; without them, a survey
+    finds them first.
+    """
+    alias = database()
+    if cursors is None:
+        cursors = [found.cursor for found in survey(queue_name) if found.has_due]
+    return dialect_for(alias).claim(connections[alias], queue_name, cursors, limit, manager_id)
+
+
+def survey(queue_name: str) -> list[Surveyed]:
+    """Return where the tasks of a queue wait: its priorities in order, a hundred at most."""
+    alias = database()
+    return dialect_for(alias).survey(connections[alias], queue_name)
+
+
+def mark_started(tasks: Sequence[ClaimedTask]) -> set[int]:
+    """Write ``started_at`` of tasks about to run; return the ids whose lease still holds."""
+    queryset = task_rows()
+    return {
+        task.id
+        for task in tasks
+        if queryset.filter(pk=task.id, lease=task.lease, status=Task.STATUS_IN_PROCESS).update(
+            started_at=Now(), updated_at=Now()
+        )
+    }

@@ -1,0 +1,33 @@
+"""Enqueueing one task, or finding the duplicate that waits already."""
+
+from __future__ import annotations
+
+from django.db import connections
+
+from django_partisan.database import dialect_for
+from django_partisan.database.values import NewTask
+from django_partisan.exceptions import DuplicateNotVisible
+from django_partisan.lifecycle.instances import inserted_instance
+from django_partisan.lifecycle.notifications import announce
+from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.models import Task
+
+
+def enqueue(new_task: NewTask, on_duplicate: str) -> Task:
+    """Store a new task in the caller's transaction and return it, or the duplicate that waits."""
+    alias = database()
+    inserted = None
+    for _ in range(20):
+        inserted = dialect_for(alias).insert(connections[alias], new_task, on_duplicate)
+        if inserted is not None:
+            break
+        # The duplicate may be claimed between the two statements: then its key is free again.
+        duplicate = task_rows().filter(unique_key=new_task.unique_hash).first()
+        if duplicate is not None:
+            return duplicate
+    if inserted is None:
+        raise DuplicateNotVisible(new_task.processor_class)
+    announce(alias, new_task.queue_name)
+    if on_duplicate != "keep" and new_task.unique_hash:
+        return task_rows().get(pk=inserted.id)
+    return inserted_instance(alias, new_task, inserted)

@@ -1,0 +1,131 @@
+"""Enqueueing of a whole batch by few statements, with its duplicates found on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import repeat
+from operator import attrgetter
+from typing import Final
+
+from django.db import connections, transaction
+
+from django_partisan.database import dialect_for
+from django_partisan.database.values import Batch, BatchRow, NewTask
+from django_partisan.exceptions import DuplicateNotVisible
+from django_partisan.lifecycle.instances import inserted_instances
+from django_partisan.lifecycle.notifications import announce
+from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.models import Task
+from django_partisan.payloads.encoding import size_in_bytes
+
+CHUNK_ROWS: Final = 5_000
+"""One statement inserts at most so many tasks."""
+CHUNK_BYTES: Final = 4 * 2**20
+"""One statement carries at most so many bytes of arguments, or a single task."""
+
+
+def enqueue_many(
+    template: NewTask, arguments: Sequence[str], keys: Sequence[str] | None, on_duplicate: str
+) -> list[Task]:
+    """Store a task for each of ``arguments`` in the caller's transaction; return them in order.
+
+    What the tasks have in common is in the template; ``keys`` are their unique hashes, None when
+    they are not unique. Where a key comes twice, or a task waits under it already, that task is
+    returned. Nothing is stored when anything fails. Tasks of one batch are due at the same moment
+    and have ascending ids, so they run in the order in which they were given.
+    """
+    if not arguments:
+        return []
+    if keys is None:
+        return _stored(template, list(zip(arguments, repeat(None))), on_duplicate)
+    distinct = dict(zip(keys, arguments, strict=True))
+    tasks = _stored(template, [(text, key) for key, text in distinct.items()], on_duplicate)
+    task_of = dict(zip(distinct, tasks, strict=True))
+    return [task_of[key] for key in keys]
+
+
+def _stored(
+    template: NewTask, values: Sequence[tuple[str, str | None]], on_duplicate: str
+) -> list[Task]:
+    alias = database()
+    with transaction.atomic(using=alias):
+        ids, now = dialect_for(alias).reserve(connections[alias], len(values))
+        batch = _batch(template, now)
+        rows = [BatchRow(pk, *value) for pk, value in zip(ids, values, strict=True)]
+        found: dict[int, Task] = {}
+        for chunk in _chunks(_in_key_order(rows)):
+            found.update(_insert(alias, batch, chunk, on_duplicate))
+        # Registered once, however many chunks there are, and sent after the commit.
+        announce(alias, template.queue_name)
+    return [found[row.id] for row in rows]
+
+
+def _batch(template: NewTask, now: datetime) -> Batch:
+    return Batch(
+        processor_class=template.processor_class,
+        queue_name=template.queue_name,
+        priority=template.priority,
+        created_at=now,
+        execute_after=template.due_at or now + timedelta(seconds=template.delay_seconds),
+        is_unique_until_finish=template.is_unique_until_finish,
+    )
+
+
+def _in_key_order(rows: list[BatchRow]) -> list[BatchRow]:
+    """Return the rows in the one order in which all batches take their keys: no deadlocks."""
+    return rows if rows[0].unique_hash is None else sorted(rows, key=attrgetter("unique_hash"))
+
+
+def _chunks(rows: Sequence[BatchRow]) -> Iterator[list[BatchRow]]:
+    chunk: list[BatchRow] = []
+    room = CHUNK_BYTES
+    for row in rows:
+        size = size_in_bytes(row.arguments)
+        if chunk and (size > room or len(chunk) == CHUNK_ROWS):
+            yield chunk
+            chunk, room = [], CHUNK_BYTES
+        chunk.append(row)
+        room -= size
+    yield chunk
+
+
+def _insert(alias: str, batch: Batch, rows: list[BatchRow], on_duplicate: str) -> dict[int, Task]:
+    """Insert the rows or find their duplicates; return the tasks by the rows' reserved ids.
+
+    A duplicate may be claimed before it was read, which frees its key. Taking that key now would
+    break the order of the keys, so the rows are given up, and the second try holds duplicates.
+    """
+    for is_held in (False, True):
+        try:
+            with transaction.atomic(using=alias):
+                return _inserted_or_found(alias, batch, rows, on_duplicate, is_held)
+        except _DuplicateGoneError:
+            continue
+    raise DuplicateNotVisible(batch.processor_class)
+
+
+class _DuplicateGoneError(Exception):
+    """A duplicate kept a row out and could not be found afterwards."""
+
+
+def _inserted_or_found(
+    alias: str, batch: Batch, rows: list[BatchRow], on_duplicate: str, is_held: bool
+) -> dict[int, Task]:
+    inserted = dialect_for(alias).insert_many(
+        connections[alias], batch, rows, on_duplicate, hold_duplicates=is_held
+    )
+    new = [row for row in rows if row.id in inserted]
+    found = dict(zip((row.id for row in new), inserted_instances(alias, batch, new), strict=True))
+    if len(new) < len(rows):
+        found |= _duplicates([row for row in rows if row.id not in inserted])
+    if len(found) < len(rows):
+        raise _DuplicateGoneError
+    return found
+
+
+def _duplicates(rows: list[BatchRow]) -> dict[int, Task]:
+    """Return the tasks that keep rows out, by the rows' ids."""
+    pk_of = {row.unique_hash: row.id for row in rows}
+    tasks = task_rows().filter(unique_key__in=list(pk_of))
+    return {pk_of[task.unique_key.hex]: task for task in tasks if task.unique_key is not None}

@@ -1,0 +1,125 @@
+"""The manager's row: registering it, the heartbeat, who lives, and whose tasks are orphans."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+
+import django_partisan
+from django_partisan.database import dialect_for
+from django_partisan.database.values import Beat, Pulse
+from django_partisan.exceptions import ManagerAlreadyRunning
+from django_partisan.identity import Identity, is_gone
+from django_partisan.lifecycle.rows import database, manager_rows, task_rows
+from django_partisan.models import ManagerProcess, Task
+
+
+def register(
+    identity: Identity, queues: list[str], *, dead_after: float, is_named: bool, former: int | None
+) -> tuple[int, list[int]]:
+    """Store a manager's row; return its id and the ids of its dead predecessors.
+
+    A predecessor is a row of the same node whose process is certainly gone, a row of the same name
+    elsewhere when the name was given (``is_named``), or ``former``, this process's own lost one.
+    From then on all of them count as dead. Raises ManagerAlreadyRunning where the database can
+    have one manager only and another one lives: whose last beat is less than ``dead_after`` seconds
+    old.
+    """
+    with transaction.atomic(using=database()):
+        others = list(manager_rows().order_by("pk"))
+        dead = [row.pk for row in others if _is_predecessor(row, identity, is_named, former)]
+        if dialect_for(database()).has_one_manager:
+            _refuse_second(set(dead), dead_after)
+        manager_rows().filter(pk__in=dead).update(last_seen=Now() - timedelta(days=365))
+        row = manager_rows().create(
+            node_name=identity.node_name,
+            pid=identity.pid,
+            boot_id=identity.boot_id,
+            process_started=identity.process_started,
+            version=django_partisan.__version__,
+            queues=queues,
+        )
+    return row.pk, dead
+
+
+def beat(
+    manager_id: int,
+    state: str,
+    snapshot: dict[str, Any],
+    dead_after: float,
+    queue_name: str | None = None,
+) -> Pulse:
+    """Say that the manager lives, unless others hold it for dead or have removed its row.
+
+    They do when its last beat is ``dead_after`` seconds old. With ``queue_name``, a survey of that
+    queue is made in the same breath.
+    """
+    alias = database()
+    saying = Beat(manager_id, str(state), json.dumps(snapshot), dead_after, queue_name)
+    return dialect_for(alias).beat(connections[alias], saying)
+
+
+def deregister(manager_id: int) -> None:
+    """Remove the manager's row, unless it still holds tasks: then whoever rescues them does."""
+    manager_rows().filter(~Exists(_held_by(OuterRef("pk"))), pk=manager_id).delete()
+
+
+def forget(manager_ids: list[int]) -> None:
+    """Remove rows of dead managers that hold no task any more."""
+    manager_rows().filter(~Exists(_held_by(OuterRef("pk"))), pk__in=manager_ids).delete()
+
+
+def forget_dead(dead_after: float) -> None:
+    """Remove every row without a recent beat whose tasks have all been rescued."""
+    manager_rows().filter(
+        ~Exists(_held_by(OuterRef("pk"))), last_seen__lte=_last_moment(dead_after)
+    ).delete()
+
+
+def orphans_of(manager_ids: list[int]) -> Q:
+    """Return the condition on tasks that are held by one of these managers."""
+    return Q(manager_id__in=manager_ids)
+
+
+def orphans(dead_after: float) -> Q:
+    """Return the condition on tasks whose manager has no row, or none with a recent beat."""
+    live = manager_rows().filter(last_seen__gt=_last_moment(dead_after)).values("pk")
+    return ~Q(manager_id__in=live)
+
+
+def _last_moment(dead_after: float) -> Any:
+    return Now() - timedelta(seconds=dead_after)
+
+
+def _held_by(manager_id: Any) -> QuerySet[Task]:
+    return task_rows().filter(status=Task.STATUS_IN_PROCESS, manager_id=manager_id)
+
+
+def _is_predecessor(
+    row: ManagerProcess, identity: Identity, is_named: bool, former: int | None
+) -> bool:
+    if row.pk == former:
+        return True
+    if row.node_name != identity.node_name:
+        return False
+    if is_named and row.boot_id != identity.boot_id:
+        return True
+    return is_gone(Identity(row.node_name, row.boot_id, row.pid, row.process_started))
+
+
+def _refuse_second(dead: set[int], dead_after: float) -> None:
+    live = (
+        manager_rows().filter(last_seen__gt=_last_moment(dead_after)).exclude(pk__in=dead).first()
+    )
+    if live is not None:
+        raise ManagerAlreadyRunning(
+            f"A manager already serves this SQLite file: process {live.pid} on {live.node_name}. "
+            "SQLite can have one; stop that one first, give it more workers "
+            f"(--workers_count), or move to PostgreSQL. If it is gone for certain, wait "
+            f"{dead_after:g} s."
+        )

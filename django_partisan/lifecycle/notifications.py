@@ -1,0 +1,63 @@
+"""Waking managers once a task is committed: after the commit, and seldom enough to cost nothing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+from typing import Final
+
+from django.db import DatabaseError, connections
+
+from django_partisan.database import dialect_for
+from django_partisan.settings import get_process_settings
+
+logger = logging.getLogger(__name__)
+WINDOW_SECONDS: Final = 0.02
+"""A process notifies a queue at most once in this time. A manager that was notified claims again
+one window later, which finds every task whose own notification was left out."""
+_last_sent: dict[tuple[str, str], float] = {}
+
+
+def announce(alias: str, queue_name: str) -> None:
+    """Wake the managers of a queue after the current transaction, or now when there is none.
+
+    Never raises for a lost connection: the task is stored, and polling finds it.
+    """
+    if not dialect_for(alias).can_notify or not get_process_settings().NOTIFY:
+        return
+    connection = connections[alias]
+    if connection.in_atomic_block:
+        connection.on_commit(partial(_notify, alias, queue_name), robust=True)
+    else:
+        _notify(alias, queue_name)
+
+
+def announce_cancel(alias: str, queue_name: str) -> None:
+    """Have the managers of a queue look for tasks to stop, once the transaction is committed.
+
+    Each is sent, however many there are: nobody looks again later as with new tasks.
+    """
+    if dialect_for(alias).can_notify and get_process_settings().NOTIFY:
+        send = partial(_send, alias, cancel_payload(queue_name))
+        connections[alias].on_commit(send, robust=True)
+
+
+def cancel_payload(queue_name: str) -> str:
+    """Return what is sent for :func:`announce_cancel`; no queue has such a name."""
+    return f"!cancel {queue_name}"
+
+
+def _notify(alias: str, queue_name: str) -> None:
+    now = time.monotonic()
+    if now - _last_sent.get((alias, queue_name), -WINDOW_SECONDS) < WINDOW_SECONDS:
+        return
+    _last_sent[alias, queue_name] = now
+    _send(alias, queue_name)
+
+
+def _send(alias: str, payload: str) -> None:
+    try:
+        dialect_for(alias).notify(connections[alias], payload)
+    except DatabaseError as error:
+        logger.warning("queue %s: managers could not be notified: %s", payload, error)

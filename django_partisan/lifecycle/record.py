@@ -1,0 +1,124 @@
+"""Recording how attempts ended, each under the lease of its claim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from django.db import connections, transaction
+
+from django_partisan.attempt import FINISHED, ClaimedTask, ErrorReport
+from django_partisan.database import dialect_for
+from django_partisan.database.values import Cursor
+from django_partisan.fault_points import reach
+from django_partisan.lifecycle.rows import attempt_rows, database, task_rows
+from django_partisan.lifecycle.transitions import (
+    CANCEL,
+    GIVE_UP,
+    RETRY,
+    EndedAttempt,
+    Transition,
+    transition_of,
+    updates_of,
+)
+from django_partisan.lifecycle.uniqueness import regain_uniqueness
+from django_partisan.models import Attempt, Task
+
+
+def record(
+    ended_attempts: Sequence[EndedAttempt], *, delete_finished: bool, max_rescues: int
+) -> set[int]:
+    """Record outcomes under their leases; return the ids of the tasks that were still ours.
+
+    Each attempt worth telling leaves an Attempt row in the same transaction. Recording the same
+    outcome twice changes nothing the second time.
+    """
+    finished = [ended for ended in ended_attempts if ended.outcome.kind == FINISHED]
+    others = [ended for ended in ended_attempts if ended.outcome.kind != FINISHED]
+    recorded = _record_finished(finished, delete_finished) if finished else set()
+    return recorded | record_others(others, max_rescues) if others else recorded
+
+
+def record_and_claim(
+    ended_attempts: Sequence[EndedAttempt],
+    queue_name: str,
+    limit: int,
+    manager_id: int,
+    cursors: Sequence[Cursor],
+) -> Callable[[], tuple[set[int], list[ClaimedTask]]]:
+    """Return a call that records finished tasks and claims the next ones, in one round trip.
+
+    The call may be made in another thread while nothing else uses the connection. All outcomes must
+    be FINISHED, and DELETE_TASKS_ON_COMPLETE be off.
+    """
+    alias = database()
+    return partial(
+        dialect_for(alias).record_and_claim,
+        connections[alias],
+        updates_of(ended_attempts),
+        queue_name,
+        cursors,
+        limit,
+        manager_id,
+    )
+
+
+def still_held(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
+    """Return the ids among these whose lease still holds, so that recording can be tried again."""
+    leases = {ended.task.id: ended.task.lease for ended in ended_attempts}
+    rows = (
+        task_rows().filter(pk__in=leases, status=Task.STATUS_IN_PROCESS).values_list("pk", "lease")
+    )
+    return {pk for pk, lease in rows if leases[pk] == lease}
+
+
+def _record_finished(ended_attempts: Sequence[EndedAttempt], delete: bool) -> set[int]:
+    alias = database()
+    dialect, updates = dialect_for(alias), updates_of(ended_attempts)
+    if not delete:
+        return set(dialect.record(connections[alias], updates))
+    told = [e.task.id for e in ended_attempts if e.task.attempts > 1 or e.task.rescues]
+    with transaction.atomic(using=alias):
+        deleted = dialect.delete_recorded(connections[alias], updates)
+        if told:
+            attempt_rows().filter(task_id__in=deleted.intersection(told)).delete()
+    return deleted
+
+
+def record_others(ended_attempts: Sequence[EndedAttempt], max_rescues: int) -> set[int]:
+    """Record outcomes that may leave Attempt rows, with these, in one transaction."""
+    alias = database()
+    updates = updates_of(ended_attempts, max_rescues)
+    with transaction.atomic(using=alias):
+        recorded = dialect_for(alias).record(connections[alias], updates)
+        reach("manager.recorded_without_attempts")
+        attempts = [
+            attempt_of(ended, CANCEL if recorded[ended.task.id] == CANCEL.status else transition)
+            for ended in ended_attempts
+            if ended.task.id in recorded
+            and (transition := transition_of(ended, max_rescues)).attempt_outcome
+        ]
+        attempt_rows().bulk_create(attempts)
+    regain_uniqueness([pk for pk, status in recorded.items() if status == RETRY.status])
+    return set(recorded)
+
+
+def attempt_of(ended: EndedAttempt, transition: Transition) -> Attempt:
+    """Return the unsaved row that tells of an attempt, with the outcome of its transition."""
+    task, outcome = ended.task, ended.outcome
+    error = outcome.error or ErrorReport("", "", "")
+    message = error.message
+    if transition is GIVE_UP:
+        message = f"Given up after {task.rescues} rescues: {message}"
+    return Attempt(
+        task_id=task.id,
+        number=task.attempts,
+        lease=task.lease,
+        outcome=transition.attempt_outcome,
+        error_type=error.type,
+        message=message,
+        traceback=error.traceback,
+        duration_seconds=None if outcome.started is None else outcome.ended - outcome.started,
+        worker_pid=ended.worker_pid,
+        node_name=ended.node_name,
+    )

@@ -1,0 +1,123 @@
+"""The table of transitions: what each outcome does to its task's row. Runs no SQL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from django_partisan.attempt import (
+    CANCELLED,
+    CRASHED,
+    FAILED,
+    FINISHED,
+    ORPHANED,
+    POSTPONED,
+    RELEASED,
+    RETRIED,
+    ClaimedTask,
+    ErrorReport,
+    Outcome,
+)
+from django_partisan.database.values import TaskUpdate
+
+MANAGER_DIED: Final = "The manager that held the task died."
+"""What the Attempt row of an orphan tells where nobody knows more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transition:
+    """What happens to a task in process: its new status, and what is added to its counters."""
+
+    status: str
+    attempts: int = 0
+    retries: int = 0
+    postpones: int = 0
+    rescues: int = 0
+    crashes: int = 0
+    lease: int = 0
+    attempt_outcome: str = ""
+    """The outcome of the Attempt row that it leaves; none when empty."""
+
+
+FINISH: Final = Transition(status="finished")
+RETRY: Final = Transition(status="new", retries=1, attempt_outcome="retried")
+POSTPONE: Final = Transition(status="new", postpones=1, attempts=-1)
+FAIL: Final = Transition(status="error", attempt_outcome="failed")
+CANCEL: Final = Transition(status="cancelled", attempt_outcome="cancelled")
+RELEASE: Final = Transition(status="new", attempts=-1)
+RESCUE_STARTED: Final = Transition(
+    status="new", rescues=1, crashes=1, lease=1, attempt_outcome="rescued"
+)
+RESCUE: Final = Transition(status="new", rescues=1, attempts=-1, lease=1, attempt_outcome="rescued")
+GIVE_UP: Final = Transition(status="error", crashes=1, lease=1, attempt_outcome="failed")
+TRANSITION_OF: Final[dict[str, Transition]] = {
+    FINISHED: FINISH,
+    RETRIED: RETRY,
+    POSTPONED: POSTPONE,
+    FAILED: FAIL,
+    CANCELLED: CANCEL,
+    RELEASED: RELEASE,
+    CRASHED: RESCUE_STARTED,
+    ORPHANED: RESCUE,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndedAttempt:
+    """A claimed task, its outcome and who ran it, on their way into the database."""
+
+    task: ClaimedTask
+    outcome: Outcome
+    worker_pid: int | None = None
+    node_name: str = ""
+
+
+def transition_of(ended: EndedAttempt, max_rescues: int) -> Transition:
+    """Return what an outcome does to its task, which is given up after so many crashes."""
+    transition = TRANSITION_OF[ended.outcome.kind]
+    is_spent = transition is RESCUE_STARTED and ended.task.crashes >= max_rescues
+    return GIVE_UP if is_spent else transition
+
+
+def updates_of(ended_attempts: Sequence[EndedAttempt], max_rescues: int = 0) -> list[TaskUpdate]:
+    """Return what the database is to write of ended attempts, with moments counted from now.
+
+    ``max_rescues`` matters to crashes only.
+    """
+    now = time.monotonic()
+    return [
+        _update(ended.outcome, transition_of(ended, max_rescues), now) for ended in ended_attempts
+    ]
+
+
+def _update(outcome: Outcome, transition: Transition, now: float) -> TaskUpdate:
+    return TaskUpdate(
+        outcome.task_id,
+        outcome.lease,
+        transition.status,
+        outcome.result,
+        outcome.delay_seconds,
+        outcome.due_at,
+        None if outcome.started is None else round(max(0.0, now - outcome.started), 6),
+        round(max(0.0, now - outcome.ended), 6),
+        transition.attempts,
+        transition.retries,
+        transition.postpones,
+        transition.rescues,
+        transition.crashes,
+        transition.lease,
+    )
+
+
+def ended_orphan(task: ClaimedTask, has_started: bool, reason: str) -> EndedAttempt:
+    """Return the attempt at a task whose manager died; only one that had started is charged."""
+    kind = CRASHED if has_started else ORPHANED
+    error = ErrorReport("ManagerDied", reason or MANAGER_DIED, "")
+    return EndedAttempt(task=task, outcome=orphan_outcome(task, kind, error))
+
+
+def orphan_outcome(task: ClaimedTask, kind: str, error: ErrorReport | None) -> Outcome:
+    """Return the outcome of an attempt that nobody was left to report."""
+    return Outcome(task.id, task.lease, kind, None, time.monotonic(), error=error)

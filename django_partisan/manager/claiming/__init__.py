@@ -1,0 +1,1 @@
+"""When to claim, how many, and from where."""

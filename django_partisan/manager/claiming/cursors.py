@@ -1,0 +1,71 @@
+"""Where a manager claims next: its cursors, and when to look at the whole queue again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from django_partisan.attempt import ClaimedTask
+from django_partisan.database.values import MAX_PRIORITIES, Cursor, Surveyed
+
+_SHARE: Final = 0.05
+"""Surveys take at most this share of the time, however many dead entries they must walk over."""
+_BUSY_SECONDS: Final = 0.25
+"""How often a busy manager looks for better priorities and for what was committed late."""
+
+
+class Cursors:
+    """The cursors of one queue, one for each priority: behind them nothing is known to wait.
+
+    A claim starts at the cursors and moves them on, so it does not walk over the entries of tasks
+    that were claimed before; while a long transaction is open, those cannot be cleaned up. What
+    appears behind a cursor (a late commit, a retry, a new priority) is found by the next survey,
+    which sets the cursors anew.
+    """
+
+    def __init__(self) -> None:
+        self._cursors: dict[int, Cursor] = {}
+        self._allowed_at = 0.0
+        self._wanted_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._cursors)
+
+    def current(self) -> Sequence[Cursor]:
+        """Return the cursors in the order of their priority."""
+        return [self._cursors[priority] for priority in sorted(self._cursors)]
+
+    def forget(self) -> None:
+        """Know nothing any more: a survey is due."""
+        self._cursors.clear()
+        self._allowed_at = self._wanted_at = 0.0
+
+    def surveyed(self, found: Iterable[Surveyed], started: float, ended: float) -> None:
+        """Take a survey in, which ran between two moments of the monotonic clock.
+
+        A priority that is empty now is remembered: the next task is likely to come there, and a
+        claim then finds it without a survey.
+        """
+        surveyed = {survey.cursor.priority: survey.cursor for survey in found}
+        known = {**self._cursors, **surveyed}
+        self._cursors = known if len(known) <= MAX_PRIORITIES else surveyed
+        self._allowed_at = ended + (ended - started) * (1 / _SHARE - 1)
+        self._wanted_at = max(ended + _BUSY_SECONDS, self._allowed_at)
+
+    def claimed(self, tasks: Iterable[ClaimedTask]) -> None:
+        """Move the cursors on; the tasks are in the order of a claim."""
+        for task in tasks:
+            if isinstance(task.due, int):
+                self._cursors[task.priority] = Cursor(task.priority, task.due, task.id)
+
+    def may_survey(self, now: float) -> bool:
+        """Say whether a survey would keep within its share of the time."""
+        return now >= self._allowed_at
+
+    def is_survey_due(self, now: float) -> bool:
+        """Say whether a busy manager should look at the whole queue again."""
+        return now >= self._wanted_at or not self._cursors
+
+    def allowed_at(self) -> float:
+        """Return when the next survey is allowed."""
+        return self._allowed_at

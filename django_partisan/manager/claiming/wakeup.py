@@ -1,0 +1,170 @@
+"""When to look for due tasks: notifications, writes to an SQLite file, due times, polls."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import select
+import time
+from typing import Final
+
+from django_partisan.lifecycle.notifications import WINDOW_SECONDS, cancel_payload
+from django_partisan.manager.database_link import DatabaseLink
+
+logger = logging.getLogger(__name__)
+POLL_SECONDS: Final = 0.5
+"""The longest wait on PostgreSQL when notifications do not reach the manager."""
+VERSION_CHECK_SECONDS: Final = 0.05
+"""How often an SQLite file is asked whether somebody else has written; that costs microseconds."""
+GATHER_SECONDS: Final = 0.02
+"""How long tasks may gather while they come faster than claims could take them one by one."""
+_ECHO_SECONDS: Final = 1.0
+_NEVER: Final = float("inf")
+
+
+class Wakeup:
+    """Knows when the next claim should be tried.
+
+    ``sleep_seconds`` is the longest wait in every mode: a wake-up may be missed, a poll is not.
+    ``may_have_cancels`` is set where somebody may have asked for the end of tasks.
+    """
+
+    def __init__(
+        self, link: DatabaseLink, queue_name: str, sleep_seconds: float, may_notify: bool
+    ) -> None:
+        self._link = link
+        self._queue_name = queue_name
+        self._sleep_seconds = sleep_seconds
+        self._may_notify = may_notify
+        self._is_listening = False
+        self._version: int | None = None
+        self._version_check_at = 0.0
+        self.may_have_cancels = True
+        self._poll_at = 0.0
+        self._expected_at = _NEVER
+        self._notified_at = _NEVER
+        self._repeat_at = _NEVER
+        self._gather_until = _NEVER
+
+    @property
+    def mode(self) -> str:
+        """How the manager learns of new tasks, in words."""
+        if self._is_listening:
+            return "LISTEN"
+        return "polling" if self._version is None else "data_version"
+
+    @property
+    def has_own_session(self) -> bool:
+        """Whether notifications proved that no pooler shares the session between clients."""
+        return self._is_listening
+
+    def connect(self) -> None:
+        """Subscribe on a fresh connection, and prove that notifications arrive on it."""
+        link = self._link
+        self._poll_at = 0.0
+        self.may_have_cancels = True
+        self._is_listening = False
+        self._gather_until = _NEVER
+        if link.dialect.can_notify and self._may_notify:
+            link.dialect.listen(link.connection)
+            self._is_listening = self._hears_itself()
+            if not self._is_listening:
+                logger.warning(
+                    "notifications do not arrive (a pooler in transaction mode?); polling instead"
+                )
+        self._version = link.dialect.data_version(link.connection)
+
+    def file_descriptor(self) -> int | None:
+        """Return the descriptor that becomes readable with a notification, None without one.
+
+        None as well while tasks gather: it would wake the loop for nothing.
+        """
+        link = self._link
+        return link.dialect.file_descriptor(link.connection) if self._is_heeding() else None
+
+    def check(self, now: float) -> None:
+        """Take note of notifications, or of somebody else's writes to the file."""
+        if now >= self._gather_until:
+            self._notified_at = min(self._notified_at, self._gather_until)
+            self._gather_until = _NEVER
+        if self._is_heeding():
+            notified = self._link.dialect.received_notifications(self._link.connection)
+            if self._queue_name in notified:
+                self._notified_at = now
+                self._repeat_at = now + 2 * WINDOW_SECONDS
+            if cancel_payload(self._queue_name) in notified:
+                self.may_have_cancels = True
+        elif self._version is not None and now >= self._version_check_at:
+            self._version_check_at = now + VERSION_CHECK_SECONDS
+            version = self._link.dialect.data_version(self._link.connection)
+            if version != self._version:
+                self._version = version
+                self._notified_at = now
+                self.may_have_cancels = True
+
+    def is_claim_due(self, now: float) -> bool:
+        """Say whether it is time to look for due tasks."""
+        return now >= self.next_claim()
+
+    def is_notified(self, now: float) -> bool:
+        """Say whether that is because somebody else has written, not only because of the time."""
+        return now >= min(self._notified_at, self._repeat_at, self._gather_until)
+
+    def expect(self, moment: float) -> None:
+        """Look again at a moment at the latest: a task is due then."""
+        self._expected_at = min(self._expected_at, moment)
+
+    def claimed(self, now: float, *, is_stream: bool = False) -> None:
+        """Take note that everything which was due by now is claimed, so that a wait begins.
+
+        ``is_stream`` says that so many were found together that the next ones should gather.
+        """
+        self._gather_until = now + GATHER_SECONDS if is_stream and self._is_listening else _NEVER
+        self._notified_at = _NEVER
+        if now >= self._repeat_at:
+            self._repeat_at = _NEVER
+        if now >= self._expected_at:
+            self._expected_at = _NEVER
+        self._poll_at = now + self._jittered(self._interval())
+
+    def gathered_at(self) -> float:
+        """Return when notifications are heeded again, infinity when they are."""
+        return self._gather_until
+
+    def next_claim(self) -> float:
+        """Return when to look for due tasks."""
+        moments = (self._poll_at, self._expected_at, self._notified_at, self._repeat_at)
+        return min(*moments, self._gather_until)
+
+    def next_deadline(self) -> float:
+        """Return when :meth:`check` or a claim is due next."""
+        deadline = self.next_claim()
+        return deadline if self._version is None else min(deadline, self._version_check_at)
+
+    def _is_heeding(self) -> bool:
+        return self._is_listening and self._gather_until == _NEVER
+
+    def _interval(self) -> float:
+        if self._is_listening or self._version is not None:
+            return self._sleep_seconds
+        return min(self._sleep_seconds, POLL_SECONDS)
+
+    @staticmethod
+    def _jittered(seconds: float) -> float:
+        # Shorter only, so that the setting stays the longest wait.
+        return seconds * (1 - 0.1 * random.random())
+
+    def _hears_itself(self) -> bool:
+        link, echo = self._link, f"!{os.getpid()}"
+        link.dialect.notify(link.connection, echo)
+        deadline = time.monotonic() + _ECHO_SECONDS
+        while echo not in link.dialect.received_notifications(link.connection):
+            left = deadline - time.monotonic()
+            fd = link.dialect.file_descriptor(link.connection)
+            if left <= 0 or fd is None:
+                return False
+            readable = select.poll()
+            readable.register(fd, select.POLLIN)
+            readable.poll(min(left, 0.05) * 1000)
+        return True

@@ -1,0 +1,1 @@
+"""What a manager does when it is due, one module each."""

@@ -1,0 +1,1 @@
+"""The workers as the manager sees them."""

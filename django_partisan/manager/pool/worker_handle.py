@@ -1,0 +1,267 @@
+"""One worker as the manager sees it: its pipe, its process, and the tasks it has in hand."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django_partisan.attempt import ClaimedTask, Outcome
+from django_partisan.exceptions import TaskCancelled, TaskTimedOut
+from django_partisan.manager.pool.launcher_client import LauncherClient
+from django_partisan.manager.runtimes import CHUNK_SECONDS
+from django_partisan.wire.channel import Channel
+from django_partisan.wire.messages import CANCEL_REQUEST, LIMITED, RETIRED, STOP, outcome_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class InHand:
+    """A task that a worker was handed and has not reported yet."""
+
+    task: ClaimedTask
+    chunk: int
+    seconds: float | None
+
+
+class HardLimit(NamedTuple):
+    """When a worker is killed unless its task has ended, and what the task then ends with."""
+
+    kill_at: float
+    error: BaseException
+    started: float | None
+
+
+class WorkerHandle:
+    """The manager's end of one worker process.
+
+    Beside the channel there is a pipe of tokens, one byte for each task in hand that has not been
+    started. Whoever reads a byte has the task: the worker to run it, or the manager to take it
+    back. So no task is ever run by one worker while it is handed to another. A second pipe carries
+    requests to stop a task that runs.
+    """
+
+    def __init__(self, number: int, now: float, launcher: LauncherClient) -> None:
+        self.number = number
+        self.launcher = launcher
+        self.pid: int | None = None
+        self.pidfd: int | None = None
+        self.started_at = now
+        self.changed_at = now
+        self.in_hand: deque[InHand] = deque()
+        self.backlog_seconds = 0.0
+        self.is_exclusive = False
+        self.is_stopping = False
+        self.is_gone = False
+        self.kill_reason = ""
+        self.hard_limit: HardLimit | None = None
+        self.is_over_limit = False
+        ours, self.theirs = socket.socketpair()
+        self.channel = Channel(ours)
+        self.tokens, self._token_writer = os.pipe()
+        os.set_blocking(self.tokens, False)
+        self._requests, self._request_writer = os.pipe()
+        os.set_blocking(self._request_writer, False)
+        self._next_chunk = 0
+
+    @property
+    def accepts(self) -> bool:
+        """Whether the worker may be handed tasks."""
+        is_ending = self.is_stopping or self.is_gone or self.is_killed
+        return not (is_ending or self.is_cancelling)
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether what it has in hand takes longer than half a chunk, as far as one can tell."""
+        return self.backlog_seconds > CHUNK_SECONDS / 2
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether the manager itself has ended the worker."""
+        return bool(self.kill_reason) or self.is_over_limit
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether the task that runs has been asked to stop."""
+        return self.hard_limit is not None and isinstance(self.hard_limit.error, TaskCancelled)
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What the worker process is given: its channel, its tokens, and the requests to it."""
+        return [self.theirs.fileno(), self.tokens, self._requests]
+
+    @property
+    def running(self) -> ClaimedTask | None:
+        """The task that was started and not reported, as far as the manager knows."""
+        return self.in_hand[0].task if self.in_hand else None
+
+    def hand_out(self, chunk: Sequence[tuple[ClaimedTask, float | None]], now: float) -> None:
+        """Give tasks, each with its expected seconds (None makes the worker take no others)."""
+        number = self._next_chunk
+        self._next_chunk = (number + 1) % 256
+        # Tokens first: a worker that finds a task without one takes it as taken back.
+        os.write(self._token_writer, bytes([number]) * len(chunk))
+        self.channel.send((number, [tuple(task) for task, _ in chunk]))
+        if not self.in_hand:
+            self.changed_at = now
+        for task, seconds in chunk:
+            self.in_hand.append(InHand(task, number, seconds))
+            self.backlog_seconds += seconds or 0.0
+            self.is_exclusive = self.is_exclusive or seconds is None
+
+    def take_back(self) -> list[ClaimedTask]:
+        """Take back every task that has not been started, in order."""
+        left = Counter(self._read_tokens())
+        if not left:
+            return []
+        taken: deque[InHand] = deque()
+        for item in reversed(self.in_hand):
+            if left[item.chunk] > 0:
+                left[item.chunk] -= 1
+                taken.appendleft(item)
+        gone = {id(item) for item in taken}
+        self.in_hand = deque(item for item in self.in_hand if id(item) not in gone)
+        self._weigh()
+        return [item.task for item in taken]
+
+    def receive(self, now: float) -> list[tuple[ClaimedTask, Outcome]]:
+        """Return the outcomes that have arrived, and note when the worker retires or is gone."""
+        messages, is_gone = self.channel.receive_all()
+        outcomes = []
+        for message in messages:
+            if message == RETIRED:
+                self.is_stopping = True
+            elif (limited := _limit_in(message)) is not None:
+                self.hard_limit = self.hard_limit or _hard_limit(*limited)
+            elif (outcome := self._expected(message)) is not None:
+                outcomes.append((self._done(), outcome))
+                self.hard_limit = None
+            else:
+                logger.error("worker %s says what no worker says; it is replaced", self.pid)
+                is_gone = True
+                break
+        if outcomes:
+            self.changed_at = now
+            if not self.in_hand:
+                self._weigh()
+        self.is_gone = self.is_gone or is_gone
+        return outcomes
+
+    def stop(self) -> None:
+        """Let the worker end after what it has started."""
+        if not self.is_stopping:
+            self.is_stopping = True
+            self.channel.send(STOP)
+
+    def kill(self, reason: str) -> None:
+        """End the worker now; ``reason`` says why, and that its task is not to blame."""
+        self.kill_reason = self.kill_reason or reason
+        self.send_kill()
+
+    def cancel(self, task: ClaimedTask, grace: float, now: float) -> None:
+        """Ask the task that runs to stop; it has its grace, or what is left of its own limit."""
+        limit = self.hard_limit
+        kill_at = now + grace if limit is None else min(limit.kill_at, now + grace)
+        started = None if limit is None else limit.started
+        self.hard_limit = HardLimit(kill_at, TaskCancelled(killed=_killed_after(grace)), started)
+        # A full pipe or a dead reader: the worker is killed soon.
+        with contextlib.suppress(OSError):
+            os.write(self._request_writer, CANCEL_REQUEST.pack(task.id, task.lease))
+
+    def kill_over_limit(self) -> None:
+        """End the worker now because its task does not stop."""
+        self.is_over_limit = True
+        self.send_kill()
+
+    def send_kill(self) -> None:
+        """Send SIGKILL, to exactly this process where the system can."""
+        try:
+            if self.pidfd is not None:
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            elif self.pid is not None:
+                os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def wait_until_dead(self, seconds: float) -> bool:
+        """Wait a moment for the process to have ended: its channel closes a little earlier.
+
+        Returns False when it certainly has not.
+        """
+        if self.pidfd is None:
+            return True
+        ended = select.poll()
+        ended.register(self.pidfd, select.POLLIN)
+        return bool(ended.poll(max(0.0, seconds) * 1000))
+
+    def close_theirs(self) -> None:
+        """Close what only the worker's process needs, once it has it."""
+        self.theirs.close()
+        if self._requests >= 0:
+            os.close(self._requests)
+            self._requests = -1
+
+    def close(self) -> None:
+        """Close every descriptor."""
+        self.channel.close()
+        self.close_theirs()
+        for fd in (self.tokens, self._token_writer, self._request_writer, self.pidfd):
+            if fd is not None:
+                os.close(fd)
+        self.pidfd = None
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what the worker does right now, as the manager's row shows it."""
+        task = self.running
+        doing = {} if task is None else {"task": task.id, "processor": task.processor_class}
+        return {"worker": self.number, "pid": self.pid, **doing}
+
+    def _read_tokens(self) -> bytes:
+        try:
+            return os.read(self.tokens, 65536)
+        except BlockingIOError:
+            return b""
+
+    def _expected(self, message: Any) -> Outcome | None:
+        """Return the outcome of the task that runs; None when the message holds anything else."""
+        try:
+            outcome = outcome_of(message)
+        except (TypeError, ValueError):
+            return None
+        running = self.running
+        is_its = running is not None and outcome[:2] == (running.id, running.lease)
+        return outcome if is_its else None
+
+    def _done(self) -> ClaimedTask:
+        item = self.in_hand.popleft()
+        self.backlog_seconds -= item.seconds or 0.0
+        return item.task
+
+    def _weigh(self) -> None:
+        self.backlog_seconds = sum(item.seconds or 0.0 for item in self.in_hand)
+        self.is_exclusive = any(item.seconds is None for item in self.in_hand)
+
+
+def _limit_in(message: Any) -> tuple[float, float, float] | None:
+    """Return the moment, limit and grace of a message that tells them."""
+    match message:
+        case (head, int() | float(), int() | float(), int() | float()) if head == LIMITED:
+            return message[1], message[2], message[3]
+    return None
+
+
+def _hard_limit(started: float, limit: float, grace: float) -> HardLimit:
+    error = TaskTimedOut(limit, killed=_killed_after(grace))
+    return HardLimit(started + limit + grace, error, started)
+
+
+def _killed_after(grace: float) -> str:
+    return f" It did not stop within {grace:g} s after that, so its worker was killed."

@@ -1,0 +1,324 @@
+"""The manager's workers: kept at their number, handed tasks, heard of when they die."""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from django_partisan.attempt import ClaimedTask, Outcome
+from django_partisan.backoff import Backoff
+from django_partisan.exceptions import WorkerBootError
+from django_partisan.fault_points import reach
+from django_partisan.manager.local_queue import LocalQueue
+from django_partisan.manager.pool import reaping
+from django_partisan.manager.pool.chunks import Chunks
+from django_partisan.manager.pool.launcher_client import (
+    BootFailed,
+    Event,
+    Exited,
+    Gone,
+    LauncherClient,
+    Ready,
+    Started,
+    death_reason,
+)
+from django_partisan.manager.pool.respawn import Respawn
+from django_partisan.manager.pool.worker_handle import WorkerHandle
+from django_partisan.manager.runtimes import CHUNK_SECONDS, Runtimes
+
+logger = logging.getLogger(__name__)
+_BOOTS: Final = 5
+"""So many times the process that starts workers may be killed before it has loaded the project."""
+_STATUS_SECONDS: Final = 0.25
+_LAST_BREATH_SECONDS: Final = 0.1
+
+
+class PoolObserver(Protocol):
+    """Who is told what became of tasks: the manager."""
+
+    def ended(self, handle: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
+        """Take note of a worker's report."""
+
+    def died(self, handle: WorkerHandle, unstarted: list[ClaimedTask], reason: str) -> None:
+        """Take note of a worker's death; its running task is ``handle.running``."""
+
+    def prove_start(self, task: ClaimedTask) -> bool:
+        """Prove that a task which was rescued before is about to start.
+
+        False when that cannot be: then the observer has dealt with the task.
+        """
+
+
+class WorkerPool:
+    """A fixed number of workers. It waits for nothing: its events come through ``selector``."""
+
+    def __init__(
+        self,
+        count: int,
+        options: dict[str, Any],
+        selector: selectors.BaseSelector,
+        observer: PoolObserver,
+    ) -> None:
+        self._count = count
+        self._options = options
+        self._selector = selector
+        self._observer = observer
+        self._chunks = Chunks(observer.prove_start)
+        self._launcher: LauncherClient | None = None
+        self._has_booted = False
+        self._killed_boots = 0
+        self._launch_at = 0.0
+        self._launch_backoff = Backoff(0.2, 30.0)
+        self._respawn = Respawn()
+        self._statuses: dict[int, int] = {}
+        self._reaped: dict[int, int] = {}
+        self._is_stopping = False
+        self._last_number = 0
+        self.workers: dict[int, WorkerHandle] = {}
+
+    @property
+    def runtimes(self) -> Runtimes:
+        """How long the tasks that have ended took."""
+        return self._chunks.runtimes
+
+    @property
+    def in_hand(self) -> int:
+        """How many tasks the workers have in hand, the running ones included."""
+        return sum(len(worker.in_hand) for worker in self.workers.values())
+
+    @property
+    def is_booted(self) -> bool:
+        """Whether the project has been loaded once."""
+        return self._has_booted
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether a worker has nothing to do."""
+        return any(worker.accepts and not worker.in_hand for worker in self.workers.values())
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether no worker will need anything for the next moments."""
+        return bool(self.workers) and all(worker.has_enough for worker in self.workers.values())
+
+    def held_ids(self) -> set[int]:
+        """Return the ids of all tasks in hand."""
+        return {item.task.id for worker in self.workers.values() for item in worker.in_hand}
+
+    def maintain(self, now: float) -> None:
+        """Start what is missing: the launcher, and workers up to their number."""
+        if self._is_stopping:
+            return
+        self._reap()
+        if self._launcher is None and now >= self._launch_at:
+            self._launcher = LauncherClient(self._options)
+            self._selector.register(self._launcher, selectors.EVENT_READ, self._on_launcher)
+        if self._launcher is not None and self._launcher.is_ready and now >= self._respawn.at:
+            while len(self.workers) < self._count and self._start_worker(now):
+                pass
+
+    def next_deadline(self) -> float | None:
+        """Return when :meth:`maintain` has something to do, None when nothing is missing."""
+        if self._is_stopping:
+            return None
+        if self._launcher is None:
+            return self._launch_at
+        is_short = self._launcher.is_ready and len(self.workers) < self._count
+        return self._respawn.at if is_short else None
+
+    def hand_out(self, queue: LocalQueue, now: float) -> None:
+        """Give waiting tasks to the workers that have too little to do."""
+        if not queue.qsize():
+            return
+        for worker in sorted(self.workers.values(), key=lambda worker: len(worker.in_hand)):
+            if worker.accepts and (chunk := self._chunks.next(worker, queue, len(self.workers))):
+                reach("manager.handing_out")
+                worker.hand_out(chunk, now)
+                reach("manager.handed_out")
+                self._watch_writes(worker)
+
+    def receive(self, worker: WorkerHandle) -> None:
+        """Take in what a worker has reported so far."""
+        for task, outcome in worker.receive(time.monotonic()):
+            reach("manager.heard")
+            if outcome.started is not None:
+                self.runtimes.learn(task.processor_class, outcome.ended - outcome.started)
+            self._observer.ended(worker, task, outcome)
+
+    def rebalance(self, queue: LocalQueue, now: float) -> float | None:
+        """Take unstarted tasks from behind a slow one while another worker is idle.
+
+        Returns when to look again, None when nobody is idle.
+        """
+        if not self.has_idle or queue.qsize():
+            return None
+        crowded = [worker for worker in self.workers.values() if len(worker.in_hand) > 1]
+        for worker in crowded:
+            if now - worker.changed_at >= CHUNK_SECONDS:
+                queue.put_first(worker.take_back())
+        return now + CHUNK_SECONDS if crowded else None
+
+    def take_back(self) -> list[ClaimedTask]:
+        """Take back everything that has not been started."""
+        return [task for worker in self.workers.values() for task in worker.take_back()]
+
+    def stop(self) -> None:
+        """Let every worker end after what it runs; start no new ones."""
+        self._is_stopping = True
+        for worker in self.workers.values():
+            worker.stop()
+
+    def kill(self, reason: str) -> None:
+        """End all workers now, without blame on their tasks, and take note of each death."""
+        for worker in list(self.workers.values()):
+            worker.kill(reason)
+        for worker in list(self.workers.values()):
+            self._bury(worker)
+
+    def close(self) -> None:
+        """Kill what is left, end the launcher, and wait for it."""
+        self._is_stopping = True
+        self.kill("the manager ends")
+        if self._launcher is not None:
+            self._drop_launcher()
+
+    def _start_worker(self, now: float) -> bool:
+        assert self._launcher is not None
+        self._last_number += 1
+        worker = WorkerHandle(self._last_number, now, self._launcher)
+        if not self._launcher.request_worker(worker.number, worker.descriptors):
+            worker.close()
+            return False
+        worker.close_theirs()
+        reach("manager.asked_for_a_worker")
+        self.workers[worker.number] = worker
+        self._selector.register(worker.channel, selectors.EVENT_READ, self._reader(worker))
+        return True
+
+    def _reader(self, worker: WorkerHandle) -> Callable[[], None]:
+        def read() -> None:
+            if worker.channel.has_unsent:
+                worker.channel.flush()
+                self._watch_writes(worker)
+            self.receive(worker)
+            if worker.is_gone:
+                self._bury(worker)
+
+        return read
+
+    def _watch_writes(self, worker: WorkerHandle) -> None:
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.channel.has_unsent else 0)
+        key = self._selector.get_key(worker.channel)
+        if key.events != events:
+            self._selector.modify(worker.channel, events, key.data)
+
+    def _on_launcher(self) -> None:
+        if self._launcher is not None:
+            for event in self._launcher.events():
+                self._take_event(event)
+
+    def _take_event(self, event: Event) -> None:
+        match event:
+            case Ready():
+                self._has_booted = True
+                self._launch_backoff.reset()
+            case Started():
+                self._started(event)
+            case Exited():
+                self._statuses[event.number] = event.status
+                self._exited(event)
+            case BootFailed():
+                self._boot_failed(event.text)
+            case Gone():
+                self._launcher_gone()
+
+    def _started(self, event: Started) -> None:
+        worker = self.workers.get(event.number)
+        if worker is None:
+            # Buried before it was heard of; it ends by itself, its channel is closed.
+            if event.pidfd is not None:
+                os.close(event.pidfd)
+            return
+        worker.pid, worker.pidfd = event.pid, event.pidfd
+        if worker.is_killed:
+            worker.send_kill()
+        logger.debug("worker %d started", event.pid)
+        if event.pidfd is not None:
+            self._selector.register(event.pidfd, selectors.EVENT_READ, lambda: self._bury(worker))
+
+    def _exited(self, event: Exited) -> None:
+        worker = self.workers.get(event.number)
+        if worker is not None:
+            self._bury(worker)
+
+    def _bury(self, worker: WorkerHandle) -> None:
+        """Take note of a dead worker's last reports, of its death, and of what it had in hand."""
+        if self.workers.get(worker.number) is not worker:
+            return
+        reach("manager.burying")
+        # Whoever closes his channel is no use, even if he still breathes.
+        is_limited = worker.kill_reason or worker.is_over_limit
+        is_cut_off = not is_limited and not worker.wait_until_dead(_LAST_BREATH_SECONDS)
+        worker.send_kill()
+        self.receive(worker)
+        del self.workers[worker.number]
+        unstarted = worker.take_back()
+        reason = f"worker {worker.pid} {death_reason(self._wait_for_status(worker))}"
+        if is_cut_off:
+            reason += " since its channel was closed or garbled"
+        self._selector.unregister(worker.channel)
+        if worker.pidfd is not None:
+            self._selector.unregister(worker.pidfd)
+        if not (worker.is_stopping or worker.is_killed):
+            self._respawn.died(reason)
+        self._observer.died(worker, unstarted, reason)
+        worker.close()
+
+    def _wait_for_status(self, worker: WorkerHandle) -> int | None:
+        deadline = time.monotonic() + _STATUS_SECONDS
+        while worker.number not in self._statuses and worker.launcher is self._launcher:
+            assert self._launcher is not None
+            if not self._launcher.wait(deadline - time.monotonic()):
+                break
+            self._on_launcher()
+        if worker.number in self._statuses:
+            return self._statuses.pop(worker.number)
+        worker.wait_until_dead(deadline - time.monotonic())
+        self._reap()
+        return self._reaped.pop(worker.pid or 0, None)
+
+    def _reap(self) -> None:
+        """Reap workers whose launcher died before them, and what tasks left running behind."""
+        launcher = None if self._launcher is None else self._launcher.pid
+        if ended := reaping.reap(launcher):
+            # Bounded: only a worker that is buried right after is ever looked up.
+            self._reaped = dict([*self._reaped.items(), *ended.items()][-100:])
+
+    def _boot_failed(self, text: str) -> None:
+        if not self._has_booted:
+            raise WorkerBootError(f"The project could not be loaded:\n{text}")
+        logger.error("the project could not be loaded for new workers:\n%s", text)
+
+    def _launcher_gone(self) -> None:
+        if not self._has_booted and not self._may_boot_again():
+            raise WorkerBootError("The process that starts workers ended unexpectedly")
+        self._drop_launcher()
+        wait = self._launch_backoff.next()
+        self._launch_at = time.monotonic() + wait
+        logger.error("the process that starts workers is gone; starting a new one in %.1f s", wait)
+
+    def _may_boot_again(self) -> bool:
+        """Say whether it was killed from outside, and not time after time."""
+        assert self._launcher is not None
+        self._killed_boots += 1
+        return self._launcher.was_killed and self._killed_boots < _BOOTS
+
+    def _drop_launcher(self) -> None:
+        assert self._launcher is not None
+        self._selector.unregister(self._launcher)
+        self._launcher.close()
+        self._launcher = None

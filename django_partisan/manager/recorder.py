@@ -1,0 +1,142 @@
+"""Outcomes that wait to be recorded: in batches, under their leases, each exactly once."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import replace
+from typing import Final
+
+from django.db import Error
+
+from django_partisan import lifecycle
+from django_partisan.attempt import FAILED, FINISHED, ErrorReport
+from django_partisan.database import dialect_for
+from django_partisan.fault_points import reach
+from django_partisan.lifecycle.rows import database
+from django_partisan.lifecycle.transitions import EndedAttempt
+from django_partisan.logs import task_extra
+
+logger = logging.getLogger(__name__)
+FLUSH_SECONDS: Final = 0.02
+FLUSH_OUTCOMES: Final = 100
+_LOCKED_SECONDS: Final = 0.05
+_REFUSED: Final = (
+    "The task ran, but its outcome could not be stored: the database refuses what it holds."
+)
+
+
+class Recorder:
+    """Keeps outcomes until they are in the database or proven to be somebody else's by now.
+
+    It holds no more than the manager has claimed. ``counts`` tells how many attempts ended how,
+    ``stale`` among them.
+    """
+
+    def __init__(self, *, delete_finished: bool, max_rescues: int) -> None:
+        self._delete_finished = delete_finished
+        self._max_rescues = max_rescues
+        self._pending: list[EndedAttempt] = []
+        self._flush_at = 0.0
+        self.counts: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def ids(self) -> set[int]:
+        """Return the ids of the tasks whose outcome is not recorded yet."""
+        return {ended.task.id for ended in self._pending}
+
+    def add(self, ended: EndedAttempt, now: float) -> None:
+        """Take an outcome in."""
+        if not self._pending:
+            self._flush_at = now + FLUSH_SECONDS
+        self._pending.append(ended)
+
+    def is_due(self, now: float, batch: int, is_idle: bool) -> bool:
+        """Say whether it is time to record: enough of them, long enough, or nothing else to do."""
+        count = len(self._pending)
+        return count > 0 and (count >= batch or now >= self._flush_at or is_idle)
+
+    def next_deadline(self) -> float | None:
+        """Return when the oldest outcome should be recorded, None when none waits."""
+        return self._flush_at if self._pending else None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether everything pending can be recorded in one statement with a claim."""
+        return not self._delete_finished and all(
+            ended.outcome.kind == FINISHED for ended in self._pending
+        )
+
+    def flush(self, now: float) -> None:
+        """Record everything; raises the database's error with everything still pending."""
+        batch = self.batch()
+        if batch:
+            self.confirm(batch, self._record(batch), now)
+
+    def batch(self) -> list[EndedAttempt]:
+        """Return everything pending; it stays so until :meth:`confirm` hears what became of it."""
+        return list(self._pending)
+
+    def flush_singly(self, error: Error, now: float) -> None:
+        """Record one by one what the database refused together with this error.
+
+        An outcome that it refuses for what it holds is recorded as an error instead. Any other
+        error is raised with everything still pending: it says nothing against the outcome.
+        """
+        _raise_unless_refusal(error)
+        for ended in list(self._pending):
+            try:
+                recorded = self._record([ended])
+            except Error as own_error:
+                _raise_unless_refusal(own_error)
+                recorded = self._record([_refused(ended, own_error)])
+            self.confirm([ended], recorded, now)
+
+    def confirm(self, batch: list[EndedAttempt], recorded: set[int], now: float) -> None:
+        """Take in which of a batch the database has recorded; the others are stale, or locked."""
+        reach("manager.recorded")
+        missing = [ended for ended in batch if ended.task.id not in recorded]
+        # SKIP LOCKED leaves out rows that somebody else has locked: ours still, so try them again.
+        held = lifecycle.still_held(missing) if missing else set()
+        confirmed = {id(ended) for ended in batch if ended.task.id not in held}
+        self._pending = [ended for ended in self._pending if id(ended) not in confirmed]
+        self._flush_at = now + (_LOCKED_SECONDS if held else FLUSH_SECONDS)
+        self.counts.update(e.outcome.kind for e in batch if e.task.id in recorded)
+        for ended in missing:
+            if ended.task.id not in held:
+                self._note_stale(ended)
+
+    def _record(self, batch: list[EndedAttempt]) -> set[int]:
+        return lifecycle.record(
+            batch, delete_finished=self._delete_finished, max_rescues=self._max_rescues
+        )
+
+    def _note_stale(self, ended: EndedAttempt) -> None:
+        self.counts["stale"] += 1
+        task = ended.task
+        logger.warning(
+            "task %d is not ours any more: its outcome (%s) under lease %d changes nothing",
+            task.id,
+            ended.outcome.kind,
+            task.lease,
+            extra=task_extra(
+                task_id=task.id,
+                processor=task.processor_class,
+                queue=task.queue_name,
+                attempt=task.attempts,
+            ),
+        )
+
+
+def _raise_unless_refusal(error: Error) -> None:
+    if not dialect_for(database()).is_refusal(error):
+        raise error
+
+
+def _refused(ended: EndedAttempt, error: Error) -> EndedAttempt:
+    # Its text may quote what was to be stored, which may be secret.
+    report = ErrorReport(type(error).__name__, _REFUSED, "")
+    outcome = ended.outcome._replace(kind=FAILED, result=None, error=report)
+    return replace(ended, outcome=outcome)

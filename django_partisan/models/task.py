@@ -1,0 +1,207 @@
+"""The table of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models.functions import Now
+
+from django_partisan.config.const import DEFAULT_QUEUE_NAME
+from django_partisan.payloads.masking import masked
+from django_partisan.registry.registry import registry
+from django_partisan.settings import QueueSettings, get_queue_settings
+
+
+class Inline(Protocol):
+    """What moves tasks one by one: :mod:`django_partisan.inline`, which stands above the tables."""
+
+    def claim(self, count: int | None, queue_name: str) -> list[Task]:
+        """Claim due tasks for this process, all of them when ``count`` is None."""
+
+    def rescue_orphans(self) -> int:
+        """Give every orphan back to its queue; return how many."""
+
+    def run(self, task: Task) -> Any:
+        """Run a task's processor once."""
+
+    def complete(self, task: Task) -> None:
+        """Record that a task finished."""
+
+    def fail(self, task: Task, error: BaseException) -> None:
+        """Record an error as a task's end."""
+
+    def cancel(self, task: Task) -> bool:
+        """Cancel a task; False when it had ended before."""
+
+
+class TasksManager(models.Manager["Task"]):
+    """The public way to tasks as rows; the engine uses :mod:`django_partisan.lifecycle`."""
+
+    def select_for_process(
+        self, count: int | None = None, queue_name: str = DEFAULT_QUEUE_NAME
+    ) -> list[Task]:
+        """Claim up to ``count`` due tasks of ``queue_name`` (all when None) and return them.
+
+        The caller becomes their owner: it is registered as a manager process, and should call
+        :meth:`Task.complete` or :meth:`Task.fail` on each. Two callers never get the same task.
+        """
+        return Task.inline.claim(count, queue_name)
+
+    def reset_tasks_to_initial_status(self) -> int:
+        """Give orphans back to their queue and return how many; a live manager's tasks stay."""
+        return Task.inline.rescue_orphans()
+
+
+class Task(models.Model):
+    """One row: "do this once". Its status only moves through :mod:`django_partisan.lifecycle`."""
+
+    class Status(models.TextChoices):
+        """Every status a task can have; FINISHED, ERROR and CANCELLED are terminal."""
+
+        NEW = "new", "New"
+        IN_PROCESS = "in_process", "In process"
+        ERROR = "error", "Error"
+        FINISHED = "finished", "Finished"
+        CANCELLED = "cancelled", "Cancelled"
+
+    inline: ClassVar[Inline]
+    """Handed in by :class:`~django_partisan.apps.PartisanConfig` when Django is ready."""
+
+    STATUS_NEW: ClassVar[Status] = Status.NEW
+    STATUS_IN_PROCESS: ClassVar[Status] = Status.IN_PROCESS
+    STATUS_ERROR: ClassVar[Status] = Status.ERROR
+    STATUS_FINISHED: ClassVar[Status] = Status.FINISHED
+    STATUS_CANCELLED: ClassVar[Status] = Status.CANCELLED
+    STATUS_CHOICES: ClassVar[Any] = Status.choices
+    TERMINAL_STATUSES: ClassVar[Sequence[str]] = ("finished", "error", "cancelled")
+
+    id = models.BigAutoField(primary_key=True)
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.NEW)
+    queue_name = models.CharField(max_length=50, default=DEFAULT_QUEUE_NAME)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    processor_class = models.CharField(max_length=255)
+    priority = models.IntegerField(default=10, help_text="Lower runs first.")
+    execute_after = models.DateTimeField(db_default=Now())
+    arguments = models.JSONField(default=dict)
+    extra = models.JSONField(default=dict, blank=True)
+
+    lease = models.BigIntegerField(
+        db_default=0, help_text="Proves whose claim it is; grows with every claim and rescue."
+    )
+    manager_id = models.BigIntegerField(
+        null=True, blank=True, help_text="The manager process that holds the task now."
+    )
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.IntegerField(db_default=0)
+    retries = models.IntegerField(db_default=0)
+    postpones = models.IntegerField(db_default=0)
+    rescues = models.IntegerField(db_default=0)
+    crashes = models.IntegerField(
+        db_default=0, help_text="Rescues after which it was certain that the task had started."
+    )
+    result = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
+    unique_hash = models.UUIDField(
+        null=True, blank=True, help_text="Hash of processor and arguments, when unique."
+    )
+    unique_key = models.UUIDField(
+        null=True, blank=True, help_text="The hash while it keeps duplicates out; else empty."
+    )
+    is_unique_until_finish = models.BooleanField(db_default=False)
+    cancel_requested_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its end was asked for; then it never waits again."
+    )
+
+    objects = TasksManager()
+
+    class Meta:
+        indexes = (
+            models.Index(
+                fields=["queue_name", "priority", "execute_after", "id"],
+                condition=models.Q(status="new"),
+                name="partisan_task_ready",
+            ),
+            models.Index(
+                fields=["id"], condition=models.Q(status="in_process"), name="partisan_task_claimed"
+            ),
+            models.Index(
+                fields=["status", "queue_name", "finished_at"],
+                condition=models.Q(status__in=["finished", "error", "cancelled"]),
+                name="partisan_task_finished",
+            ),
+        )
+        constraints = (
+            models.UniqueConstraint(
+                fields=["unique_key"],
+                condition=models.Q(unique_key__isnull=False),
+                name="partisan_task_unique_key",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    status__in=["new", "in_process", "error", "finished", "cancelled"]
+                ),
+                name="partisan_task_status_known",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.processor_class} #{self.pk} ({self.status})"
+
+    @property
+    def settings(self) -> QueueSettings:
+        """The settings of the task's queue; raises UnknownQueue when there are none."""
+        return get_queue_settings(self.queue_name)
+
+    @property
+    def masked_arguments(self) -> Any:
+        """The arguments as they may be shown: what SENSITIVE_PARAMS names is masked."""
+        return masked(self.processor_class, self.arguments)
+
+    @property
+    def tries_count(self) -> int:
+        """How many retries the task has used."""
+        return self.retries
+
+    @property
+    def postpones_count(self) -> int:
+        """How many times the task was postponed."""
+        return self.postpones
+
+    def get_initialized_processor(self) -> Any:
+        """Return the task's processor, bound to it; raise ProcessorClassNotFound without one."""
+        processor_class = registry.get_processor_class_by_name(self.processor_class)
+        return processor_class.get_initialized_processor(self)
+
+    def run(self) -> Any:
+        """Run the task's processor once and return what it returned.
+
+        A retry or a postpone that the processor's rules grant is recorded under this instance's
+        lease and returns None; any other error is raised. Raises LeaseLost when somebody else has
+        taken the task in the meantime. Does not mark the task finished: call :meth:`complete`.
+        """
+        return self.inline.run(self)
+
+    def complete(self) -> None:
+        """Record that the task finished (or delete it, by DELETE_TASKS_ON_COMPLETE).
+
+        A task that :meth:`run` gave back to its queue (retried, postponed) is left as it is.
+        Raises LeaseLost when the task is no longer this instance's.
+        """
+        self.inline.complete(self)
+
+    def fail(self, err: BaseException) -> None:
+        """Record ``err`` as the task's end; raises LeaseLost when the task is not ours any more."""
+        self.inline.fail(self, err)
+
+    def cancel(self) -> bool:
+        """Cancel the task: at once while it waits; what runs is stopped by its manager soon.
+
+        False when it had ended before, or is gone: then nothing has changed. True otherwise, and
+        after that ``status`` says whether it is cancelled already. Calling it twice is harmless.
+        """
+        return self.inline.cancel(self)

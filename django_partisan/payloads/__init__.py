@@ -1,0 +1,1 @@
+"""Arguments and results as stored text, and what of them is secret."""

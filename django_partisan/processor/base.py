@@ -1,0 +1,191 @@
+"""The class that users subclass: what a task does, and by which rules it is run."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from django_partisan import lifecycle
+from django_partisan.config.const import DEFAULT_GRACE_SECONDS, DEFAULT_QUEUE_NAME
+from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
+from django_partisan.config.wording import shown
+from django_partisan.lifecycle.instances import instance_of
+from django_partisan.payloads.encoding import canonical_hash, encode_arguments
+from django_partisan.processor.new_task import template_of
+from django_partisan.processor.rules import accept_old_queue_attribute, check_rules
+from django_partisan.registry.registry import registry
+from django_partisan.settings import get_process_settings
+
+if TYPE_CHECKING:
+    from django_partisan.attempt import ClaimedTask
+    from django_partisan.models import Task
+
+
+class BaseTaskProcessor(abc.ABC):
+    """Subclass this, write :meth:`run`, register the class, and call ``YourClass(...).delay()``.
+
+    Positional and keyword arguments are kept as ``self.args`` and ``self.kwargs``; they travel as
+    JSON, so a tuple arrives as a list. Inside a running task ``self.task_obj`` is its row.
+    """
+
+    PRIORITY: ClassVar[int] = 10
+    """Lower runs first; 0 and negative numbers are priorities like any other."""
+    QUEUE_NAME: ClassVar[str] = DEFAULT_QUEUE_NAME
+    """The queue its tasks wait in; a key of PARTISAN_CONFIG."""
+    UNIQUE_FOR_PARAMS: ClassVar[bool] = True
+    """Whether a task with the same arguments is enqueued only once while it waits."""
+    UNIQUE_UNTIL: ClassVar[Literal["start", "finish"]] = "start"
+    """How long a task keeps duplicates out: until it is claimed, or until it has ended."""
+    ON_DUPLICATE: ClassVar[Literal["keep", "replace", "earlier"]] = "keep"
+    """What a duplicate does to the waiting task: nothing, replace its time and priority, or
+    make it due earlier."""
+    RETRY_ON_ERROR_CONFIG: ClassVar[ErrorsHandleConfig | None] = None
+    POSTPONE_CONFIG: ClassVar[PostponeConfig | None] = None
+    SENSITIVE_PARAMS: ClassVar[Sequence[str]] = ()
+    """Arguments that are masked wherever tasks are shown: names, or paths as ``card.number``."""
+    ATOMIC: ClassVar[bool] = False
+    """Whether run() and the record of its end are one transaction on the tasks' database."""
+    TIMEOUT_SECONDS: ClassVar[float | None] = None
+    """How long run() may take: then TaskTimedOut is raised inside it."""
+    GRACE_SECONDS: ClassVar[float] = DEFAULT_GRACE_SECONDS
+    """How long run() may go on after that, before its worker is killed."""
+    ALIASES: ClassVar[tuple[str, ...]] = ()
+    """Former names of the class, under which stored tasks still find it."""
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}  # noqa: RUF012 (replaced, never changed)
+    _claimed: ClaimedTask | None = None
+    _task_obj: Task | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        accept_old_queue_attribute(cls)
+        check_rules(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args = args
+        self.kwargs = kwargs
+
+    @abc.abstractmethod
+    def run(self) -> Any:
+        """Do the work; the return value is kept on the task as JSON."""
+
+    @property
+    def task_obj(self) -> Task | None:
+        """The task that runs now, None outside a task. Columns not yet known are read lazily."""
+        if self._task_obj is None and self._claimed is not None:
+            self._task_obj = instance_of(self._claimed)
+        return self._task_obj
+
+    @property
+    def processor_name(self) -> str:
+        """The name that tasks of this class are stored under: ``module.QualName``."""
+        return registry.stored_name(type(self))
+
+    def delay(
+        self,
+        *,
+        priority: int | None = None,
+        execute_after: datetime | timedelta | float | None = None,
+    ) -> Task:
+        """Store the task in the caller's transaction and return it.
+
+        ``execute_after`` is an aware datetime, or a timedelta or seconds from now by the database's
+        clock. A unique task that already waits is returned instead, by ``ON_DUPLICATE``.
+
+        Raises TypeError for a processor bound to a task and for arguments that are not JSON (naming
+        the argument), ValueError for values no database can store, ProcessorClassNotFound for a
+        class that is not registered, UnknownQueue for a queue that is not configured. Then nothing
+        is stored.
+        """
+        template = template_of(self, priority, execute_after)
+        arguments = self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES)
+        name = template.processor_class
+        key = canonical_hash(name, arguments) if self.UNIQUE_FOR_PARAMS else None
+        new_task = template._replace(arguments=arguments, unique_hash=key)
+        return lifecycle.enqueue(new_task, self.ON_DUPLICATE)
+
+    @classmethod
+    def delay_many(
+        cls,
+        items: Iterable[Self | Sequence[Any]],
+        *,
+        priority: int | None = None,
+        execute_after: datetime | timedelta | float | None = None,
+    ) -> list[Task]:
+        """Store a task for each item in the caller's transaction; return the tasks in that order.
+
+        An item is a processor of exactly this class, or a tuple or list of positional arguments.
+        ``items`` may be any iterable, a generator as well. Thousands of tasks are inserted by one
+        statement, at the rules of the class and, in all else, as by :meth:`delay`: where items are
+        duplicates of each other or of a waiting task, the same task is returned for each.
+
+        All items are checked first. Raises as :meth:`delay` does, naming the item as ``items[2]``,
+        and TypeError for an item of any other kind. Then nothing is stored, and neither when the
+        database refuses: outside a transaction, the call is one of its own.
+        """
+        template = template_of(cls, priority, execute_after)
+        arguments = cls._encoded_items(items)
+        name, keys = template.processor_class, None
+        if cls.UNIQUE_FOR_PARAMS:
+            keys = [canonical_hash(name, text) for text in arguments]
+        return lifecycle.enqueue_many(template, arguments, keys, cls.ON_DUPLICATE)
+
+    def bind(self, task: ClaimedTask) -> None:
+        """Tie the processor to the claimed task that it runs."""
+        self._claimed = task
+
+    def set_task_object(self, task_obj: Task) -> None:
+        """Tie the processor to a task's row."""
+        self._task_obj = task_obj
+
+    @classmethod
+    def get_processor_class(cls, processor_name: str) -> type[BaseTaskProcessor]:
+        """Return the class of a stored name; raise ProcessorClassNotFound when it is gone."""
+        found: type[BaseTaskProcessor] = registry.get_processor_class_by_name(processor_name)
+        return found
+
+    @classmethod
+    def get_initialized_processor(cls, task_obj: Task) -> BaseTaskProcessor:
+        """Return a processor of this class with the task's arguments, bound to the task."""
+        arguments = task_obj.arguments
+        processor = cls(*arguments.get("args", ()), **arguments.get("kwargs", {}))
+        processor.set_task_object(task_obj)
+        return processor
+
+    def _encoded(self, max_bytes: int) -> str:
+        if self._claimed is not None or self._task_obj is not None:
+            raise TypeError(
+                f"{type(self).__name__} is bound to a task, so it cannot be enqueued; "
+                "make a new one to enqueue, or raise PostponeTask to run this one again"
+            )
+        return encode_arguments(
+            self.args, self.kwargs, processor=type(self).__name__, max_bytes=max_bytes
+        )
+
+    @classmethod
+    def _encoded_items(cls, items: Iterable[Self | Sequence[Any]]) -> list[str]:
+        max_bytes = get_process_settings().MAX_ARGUMENTS_BYTES
+        texts = []
+        for place, item in enumerate(items):
+            try:
+                texts.append(cls._encoded(cls._made_of(item), max_bytes))
+            except TypeError as error:
+                raise TypeError(f"items[{place}]: {error}") from error
+            except ValueError as error:
+                raise ValueError(f"items[{place}]: {error}") from error
+        return texts
+
+    @classmethod
+    def _made_of(cls, item: Self | Sequence[Any]) -> Self:
+        if isinstance(item, (tuple, list)):
+            return cls(*item)
+        if type(item) is cls:
+            return item
+        got = type(item).__name__ if cls.SENSITIVE_PARAMS else shown(item)
+        raise TypeError(
+            f"delay_many() of {cls.__name__} takes its own processors and tuples of positional "
+            f"arguments, got {got}"
+        )

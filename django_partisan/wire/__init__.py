@@ -1,0 +1,1 @@
+"""What manager, launcher and worker say to each other."""

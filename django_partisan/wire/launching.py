@@ -1,0 +1,21 @@
+"""What manager and launcher say to each other: fixed structs, with descriptors beside them."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+READY: Final = 1
+"""The kind of a report: the project has been loaded."""
+BOOT_FAILED: Final = 2
+"""The kind of a report: it could not be; the traceback follows."""
+STARTED: Final = 3
+"""The kind of a report: a worker was forked."""
+EXITED: Final = 4
+"""The kind of a report: a worker has ended."""
+DESCRIPTORS: Final = 3
+"""What a worker is connected to the manager by: its channel, its tokens and its requests."""
+REQUEST: Final = struct.Struct("!I")
+"""A request to fork a worker: its number. Its descriptors travel with it."""
+REPORT: Final = struct.Struct("!BIii")
+"""A report: kind, number, pid, and the wait status or the length of the text that follows."""

@@ -1,0 +1,178 @@
+"""The clean process from which workers are forked: the project loaded, no connection, no thread."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import traceback
+from typing import Any
+
+from django_partisan.fault_points import reach
+from django_partisan.wire.launching import (
+    BOOT_FAILED,
+    DESCRIPTORS,
+    EXITED,
+    READY,
+    REPORT,
+    REQUEST,
+    STARTED,
+)
+
+
+def main(control_fd: int, configuration: str) -> None:
+    """Load the project, say so, then fork a worker for every request until the manager is gone."""
+    control = socket.socket(fileno=control_fd)
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _ignore)
+    try:
+        options = json.loads(configuration)
+        _load_project(options)
+        reach("launcher.loaded")
+    except BaseException:
+        text = traceback.format_exc().encode()[-60_000:]
+        control.sendall(REPORT.pack(BOOT_FAILED, 0, os.getpid(), len(text)) + text)
+        return
+    try:
+        control.sendall(REPORT.pack(READY, 0, os.getpid(), 0))
+    except OSError:
+        return  # The manager ended while the project was loading.
+    Launcher(control, options).run()
+
+
+class Launcher:
+    """Forks workers and reports their ends; it never runs a task and never asks a database."""
+
+    def __init__(self, control: socket.socket, options: dict[str, Any]) -> None:
+        self._control = control
+        self._options = options
+        self._numbers: dict[int, int] = {}
+        self._wake, self._woken = socket.socketpair()
+        for end in (self._wake, self._woken):
+            end.setblocking(False)
+
+    def run(self) -> None:
+        """Serve requests until the control socket ends."""
+        signal.signal(signal.SIGCHLD, _ignore)
+        signal.set_wakeup_fd(self._woken.fileno(), warn_on_full_buffer=False)
+        events = select.poll()
+        events.register(self._control, select.POLLIN)
+        events.register(self._wake, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in events.poll()}
+            if self._wake.fileno() in ready:
+                self._reap()
+            if self._control.fileno() in ready and not self._serve_request():
+                break
+        self._close()
+
+    def _close(self) -> None:
+        for end in (self._control, self._wake, self._woken):
+            end.close()
+
+    def _serve_request(self) -> bool:
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, REQUEST.size, DESCRIPTORS)
+        except ConnectionError:
+            return False
+        if len(data) < REQUEST.size:
+            return False
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        self._fork(REQUEST.unpack(data)[0], *fds)
+        return True
+
+    def _fork(self, number: int, *descriptors: int) -> None:
+        reach("launcher.forking")
+        pid = os.fork()
+        if pid == 0:
+            self._be_worker(*descriptors)
+        self._numbers[pid] = number
+        reach("launcher.forked")
+        # Before anybody can reap the child: its pid cannot mean another process yet.
+        pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+        self._report(STARTED, number, pid, 0, pidfd)
+        for fd in (*descriptors, pidfd):
+            if fd is not None:
+                os.close(fd)
+
+    def _be_worker(self, channel: int, tokens: int, requests: int) -> None:
+        """Run a worker in the forked child; never returns."""
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._close()
+            from django_partisan.worker.process import WorkerOptions, serve
+
+            with socket.socket(fileno=channel) as sock:
+                serve(sock, tokens, requests, WorkerOptions(**self._options["worker"]))
+            code = 0
+        except BaseException:
+            logging.getLogger(__name__).exception("worker %d ends with an error", os.getpid())
+        finally:
+            logging.shutdown()
+            _flush_streams()
+            os._exit(code)
+
+    def _reap(self) -> None:
+        try:
+            while self._wake.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            reach("launcher.reaped")
+            self._report(EXITED, self._numbers.pop(pid, 0), pid, status, None)
+
+    def _report(self, kind: int, number: int, pid: int, status: int, fd: int | None) -> None:
+        report = REPORT.pack(kind, number, pid, status)
+        # When the manager is gone, the next read of the control socket ends the loop.
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._control, [report], [] if fd is None else [fd])
+
+
+def _load_project(options: dict[str, Any]) -> None:
+    import django
+    import setproctitle
+
+    setproctitle.setproctitle(options["title"])
+    django.setup()
+    from django.db import connections
+
+    from django_partisan.logs import configure_console
+
+    if options["console"] is not None:
+        configure_console(**options["console"])
+    # An app may have opened connections or started threads in its ready().
+    connections.close_all()
+    if threading.active_count() > 1:
+        logging.getLogger(__name__).warning(
+            "the project starts threads when it is loaded (%s); workers are forked without them",
+            ", ".join(thread.name for thread in threading.enumerate()),
+        )
+    gc.collect()
+    gc.freeze()
+
+
+def _flush_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+
+
+def _ignore(number: int, frame: Any) -> None:
+    """Do nothing: the launcher ends with its manager."""

@@ -1,0 +1,261 @@
+"""The worker process: runs the attempts it is handed, one after another, and reports each."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import setproctitle
+
+from django_partisan.attempt import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    RECORDED,
+    RETRIED,
+    ClaimedTask,
+    Outcome,
+)
+from django_partisan.config.const import CUT_OFF_WORKER
+from django_partisan.execution import execute, unreportable
+from django_partisan.fault_points import reach
+from django_partisan.logs import extra_of
+from django_partisan.wire.channel import BlockingChannel
+from django_partisan.wire.messages import LIMITED, RETIRED, STOP, message_of
+from django_partisan.worker.connections import (
+    close_broken_connections,
+    close_ended_connections,
+    tidy_connections,
+    watch_connections,
+)
+from django_partisan.worker.descriptors import is_open, out_of_reach
+from django_partisan.worker.interruption import Interruption
+from django_partisan.worker.lifeline import watch_manager
+from django_partisan.worker.process_state import ProcessState
+
+logger = logging.getLogger(__name__)
+_IDLE_CHECK_SECONDS: Final = 1.0
+_MEMORY_CHECK_SECONDS: Final = 0.5
+
+
+class WorkerOptions(NamedTuple):
+    """What a worker is told when it starts; plain values only.
+
+    ``orphan_seconds`` is how long a task may still run once the manager is gone.
+    """
+
+    title: str
+    max_tasks: int | None
+    max_memory_mb: int | None
+    orphan_seconds: float
+
+
+class Worker:
+    """One worker process, from its first task to its last.
+
+    A task's error never ends it. It ends when told to, when its manager is gone, when it has run
+    its share of tasks or grown too large, and after a task that had to be interrupted.
+    """
+
+    def __init__(
+        self, sock: socket.socket, tokens: int, requests: int, options: WorkerOptions
+    ) -> None:
+        self._channel = BlockingChannel(sock)
+        self._tokens = tokens
+        os.set_blocking(tokens, False)
+        self._descriptors = (sock.fileno(), tokens, requests)
+        self._process_state: ProcessState | None = None
+        self._interruption = Interruption(requests, self._tell_limited)
+        self._held_token: bytes | None = None
+        self._options = options
+        self._tasks_left = _jittered(options.max_tasks)
+        self._memory_checked_at = 0.0
+        self._shown = ""
+
+    def run(self) -> None:
+        """Serve chunks of tasks until there is a reason to end."""
+        reach("worker.born")
+        watch_manager(self._tokens, self._options.orphan_seconds)
+        self._interruption.start()
+        self._process_state = ProcessState(self._descriptors)
+        os.register_at_fork(after_in_child=self._let_go)
+        self._show("idle")
+        try:
+            while (message := self._next_message()) is not STOP:
+                if not self._run_chunk(*message):
+                    self._channel.send(RETIRED)
+                    reach("worker.retired")
+                    return
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            logger.warning("the manager is gone; worker %d ends", os.getpid())
+
+    def _next_message(self) -> Any:
+        waiting_since = time.monotonic()
+        message = self._channel.receive()
+        if time.monotonic() - waiting_since > _IDLE_CHECK_SECONDS:
+            close_broken_connections()
+        return message
+
+    def _run_chunk(self, number: int, tasks: list[tuple[Any, ...]]) -> bool:
+        """Run tasks until the chunk ends or is taken back; say whether there may be more."""
+        reach("worker.got_a_chunk")
+        self._interruption.refresh()
+        for fields in tasks:
+            if not self._take_token(number):
+                break
+            reach("worker.took_a_task")
+            self._run_task(ClaimedTask._make(fields))
+            if self._is_spent():
+                return False
+        self._show("idle")
+        return True
+
+    def _take_token(self, number: int) -> bool:
+        """Take the right to start the chunk's next task; False when the manager took it back.
+
+        Each task of a chunk has one byte in the pipe, the chunk's number. Reading it is atomic, so
+        worker and manager never both get it. A byte of a later chunk says that this one is dead.
+        """
+        token = self._held_token or self._read_token()
+        self._held_token = None
+        if token is None:
+            return False
+        if token[0] != number:
+            self._held_token = token
+            return False
+        return True
+
+    def _read_token(self) -> bytes | None:
+        try:
+            return os.read(self._tokens, 1) or None
+        except BlockingIOError:
+            return None
+
+    def _run_task(self, task: ClaimedTask) -> None:
+        assert self._process_state is not None
+        self._show(task.processor_class)
+        close_ended_connections()
+        self._process_state.prepare(task.processor_class)
+        outcome = execute(task, self._interruption, self._process_state.restore, _atomically)
+        if self._process_state.damage and not all(map(is_open, self._descriptors)):
+            os._exit(CUT_OFF_WORKER)  # Nothing can be said any more but by the exit code.
+        _log(task, outcome)
+        if not self._process_state.damage:  # Else they end with the worker, whatever they are.
+            tidy_connections()
+        reach("worker.ran")
+        self._report(outcome)
+        reach("worker.reported")
+
+    def _report(self, outcome: Outcome) -> None:
+        try:
+            self._channel.send(message_of(outcome))
+        except ValueError as error:
+            # A value that the task has smuggled in, as the delay of a postpone, is not plain.
+            self._channel.send(message_of(unreportable(outcome, error)))
+
+    def _let_go(self) -> None:
+        """Leave the manager to the worker alone: a process that a task forks is no worker."""
+        for fd in self._descriptors:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+    def _tell_limited(self, started: float, limit: float, grace: float) -> None:
+        self._channel.send((LIMITED, started, limit, grace))
+
+    def _is_spent(self) -> bool:
+        if self._process_state is not None and self._process_state.damage:
+            logger.warning(
+                "worker %d is replaced after its last task: %s",
+                os.getpid(),
+                self._process_state.damage,
+            )
+            return True
+        if self._interruption.has_interrupted:
+            return True
+        if self._tasks_left is not None:
+            self._tasks_left -= 1
+            if self._tasks_left <= 0:
+                return True
+        return self._options.max_memory_mb is not None and self._is_too_large()
+
+    def _is_too_large(self) -> bool:
+        now = time.monotonic()
+        if now - self._memory_checked_at < _MEMORY_CHECK_SECONDS:
+            return False
+        self._memory_checked_at = now
+        return _memory_mb() > (self._options.max_memory_mb or 0)
+
+    def _show(self, doing: str) -> None:
+        if doing != self._shown:
+            self._shown = doing
+            setproctitle.setproctitle(f"{self._options.title} {doing}")
+
+
+def serve(sock: socket.socket, tokens: int, requests: int, options: WorkerOptions) -> None:
+    """Be a worker in a freshly forked process; returns when it should exit."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A handler instead of SIG_IGN: programs that a task starts would inherit the latter.
+        signal.signal(number, _ignore)
+    random.seed()
+    watch_connections()
+    with socket.socket(fileno=_moved(sock.detach())) as moved:
+        Worker(moved, _moved(tokens), _moved(requests), options).run()
+
+
+def _moved(fd: int) -> int:
+    """Move a descriptor to where a task that closes all it can think of rarely gets."""
+    duplicate = out_of_reach(fd)
+    os.close(fd)
+    return duplicate
+
+
+def _atomically(task: ClaimedTask, run: Callable[[], Outcome]) -> Outcome:
+    # It needs the models, and this module may be imported before they are there.
+    from django_partisan.worker.atomic import atomically
+
+    return atomically(task, run)
+
+
+def _ignore(number: int, frame: Any) -> None:
+    """Do nothing: the manager decides when a worker ends."""
+
+
+def _jittered(count: int | None) -> int | None:
+    """Shorten a limit by up to a tenth, so that workers do not all end at once."""
+    return None if count is None else max(1, count - random.randint(0, count // 10))
+
+
+def _log(task: ClaimedTask, outcome: Outcome) -> None:
+    if outcome.kind == FAILED:
+        level, text = logging.ERROR, "task %s failed: %s: %s"
+    elif outcome.kind == RETRIED:
+        level, text = logging.WARNING, "task %s will be retried: %s: %s"
+    elif outcome.kind == CANCELLED:
+        level, text = logging.INFO, "task %s is cancelled: %s: %s"
+    else:
+        level, text = logging.DEBUG, "task %s %s"
+    if not logger.isEnabledFor(level):
+        return
+    error = outcome.error
+    kind = FINISHED if outcome.kind == RECORDED else outcome.kind
+    details = (kind,) if error is None else (error.type, error.message)
+    logger.log(level, text, task.id, *details, extra=extra_of(task))
+
+
+def _memory_mb() -> float:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
+    return pages * resource.getpagesize() / (1 << 20)

@@ -1,0 +1,113 @@
+"""The public surface as a project uses it, for the type checker: `make types` reads this file.
+
+It is never run. What is written here must keep its types; what is wrong on purpose says so by a
+``type: ignore`` that mypy would call unused once it is accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, assert_type
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from django_partisan import registry
+from django_partisan.apps import PartisanConfig
+from django_partisan.config import const
+from django_partisan.config.const import ExitCode
+from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
+from django_partisan.exceptions import (
+    CancelTask,
+    FailTask,
+    PartisanException,
+    PostponeTask,
+    TaskTimedOut,
+)
+from django_partisan.lifecycle import requeue
+from django_partisan.logs import JsonFormatter
+from django_partisan.manager import WorkersManager
+from django_partisan.models import Attempt, ManagerProcess, Task
+from django_partisan.processor import BaseTaskProcessor
+from django_partisan.settings import PARTISAN_CONFIG, QueueSettings, get_queue_settings
+
+
+@registry.register
+class SendInvoice(BaseTaskProcessor):
+    """A processor with every attribute set."""
+
+    PRIORITY = 5
+    QUEUE_NAME = "default"
+    UNIQUE_FOR_PARAMS = True
+    UNIQUE_UNTIL = "finish"
+    ON_DUPLICATE = "earlier"
+    RETRY_ON_ERROR_CONFIG = ErrorsHandleConfig(
+        retry_on_errors=(OSError,),
+        retries_count=3,
+        retry_pause=5,
+        retry_pause_strategy=const.DELAY_STRATEGY_EXPONENTIAL,
+    )
+    POSTPONE_CONFIG = PostponeConfig(max_postpones=2)
+    SENSITIVE_PARAMS = ("card.number",)
+    ATOMIC = True
+    TIMEOUT_SECONDS = 30.0
+    GRACE_SECONDS = 2.0
+    ALIASES = ("shop.tasks.Invoice",)
+
+    def run(self) -> dict[str, int]:
+        """Ask for later, give up, or return a result."""
+        if self.task_obj is None:
+            raise FailTask("not inside a task")
+        if self.task_obj.retries:
+            raise PostponeTask(postpone_for_seconds=5)
+        if not self.args:
+            raise CancelTask("nothing to do")
+        return {"sent": int(self.kwargs["number"])}
+
+
+def enqueueing() -> list[Task]:
+    """Enqueue one task and many."""
+    task = SendInvoice(17, number=4).delay(priority=3, execute_after=timedelta(minutes=5))
+    SendInvoice(17).delay(execute_after=timezone.now())
+    SendInvoice(17).delay(execute_after=30)
+    SendInvoice(17).delay(urgency=1)  # type: ignore[call-arg]
+    many = SendInvoice.delay_many([(1,), SendInvoice(2)], priority=1)
+    assert_type(many, list[Task])
+    return [task, *many]
+
+
+def looking(task: Task) -> tuple[bool, datetime | None, QuerySet[Attempt, Attempt]]:
+    """Read a task and change its fate."""
+    assert_type(task.status == Task.STATUS_FINISHED, bool)
+    assert_type(requeue([task.pk]), list[int])
+    assert_type(task.settings, QueueSettings)
+    assert_type(ManagerProcess.objects.first(), ManagerProcess | None)
+    return task.cancel(), task.finished_at, task.attempt_set.all()
+
+
+def by_hand() -> None:
+    """Take and end tasks as with 1.6.1."""
+    for task in Task.objects.select_for_process(10, "default"):
+        try:
+            task.run()
+        except TaskTimedOut as error:
+            task.fail(error)
+        else:
+            task.complete()
+    assert_type(Task.objects.reset_tasks_to_initial_status(), int)
+
+
+def serving() -> ExitCode:
+    """Serve a queue."""
+    configured: Mapping[str, QueueSettings] = PARTISAN_CONFIG
+    assert_type(get_queue_settings("default").WORKERS_COUNT, int)
+    try:
+        return WorkersManager(queue_name=next(iter(configured)), workers_count=2).run_partisan()
+    except PartisanException:
+        return ExitCode.ERROR
+
+
+formatter: JsonFormatter = JsonFormatter()
+app: type[PartisanConfig] = PartisanConfig
+stored: Any = SendInvoice.get_processor_class("shop.tasks.SendInvoice")
