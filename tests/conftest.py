@@ -16,9 +16,9 @@ import psutil
 import pytest
 from django.db import connection
 
-from tests.helpers import wait_until
-from tests.leftovers import describe, find_leftovers, mark_this_run
-from tests.scenarios import SCENARIOS, Scenario, print_summary
+from tests.support.helpers import wait_until
+from tests.support.leftovers import describe, find_leftovers, mark_this_run
+from tests.support.scenarios import SCENARIOS, Scenario, print_summary
 
 TESTS = Path(__file__).parent
 DEAR = {"processes", "faults", "browser"}

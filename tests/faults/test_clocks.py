@@ -8,10 +8,10 @@ from django.db.models import F
 from django_partisan.models import ManagerProcess, Task
 from tests.app.partisan_tasks import Note, PostponeTwice, SucceedAtThird
 from tests.faults import skewed
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import SHORT_LIVES, Stopwatch
-from tests.processes.ledger import Book, all_are
+from tests.support.harness import SHORT_LIVES, Stopwatch
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 

@@ -9,9 +9,9 @@ import pytest
 from tests.app.partisan_tasks import SleepQuietly
 from tests.faults.conftest import StartRemote
 from tests.faults.own_server import OwnServer
-from tests.helpers import wait_until
-from tests.processes.harness import Manager, Stopwatch
-from tests.processes.ledger import Book, all_are, statuses
+from tests.support.harness import Manager, Stopwatch
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, statuses
 
 pytestmark = pytest.mark.postgresql
 

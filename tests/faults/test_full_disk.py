@@ -15,9 +15,9 @@ from tests.app.partisan_tasks import Fail, Note, ReturnPadded
 from tests.faults.conftest import StartRemote
 from tests.faults.own_server import OwnServer
 from tests.faults.small_disk import SmallDisk
-from tests.helpers import wait_until
-from tests.processes.harness import Manager, Stopwatch
-from tests.processes.ledger import Book, all_are, done, statuses
+from tests.support.harness import Manager, Stopwatch
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, done, statuses
 
 pytestmark = pytest.mark.postgresql
 

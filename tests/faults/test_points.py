@@ -16,10 +16,10 @@ from tests.app.partisan_tasks import ExitOnce, Note, SucceedAtThird, WaitForFile
 from tests.app.stopped_tasks import WriteTwice
 from tests.faults.points import points
 from tests.faults.striker import Strike
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import SHORT_LIVES, Manager, Stopwatch, is_running
-from tests.processes.ledger import Book, all_are, statuses
+from tests.support.harness import SHORT_LIVES, Manager, Stopwatch, is_running
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, statuses
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.proxy import Proxy
-from tests.helpers import HANG_SECONDS
+from tests.support.helpers import HANG_SECONDS
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from django_partisan.models import ManagerProcess, Task
 from tests.app.partisan_tasks import Append, Sleep, SleepQuietly
 from tests.faults.conftest import StartRemote
 from tests.faults.own_server import OwnServer
-from tests.helpers import wait_until
-from tests.processes.harness import HOARDING, SHORT_LIVES, Manager, Stopwatch
-from tests.processes.ledger import Book, all_are, statuses
+from tests.support.harness import HOARDING, SHORT_LIVES, Manager, Stopwatch
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, statuses
 
 pytestmark = pytest.mark.postgresql
 

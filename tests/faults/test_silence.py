@@ -12,9 +12,9 @@ from django_partisan.models import ManagerProcess
 from tests.app.partisan_tasks import Fail, Note, SleepQuietly, WaitForFile
 from tests.faults.conftest import StartRemote
 from tests.faults.own_server import OwnServer
-from tests.helpers import wait_until
-from tests.processes.harness import Stopwatch
-from tests.processes.ledger import Book, all_are, statuses
+from tests.support.harness import Stopwatch
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, statuses
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.long]
 

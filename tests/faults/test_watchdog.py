@@ -11,8 +11,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_partisan.database.watchdog import Watchdog
 from tests.faults.own_server import OwnServer
-from tests.helpers import HANG_SECONDS
-from tests.processes.harness import Stopwatch
+from tests.support.harness import Stopwatch
+from tests.support.helpers import HANG_SECONDS
 from tools.database_urls import parse_database_url
 
 pytestmark = pytest.mark.postgresql

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from benchmarks.figures import Figure, Target, readable
-from tests.helpers import command_environment
+from tests.support.helpers import command_environment
 from tools.database_urls import database_url
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,7 +20,7 @@ from benchmarks.soak.sampling import Sampler, by_role, of_processes
 from benchmarks.soak.series import SERIES
 from django_partisan.models import Task
 from tests.app.partisan_tasks import Note
-from tests.helpers import command_environment
+from tests.support.helpers import command_environment
 from tools.database_urls import database_url
 
 ROOT = Path(__file__).resolve().parents[2]

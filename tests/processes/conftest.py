@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.processes.harness import Manager
-from tests.processes.ledger import Book
-from tests.scenarios import SCENARIOS, Scenario
+from tests.support.harness import Manager
+from tests.support.ledger import Book
+from tests.support.scenarios import SCENARIOS, Scenario
 
 BUSY = 8
 """Patience with a machine that has other things to do; `make faults` wants a quiet one."""

@@ -13,10 +13,10 @@ from django.db import connection
 from django_partisan.models import Task
 from tests.app.models import Ledger
 from tests.app.stopped_tasks import ForkAndFail, WriteTwice
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Manager, kill
-from tests.processes.ledger import Book, all_are, statuses
+from tests.support.harness import Manager, kill
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, statuses
 
 TASKS, SECONDS = 400, 0.004
 PATIENT = {"PARTISAN_MAX_RESCUES": 1000}

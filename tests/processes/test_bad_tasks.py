@@ -29,10 +29,10 @@ from tests.app.partisan_tasks import (
     Segfault,
     Signal,
 )
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.ledger import Book, all_are, started
 from tests.settings import INSTALLED_APPS
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, started
 
 POISON = [
     (Exit(7), "exited with code 7"),

@@ -18,10 +18,10 @@ from tests.app.stopped_tasks import (
     SwallowEverything,
     TidyUpWhenTimedOut,
 )
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import HOARDING, SHORT_LIVES, Stopwatch, kill
-from tests.processes.ledger import Book, all_are, assert_no_other_was_charged, started, worker_of
+from tests.support.harness import HOARDING, SHORT_LIVES, Stopwatch, kill
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, assert_no_other_was_charged, started, worker_of
 
 CANCELLED = "django_partisan.exceptions.TaskCancelled"
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.helpers import wait_until
+from tests.settings import ROOT
+from tests.support.helpers import wait_until
 
-DEMO = Path(__file__).resolve().parents[2] / "example" / "demo.py"
+DEMO = ROOT / "example" / "demo.py"
 
 
 def start_demo(data: Path, *arguments: str) -> subprocess.Popen[str]:

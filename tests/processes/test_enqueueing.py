@@ -13,10 +13,10 @@ from django.db import connections, transaction
 from django_partisan.models import Task
 from tests.app.models import Ledger
 from tests.app.partisan_tasks import Note
-from tests.helpers import HANG_SECONDS, wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Stopwatch
-from tests.processes.ledger import Book, all_are, started
+from tests.support.harness import Stopwatch
+from tests.support.helpers import HANG_SECONDS, wait_until
+from tests.support.ledger import Book, all_are, started
 
 
 @pytest.mark.postgresql

@@ -10,11 +10,11 @@ from django.db import connection
 
 from django_partisan.models import Attempt, Task
 from tests.app.partisan_tasks import Note
-from tests.helpers import wait_until
 from tests.hostile_app.partisan_tasks import Misbehave, Tell
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Manager
-from tests.processes.ledger import Book, all_are
+from tests.support.harness import Manager
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are
 
 RESTORED = [
     "change_directory",

@@ -13,10 +13,10 @@ from django.utils import timezone
 from django_partisan.models import Attempt, ManagerProcess, Task
 from tests.app.models import Ledger
 from tests.app.partisan_tasks import Note, Sleep, WaitForFile
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import HOARDING, SHORT_LIVES, Manager, Stopwatch, is_running
-from tests.processes.ledger import Book, all_are, done, started, statuses
+from tests.support.harness import HOARDING, SHORT_LIVES, Manager, Stopwatch, is_running
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, done, started, statuses
 
 
 def test_workers_of_a_killed_manager_end_after_their_task(

@@ -21,9 +21,9 @@ from tests.app.partisan_tasks import (
     SucceedAtThird,
     Swell,
 )
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.ledger import Book, all_are, started, statuses
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, started, statuses
 
 
 def test_tasks_run_by_priority_and_in_the_order_of_their_enqueueing(

@@ -8,9 +8,9 @@ import pytest
 from django.utils import timezone
 
 from django_partisan.models import Task
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.rows import PROCESSOR
+from tests.support.helpers import wait_until
+from tests.support.rows import PROCESSOR
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,10 +10,10 @@ import pytest
 
 from django_partisan.models import Task
 from tests.app.partisan_tasks import Note, WaitForFile
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Manager, Stopwatch
-from tests.processes.ledger import Book, all_are
+from tests.support.harness import Manager, Stopwatch
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.long, pytest.mark.timeout(300)]
 

@@ -21,9 +21,9 @@ from tests.app.stopped_tasks import (
     SwallowAndGoOn,
     TidyUpWhenTimedOut,
 )
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.ledger import Book, all_are, assert_no_other_was_charged, started, worker_of
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, assert_no_other_was_charged, started, worker_of
 
 TIMED_OUT = "django_partisan.exceptions.TaskTimedOut"
 LIMIT, GRACE = Limited.TIMEOUT_SECONDS or 0, Limited.GRACE_SECONDS

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import wait_until
-from tests.walkthrough import Walkthrough
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.settings import ROOT
+from tests.support.helpers import wait_until
+from tests.support.walkthrough import Walkthrough
 
 pytestmark = pytest.mark.sqlite
 

@@ -13,10 +13,10 @@ import pytest
 from django_partisan.models import Attempt, Task
 from tests.app.models import Ledger
 from tests.app.partisan_tasks import Note, WaitForFile
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import HOARDING, Manager, Stopwatch, kill
-from tests.processes.ledger import Book, all_are, done, has_begun_again, started
+from tests.support.harness import HOARDING, Manager, Stopwatch, kill
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, done, has_begun_again, started
 
 
 def test_a_killed_worker_costs_only_the_task_it_ran(

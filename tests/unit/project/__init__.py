@@ -1,0 +1,1 @@
+"""The project itself: its documentation, its tools, its own rules."""
