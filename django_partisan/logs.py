@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any, TypedDict
@@ -12,6 +13,8 @@ from django_partisan.attempt import ClaimedTask
 
 LOGGER_NAME = "django_partisan"
 """The logger above all loggers of django-partisan."""
+MOST_REASONS = 10
+"""How many reasons of one failure are logged."""
 _FIELDS = ("task_id", "processor", "queue", "attempt")
 _LEVELS = {0: logging.WARNING, 1: logging.INFO}
 
@@ -110,6 +113,33 @@ def configure_console(verbosity: int = 1, json: bool = False) -> logging.Handler
     logger.addHandler(handler)
     logger.setLevel(_LEVELS.get(verbosity, logging.DEBUG))
     return handler
+
+
+class Reasons:
+    """The reasons of one failure that lasts: each is told once, and there is an end to it.
+
+    ``most`` bounds how many are remembered; what comes after them counts as told.
+    """
+
+    def __init__(self, most: int = MOST_REASONS) -> None:
+        self._most = most
+        self._told: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+    def add(self, error: BaseException) -> bool:
+        """Remember the reason of an error; True when it was not known, so that it may be told."""
+        # The same reason comes with other ports, blocks and file names.
+        reason = re.sub(r"\d+", "0", f"{type(error).__name__}: {error}")
+        if reason in self._told or len(self._told) >= self._most:
+            return False
+        self._told.add(reason)
+        return True
+
+    def forget(self) -> None:
+        """Begin anew: the failure is over."""
+        self._told.clear()
 
 
 def _fields_of(record: logging.LogRecord) -> dict[str, Any]:

@@ -23,6 +23,8 @@ MAX_STORED_NAME_LENGTH = 255
 """Characters of the column that holds a processor's name."""
 CUT_OFF_WORKER = 70
 """The exit code of a worker whose task has closed its connection to the manager."""
+NEVER: Final = float("inf")
+"""A moment of any clock that does not come."""
 DEFAULT_GRACE_SECONDS: Final = 5.0
 """How long a task may go on that should have ended, where its processor does not say."""
 

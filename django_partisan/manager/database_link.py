@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_partisan.backoff import Backoff
 from django_partisan.database import Dialect, dialect_for
 from django_partisan.database.watchdog import Watchdog
+from django_partisan.logs import Reasons
 from django_partisan.manager.statement_thread import StatementThread
 
 logger = logging.getLogger(__name__)
@@ -22,8 +22,6 @@ Answer = Callable[[], Any]
 """Returns what a call beside the loop returned, or raises what it raised."""
 RETRY_SECONDS: Final = (0.1, 2.0)
 """The first and the longest wait before the database is tried again."""
-MOST_REASONS: Final = 10
-"""How many reasons are logged for one outage."""
 LONGEST_ATTEMPT_SECONDS: Final = 2.0
 """How long a lost connection may keep the loop once it is in a hurry."""
 
@@ -50,7 +48,7 @@ class DatabaseLink:
         self._session: Any = None
         self._is_connected = False
         self._has_failed = False
-        self._reasons: set[str] = set()
+        self._reasons = Reasons()
         self._take_answer: Callable[[Answer], None] | None = None
         self.statement = StatementThread()
         self.watchdog = Watchdog(self.connection)
@@ -87,6 +85,18 @@ class DatabaseLink:
             with self._forgiving(now):
                 self._connect()
         return self._is_connected
+
+    def use(self, now: float, work: Callable[[], object]) -> bool:
+        """Do some work with the database if it may be used now; say whether all went well.
+
+        An error of the database ends the work, and is dealt with here.
+        """
+        is_done = False
+        if self.ready(now):
+            with self.attempt(now):
+                work()
+                is_done = True
+        return is_done
 
     @contextmanager
     def attempt(self, now: float) -> Iterator[None]:
@@ -138,6 +148,14 @@ class DatabaseLink:
         except Error:
             self.connection.connection = None
 
+    def has_survived(self) -> bool:
+        """Say whether the session that was prepared still works, after an error."""
+        try:
+            with self.watchdog.watching():
+                return self._is_our_session() and bool(self.connection.is_usable())
+        except Error:
+            return False
+
     @contextmanager
     def _forgiving(self, now: float) -> Iterator[None]:
         try:
@@ -164,7 +182,7 @@ class DatabaseLink:
         if self._has_failed:
             logger.warning("the database is back")
         self._has_failed = False
-        self._reasons.clear()
+        self._reasons.forget()
         self._backoff.reset()
 
     def _failed(self, error: Error, now: float) -> None:
@@ -173,20 +191,18 @@ class DatabaseLink:
         self._has_failed = True
         self._retry_at = self._clear_of_deadline(now + self._backoff.next())
         # A session may answer and be no good all the same: that of a server which is a standby now.
-        if not self._is_connected or was_failing or not self._has_survived():
+        if not self._is_connected or was_failing or not self.has_survived():
             self.close()
 
     def _tell(self, error: Error) -> None:
         """Log why the database cannot be used, unless that was said during this outage."""
-        # The same reason comes with other ports, blocks and file names.
-        reason = re.sub(r"\d+", "0", str(error))
-        if reason in self._reasons or len(self._reasons) >= MOST_REASONS:
+        is_first = not len(self._reasons)
+        if not self._reasons.add(error):
             return
-        if self._reasons:
-            logger.error("the database is still not usable, now because of: %s", error)
-        else:
+        if is_first:
             logger.error("the database cannot be used; trying again until it can: %s", error)
-        self._reasons.add(reason)
+        else:
+            logger.error("the database is still not usable, now because of: %s", error)
 
     def _clear_of_deadline(self, moment: float) -> float:
         is_too_late = self._deadline - LONGEST_ATTEMPT_SECONDS < moment < self._deadline
@@ -199,11 +215,3 @@ class DatabaseLink:
         block: a session that hears no notifications, has no limits, and knows of no lost claim.
         """
         return self.connection.connection is self._session
-
-    def _has_survived(self) -> bool:
-        """Say whether the session that was prepared still works, after an error."""
-        try:
-            with self.watchdog.watching():
-                return self._is_our_session() and bool(self.connection.is_usable())
-        except Error:
-            return False

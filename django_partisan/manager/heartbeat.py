@@ -1,24 +1,15 @@
-"""The manager's standing among managers: its beats, its fence, its rescue of other's orphans."""
+"""A manager's registration: its row, its beats, and the fence that holds without them."""
 
 from __future__ import annotations
 
-import logging
 import time
 from enum import Enum
-from typing import Any, Final
+from typing import Any
 
-from django_partisan import lifecycle
-from django_partisan.attempt import ClaimedTask
 from django_partisan.database.values import Pulse
-from django_partisan.fault_points import reach
 from django_partisan.identity import own_identity
 from django_partisan.lifecycle import managers
 from django_partisan.settings import ProcessSettings
-
-logger = logging.getLogger(__name__)
-RESCUE_BATCH: Final = 500
-"""Orphans that one statement gives back."""
-_RESCUED: Final = "The manager that held the task gave no sign of life any more."
 
 
 class Fence(Enum):
@@ -44,10 +35,16 @@ class Heartbeat:
         self.predecessors: list[int] = []
         self._former: int | None = None
         self._good_at = 0.0
-        self._unbroken_since = 0.0
         self._beat_at = 0.0
-        self._rescue_at = 0.0
-        self._has_orphans = False
+        self.unbroken_since = 0.0
+        """Since when one's own beats have gone on without a gap that others could notice."""
+        self.has_orphans = False
+        """Whether the last good beat has told of something to rescue that is still there."""
+
+    @property
+    def dead_after(self) -> float:
+        """Seconds without a beat after which others hold this manager for dead."""
+        return self._settings.DEAD_AFTER_SECONDS
 
     def fence(self) -> Fence:
         """Return the restraint that holds at this very moment."""
@@ -77,9 +74,8 @@ class Heartbeat:
             is_named=self._settings.NODE_NAME is not None and self._former is None,
             former=self._former,
         )
-        self._good_at = self._unbroken_since = sent_at
+        self._good_at = self.unbroken_since = sent_at
         self._beat_at = sent_at + self._settings.HEARTBEAT_SECONDS
-        self._rescue_at = sent_at
 
     def lose(self) -> None:
         """Give the registration up; :meth:`register` makes a new one, successor to it."""
@@ -101,72 +97,20 @@ class Heartbeat:
         sent_at = time.monotonic()
         dead_after = self._settings.DEAD_AFTER_SECONDS
         if sent_at - self._good_at > dead_after / 2:
-            self._unbroken_since = sent_at
+            self.unbroken_since = sent_at
         pulse = managers.beat(self.manager_id, state, snapshot, dead_after, queue_name)
         if not pulse.is_alive:
             return None
-        self._has_orphans = pulse.has_orphans
+        self.has_orphans = pulse.has_orphans
         self._good_at = sent_at
         self._beat_at = sent_at + self._settings.HEARTBEAT_SECONDS
         return pulse
 
-    def next_deadline(self, *, rescues: bool) -> float:
-        """Return when the next beat is due, or the next rescue if this manager still does that."""
-        return (
-            min(self._beat_at, self._rescue_at) if rescues and self._has_orphans else self._beat_at
-        )
-
-    def take_over(self, limit: int) -> list[ClaimedTask]:
-        """Return up to ``limit`` orphans of the predecessors, now one's own.
-
-        When none is left, what they held of other queues is rescued, and they are forgotten.
-        """
-        assert self.manager_id is not None
-        orphans = managers.orphans_of(self.predecessors)
-        taken = lifecycle.take_over(
-            orphans,
-            self.manager_id,
-            queue_name=self._queue_name,
-            limit=limit,
-            max_rescues=self._settings.MAX_RESCUES,
-        )
-        reach("manager.took_over")
-        if taken:
-            # What is left to do comes with the next call: an error of it must not lose these.
-            logger.warning("took over %d tasks that a former manager left unfinished", len(taken))
-            return taken
-        self._rescue(orphans)
-        managers.forget(self.predecessors)
-        self.predecessors = []
-        return []
-
-    def rescue_if_due(self, now: float) -> None:
-        """Give orphans of dead managers back, once one's own beats prove the database well."""
-        if not self._has_orphans or now < self._rescue_at:
-            return
-        dead_after = self._settings.DEAD_AFTER_SECONDS
-        # After an outage everybody's last beat is old, so nobody can be judged by it yet.
-        self._rescue_at = max(self._rescue_at, self._unbroken_since + dead_after)
-        if now < self._rescue_at:
-            return
-        self._rescue_at = now + self._settings.RESCUE_INTERVAL_SECONDS
-        self._has_orphans = self._rescue(managers.orphans(dead_after)) == RESCUE_BATCH
-        if self._has_orphans:
-            self._rescue_at = now
-        managers.forget_dead(dead_after)
+    def next_deadline(self) -> float:
+        """Return when the next beat is due; at once where there is no registration."""
+        return self._beat_at if self.manager_id is not None else 0.0
 
     def deregister(self) -> None:
         """Remove the manager's row."""
         if self.manager_id is not None:
             managers.deregister(self.manager_id)
-
-    def _rescue(self, orphans: Any) -> int:
-        moved = lifecycle.rescue(
-            orphans,
-            limit=RESCUE_BATCH,
-            max_rescues=self._settings.MAX_RESCUES,
-            reason=_RESCUED,
-        )
-        if moved:
-            logger.warning("rescued %d tasks whose manager is gone", len(moved))
-        return len(moved)

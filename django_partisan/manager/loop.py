@@ -1,8 +1,7 @@
-"""The manager: one loop that claims, hands out, records, beats, rescues, and stops in order."""
+"""The manager's loop: one turn that does what is due, and one wait, again and again."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import selectors
 import time
@@ -11,39 +10,42 @@ from typing import Any, Final
 
 import setproctitle
 
-from django_partisan import lifecycle
-from django_partisan.attempt import (
-    CRASHED,
-    FINISHED,
-    RECORDED,
-    RELEASED,
-    ClaimedTask,
-    ErrorReport,
-    Outcome,
-)
 from django_partisan.config.const import DEFAULT_QUEUE_NAME, ExitCode
 from django_partisan.database.migration_state import require_migrated
-from django_partisan.fault_points import reach
 from django_partisan.lifecycle.rows import database
-from django_partisan.lifecycle.transitions import orphan_outcome
+from django_partisan.manager.claiming.claimer import Claimer
+from django_partisan.manager.claiming.notification_watch import NotificationWatch
+from django_partisan.manager.claiming.prefetch import Prefetch
+from django_partisan.manager.claiming.wakeup import Wakeup
 from django_partisan.manager.database_link import DatabaseLink
+from django_partisan.manager.duties import Duty
 from django_partisan.manager.duties.cancels import Cancels
+from django_partisan.manager.duties.fencing import Fencing
+from django_partisan.manager.duties.handing_out import HandingOut
+from django_partisan.manager.duties.local_ttl import LocalTtl
 from django_partisan.manager.duties.long_transactions import LongTransactions
 from django_partisan.manager.duties.pruning import Pruning
-from django_partisan.manager.heartbeat import Fence, Heartbeat
+from django_partisan.manager.duties.rescue import Rescue
+from django_partisan.manager.duties.side_duty import SideDuty
+from django_partisan.manager.duties.takeover import Takeover
+from django_partisan.manager.heartbeat import Heartbeat
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.pool import reaping
 from django_partisan.manager.pool.hard_limits import HardLimits
-from django_partisan.manager.pool.worker_handle import WorkerHandle
+from django_partisan.manager.pool.launcher_client import launcher_options
 from django_partisan.manager.pool.worker_pool import WorkerPool
 from django_partisan.manager.recorder import Recorder
-from django_partisan.manager.round_trip import Exchange
+from django_partisan.manager.round_trip import RoundTrip
+from django_partisan.manager.runtimes import Runtimes
 from django_partisan.manager.shutdown import Shutdown
+from django_partisan.manager.standing import Standing
 from django_partisan.manager.stop_signals import noted_signals
-from django_partisan.models import ManagerProcess
+from django_partisan.manager.worker_reports import WorkerReports
 from django_partisan.settings import get_process_settings, merge_overrides
 
 logger = logging.getLogger(__name__)
+_SHORTEST_WAIT: Final = 0.01
+"""What is overdue and could not be done is tried again after so long, not at once."""
 _LONGEST_WAIT: Final = 5.0
 _REPORT_SECONDS: Final = 0.01
 """How long reports may gather while every worker has enough to do: each wake-up costs CPU."""
@@ -78,40 +80,70 @@ class WorkersManager:
         )
         self.process_settings = get_process_settings()
         self.selector = selectors.DefaultSelector()
-        self.link = DatabaseLink(database(), self._on_connect)
-        self.heartbeat = Heartbeat(queue_name, self.process_settings)
-        self.long_transactions = LongTransactions(
-            self.link, self.process_settings.LONG_TRANSACTION_SECONDS
-        )
-        self.pruning = Pruning(queue_name, self.settings)
-        self.pool = WorkerPool(
-            self.settings.WORKERS_COUNT, self._launcher_options(console), self.selector, self
-        )
-        self.exchange = Exchange(
-            queue_name,
-            self.settings,
-            self.process_settings,
-            self.link,
-            self.heartbeat,
-            self.pool.runtimes,
-        )
-        self.hard_limits = HardLimits(self.pool, self.queue)
-        self.cancels = Cancels(self.exchange, self.heartbeat, self.pool, self.hard_limits)
-        grace_seconds = self.process_settings.SHUTDOWN_GRACE_SECONDS
-        self.shutdown = Shutdown(self.link, self.heartbeat, self.exchange, self.pool, grace_seconds)
-        self._watched: tuple[int, int] | None = None
-        self._rebalance_at: float | None = None
+        self._make_organs(console)
+        self._make_duties()
         self.selector.register(self.link.statement, selectors.EVENT_READ, self._take_answer)
 
-    @property
-    def queue(self) -> LocalQueue:
+    def _make_organs(self, console: dict[str, Any] | None) -> None:
+        settings, process_settings = self.settings, self.process_settings
+        runtimes = Runtimes()
+        self.queue = LocalQueue()
         """The tasks that wait here for a worker."""
-        return self.exchange.queue
-
-    @property
-    def recorder(self) -> Recorder:
+        self.link = DatabaseLink(database(), self._on_connect)
+        self.heartbeat = Heartbeat(self.queue_name, process_settings)
+        self.recorder = Recorder(
+            delete_finished=settings.DELETE_TASKS_ON_COMPLETE,
+            max_rescues=process_settings.MAX_RESCUES,
+        )
         """The outcomes that wait to be recorded."""
-        return self.exchange.recorder
+        options = launcher_options(self.queue_name, settings, process_settings, console)
+        self.pool = WorkerPool(settings.WORKERS_COUNT, options, self.selector, runtimes)
+        wakeup = Wakeup(
+            self.link, self.queue_name, settings.SLEEP_DELAY_SECONDS, process_settings.NOTIFY
+        )
+        self.notifications = NotificationWatch(self.selector, self.link, wakeup)
+        self.claimer = Claimer(self.queue_name, settings, wakeup, Prefetch(settings, runtimes))
+        self.standing = Standing(self.heartbeat, self.link, self.pool, self.queue, self.claimer)
+        self.round_trip = RoundTrip(
+            self.claimer,
+            self.recorder,
+            self.queue,
+            self.pool,
+            self.link,
+            self.heartbeat,
+            self.standing,
+        )
+        self.hard_limits = HardLimits(self.pool, self.queue)
+        self.pool.observe(WorkerReports(self.round_trip, self.hard_limits, self.link))
+
+    def _make_duties(self) -> None:
+        """Make what is done in a turn, in this order: with the database, and without it."""
+        heartbeat, standing, round_trip = self.heartbeat, self.standing, self.round_trip
+        settings, link = self.process_settings, self.link
+        self.shutdown = Shutdown(
+            link, heartbeat, standing, round_trip, self.pool, settings.SHUTDOWN_GRACE_SECONDS
+        )
+        self.handing_out = HandingOut(self.queue, self.pool, standing)
+        cancels = Cancels(heartbeat, self.pool, self.hard_limits, self.claimer.wakeup, round_trip)
+        takeover = Takeover(self.queue_name, settings, heartbeat, standing, round_trip)
+        local_ttl = LocalTtl(self.queue, self.claimer, round_trip, settings.LOCAL_TTL_SECONDS)
+        pruning = Pruning(self.queue_name, self.settings, standing)
+        warning = LongTransactions(link, settings.LONG_TRANSACTION_SECONDS)
+        self._database_duties: tuple[Duty, ...] = (
+            standing,
+            SideDuty(Rescue(heartbeat, standing, settings), "rescuing orphans", link),
+            SideDuty(cancels, "looking for tasks to cancel", link),
+            SideDuty(takeover, "taking over a former manager's tasks", link),
+            SideDuty(local_ttl, "giving tasks back that have waited for too long", link),
+            SideDuty(pruning, "pruning", link),
+            SideDuty(warning, "looking for long transactions", link),
+            round_trip,
+        )
+        self._local_duties: tuple[Duty, ...] = (
+            self.hard_limits,
+            self.pool,
+            Fencing(heartbeat, standing),
+        )
 
     # ----- life -----
 
@@ -133,9 +165,10 @@ class WorkersManager:
                     self.wait()
                     self.turn(time.monotonic())
             finally:
-                self._close()
+                self.pool.close()
+                self.link.end()
         exit_code = self.shutdown.exit_code
-        logger.info("stopped (%s); %s", exit_code.name.lower(), self._summary())
+        logger.info("stopped (%s); %s", exit_code.name.lower(), self.recorder.summary())
         return exit_code
 
     def stop(self) -> None:
@@ -147,29 +180,23 @@ class WorkersManager:
 
     def turn(self, now: float) -> None:
         """Do everything that is due, once. Never waits for anything but the database."""
-        self.hard_limits.turn(now)
-        self.pool.maintain(now)
-        self._keep_fence()
+        for duty in self._local_duties:
+            duty.turn(now)
         if self.shutdown.is_due:
             self.shutdown.begin(now)
-        if not self.link.is_busy and self.link.ready(now):
-            with self.link.attempt(now):
-                self._keep_standing(now)
-                self.cancels.turn(now)
-                if self._may_begin_work():
-                    self.pruning.prune_if_due(now)
-                self.long_transactions.check_if_due(now)
-                self.exchange.turn(now, self.pool.in_hand, may_claim=self._may_claim())
-        self._hand_out(now)
-        self._look_ahead(now)
-        if self.shutdown.has_begun:
-            self.shutdown.turn(now)
+        if not self.link.is_busy:
+            self.link.use(now, lambda: self._use_database(now))
+        self.handing_out.turn(now)
+        # What was claimed is handed out by now, and need not wait for the answer to this.
+        if self.claimer.must_look_ahead and not self.link.is_busy:
+            self.link.use(now, lambda: self.claimer.look_ahead(now))
+        self.shutdown.turn(now)
 
     def wait(self) -> None:
         """Wait for the next event or deadline, and take the events in."""
-        self._take_notifications()
+        self.notifications.take()
         timeout = max(0.0, min(self._deadlines()) - time.monotonic())
-        self._watch_database()
+        self.notifications.renew()
         if self.pool.has_enough:
             pause = min(timeout, _REPORT_SECONDS)
             time.sleep(pause)
@@ -177,202 +204,29 @@ class WorkersManager:
         for key, _ in self.selector.select(timeout):
             key.data()
 
-    # ----- what the pool tells -----
+    # ----- turning and waiting -----
 
-    def ended(self, handle: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
-        """Take note of a worker's report."""
-        if outcome.kind == RECORDED:
-            self.recorder.counts[FINISHED] += 1
-            return
-        self.exchange.ended(task, outcome, handle.pid)
-
-    def died(self, handle: WorkerHandle, unstarted: list[ClaimedTask], reason: str) -> None:
-        """Take note of a worker's death: only the task that it ran is charged."""
-        self.queue.put_first(unstarted)
-        for item in handle.in_hand:
-            self._charge(item.task, handle, reason)
-        if not handle.is_stopping and not handle.kill_reason:
-            logger.warning("%s; starting another", reason)
-
-    def prove_start(self, task: ClaimedTask) -> bool:
-        """Write that a formerly rescued task starts now, so that a peer can prove it too."""
-        now, started = time.monotonic(), None
-        if self.link.ready(now):
-            with self.link.attempt(now):
-                started = lifecycle.mark_started([task])
-        if started is None:
-            self.queue.put_first([task])
-        elif not started:
-            logger.warning("task %d is not ours any more; it is not run", task.id)
-        return bool(started)
-
-    def _charge(self, task: ClaimedTask, handle: WorkerHandle, reason: str) -> None:
-        outcome = self.hard_limits.outcome(handle, task)
-        if outcome is None:
-            kind = RELEASED if handle.kill_reason else CRASHED
-            error = ErrorReport("WorkerDied", f"{reason} while it ran the task", "")
-            outcome = orphan_outcome(task, kind, error)
-        self.exchange.ended(task, outcome, handle.pid)
-
-    # ----- standing -----
-
-    def _keep_fence(self) -> None:
-        """Stop the work that peers may have begun to do instead."""
-        if self.heartbeat.manager_id is None or self.heartbeat.fence() is not Fence.SHUT:
-            return
-        logger.error(
-            "no heartbeat for %g s: stopping what runs, as others hold this manager for dead",
-            self.process_settings.DEAD_AFTER_SECONDS,
-        )
-        self._abandon()
-
-    def _abandon(self) -> None:
-        """Give up every task and the registration; outcomes at hand are still tried to record."""
-        self.heartbeat.lose()
-        self.queue.take_all()
-        self.pool.kill("the manager lost its standing")
-        self.queue.take_all()
-
-    def _keep_standing(self, now: float) -> None:
-        if self.heartbeat.manager_id is None:
-            self._register()
-        if self.heartbeat.is_beat_due(now):
-            self._beat(now)
-            reach("manager.beaten")
-        if not self.shutdown.has_begun:
-            self.heartbeat.rescue_if_due(now)
-
-    def _beat(self, now: float) -> None:
-        """Beat; an idle manager looks at its queue in the same breath, which saves a poll."""
-        states = ManagerProcess.State
-        state = states.STOPPING if self.shutdown.has_begun else states.RUNNING
-        wants_survey = self._may_claim() and self.exchange.may_survey(now)
-        queue_name = self.queue_name if wants_survey else None
-        pulse = self.heartbeat.beat(state, self._snapshot(), queue_name)
-        if pulse is None:
-            logger.error("this manager's registration is gone: stopping what runs")
-            self._abandon()
-            self._register()
-        elif pulse.found is not None:
-            self.exchange.surveyed(pulse.found, now)
-
-    def _register(self) -> None:
-        self.heartbeat.register()
-        reach("manager.registered")
-        logger.info(
-            "manager %d on %s serves queue %r with %d workers (%s, %s)",
-            self.heartbeat.manager_id,
-            self.heartbeat.identity.node_name,
-            self.queue_name,
-            self.settings.WORKERS_COUNT,
-            self.link.connection.display_name,
-            self.exchange.wakeup.mode,
-        )
-
-    def _on_connect(self) -> None:
-        require_migrated(self.link.connection)
-        self.exchange.connected(self.pool.held_ids())
-        is_own = self.exchange.wakeup.has_own_session
-        self.link.dialect.prepare_session(self.link.connection, is_own=is_own)
-
-    # ----- handing out -----
-
-    def _hand_out(self, now: float) -> None:
-        self._rebalance_at = None
-        if self._may_hand_out():
-            self.pool.hand_out(self.queue, now)
-            self._rebalance_at = self.pool.rebalance(self.queue, now)
-
-    def _look_ahead(self, now: float) -> None:
-        if self.exchange.must_look_ahead and not self.link.is_busy and self.link.ready(now):
-            with self.link.attempt(now):
-                self.exchange.look_ahead(now)
-
-    def _may_begin_work(self) -> bool:
-        return not self.shutdown.has_begun and self.heartbeat.fence() is Fence.OPEN
-
-    def _may_hand_out(self) -> bool:
-        return self.link.is_up and self._may_begin_work()
-
-    def _may_claim(self) -> bool:
-        return self.pool.is_booted and self._may_begin_work()
-
-    # ----- waiting -----
+    def _use_database(self, now: float) -> None:
+        for duty in self._database_duties:
+            duty.turn(now)
 
     def _deadlines(self) -> Iterator[float]:
         now = time.monotonic()
         yield now + _LONGEST_WAIT
+        for duty in (*self._local_duties, self.handing_out, self.shutdown):
+            yield max(duty.next_deadline(), now + _SHORTEST_WAIT)
         retry_at = self.link.retry_at()
         if retry_at is not None:
             yield retry_at
         elif not self.link.is_busy:
-            yield from self._database_deadlines()
-        if self._may_hand_out() and self.queue.qsize() and self.pool.has_idle:
-            yield now
-        moments = (self.pool.next_deadline(), self.hard_limits.next_deadline())
-        for deadline in (*moments, self._rebalance_at, self.shutdown.deadline):
-            if deadline is not None:
-                yield deadline if deadline > now else now + 0.01
-        if self.heartbeat.manager_id is not None:
-            yield self.heartbeat.fence_at()
-        if self.shutdown.is_due:
-            yield now
-
-    def _database_deadlines(self) -> Iterator[float]:
-        yield self.heartbeat.next_deadline(rescues=not self.shutdown.has_begun)
-        yield self.cancels.next_deadline()
-        if self._may_begin_work():
-            yield self.pruning.next_deadline()
-        yield from self.exchange.deadlines(self.pool.in_hand, may_claim=self._may_claim())
-
-    def _take_notifications(self) -> None:
-        """Take in notifications; of one that came with an answer no descriptor would tell."""
-        now = time.monotonic()
-        if self.link.is_up and not self.link.is_busy:
-            with self.link.attempt(now):
-                self.exchange.wakeup.check(now)
+            for duty in self._database_duties:
+                yield duty.next_deadline()
 
     def _take_answer(self) -> None:
         self.link.finish(time.monotonic())
 
-    def _watch_database(self) -> None:
-        """Wait on the connection too, so that a notification wakes the loop."""
-        # While a call is under way, the descriptor would tell of its answer, not of notifications.
-        is_ours = self.link.is_up and not self.link.is_busy
-        fd = self.exchange.wakeup.file_descriptor() if is_ours else None
-        # A new connection may get the old one's descriptor: the number alone proves nothing.
-        wanted = None if fd is None else (fd, self.link.connects)
-        if wanted == self._watched:
-            return
-        if self._watched is not None:
-            with contextlib.suppress(KeyError, ValueError, OSError):
-                self.selector.unregister(self._watched[0])
-        if fd is not None:
-            self.selector.register(fd, selectors.EVENT_READ, self._take_notifications)
-        self._watched = wanted
-
-    def _close(self) -> None:
-        self.pool.close()
-        self.link.end()
-
-    # ----- words -----
-
-    def _launcher_options(self, console: dict[str, Any] | None) -> dict[str, Any]:
-        return {
-            "title": f"partisan/launcher {self.queue_name}",
-            "console": console,
-            "worker": {
-                "title": f"partisan/worker {self.queue_name}",
-                "max_tasks": self.settings.TASKS_PER_WORKER_INSTANCE,
-                "max_memory_mb": self.settings.WORKER_MAX_MEMORY_MB,
-                "orphan_seconds": self.process_settings.DEAD_AFTER_SECONDS * 2 / 3,
-            },
-        }
-
-    def _snapshot(self) -> dict[str, Any]:
-        workers = [worker.snapshot() for worker in self.pool.workers.values()]
-        return {"workers": workers, "waiting": self.queue.qsize()}
-
-    def _summary(self) -> str:
-        counts = self.recorder.counts
-        return ", ".join(f"{counts[kind]} {kind}" for kind in sorted(counts)) or "no task was run"
+    def _on_connect(self) -> None:
+        require_migrated(self.link.connection)
+        self.round_trip.connected()
+        is_own = self.claimer.wakeup.has_own_session
+        self.link.dialect.prepare_session(self.link.connection, is_own=is_own)

@@ -11,6 +11,7 @@ from django.db import Error
 
 from django_partisan import lifecycle
 from django_partisan.attempt import FAILED, FINISHED, ErrorReport
+from django_partisan.config.const import NEVER
 from django_partisan.database import dialect_for
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.rows import database
@@ -58,9 +59,9 @@ class Recorder:
         count = len(self._pending)
         return count > 0 and (count >= batch or now >= self._flush_at or is_idle)
 
-    def next_deadline(self) -> float | None:
-        """Return when the oldest outcome should be recorded, None when none waits."""
-        return self._flush_at if self._pending else None
+    def next_deadline(self) -> float:
+        """Return when the oldest outcome should be recorded, NEVER when none waits."""
+        return self._flush_at if self._pending else NEVER
 
     @property
     def is_plain(self) -> bool:
@@ -107,6 +108,11 @@ class Recorder:
         for ended in missing:
             if ended.task.id not in held:
                 self._note_stale(ended)
+
+    def summary(self) -> str:
+        """Return in words how many attempts ended how."""
+        counts = self.counts
+        return ", ".join(f"{counts[kind]} {kind}" for kind in sorted(counts)) or "no task was run"
 
     def _record(self, batch: list[EndedAttempt]) -> set[int]:
         return lifecycle.record(

@@ -53,7 +53,7 @@ pytestmark = pytest.mark.django_db
 
 
 @registry.register
-class Shutdown(BaseTaskProcessor):
+class Stopping(BaseTaskProcessor):
     def run(self) -> None:
         raise CancelTask
 
@@ -210,7 +210,7 @@ def test_a_unique_task_keeps_its_duplicates_out_until_it_has_stopped() -> None:
 
 
 def test_a_task_that_is_run_by_hand_and_cancels_itself_is_cancelled() -> None:
-    Shutdown().delay()
+    Stopping().delay()
     [task] = Task.objects.select_for_process(1)
     assert task.run() is None
     task.complete()

@@ -25,14 +25,14 @@ from tests.support.factories import (
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
-Transition = Callable[[ClaimedTask], Sized]
+Verb = Callable[[ClaimedTask], Sized]
 
 
-def _end_as(kind: str) -> Transition:
+def _end_as(kind: str) -> Verb:
     return lambda task: record(ended_attempt(task, kind))
 
 
-VERBS: dict[str, Transition] = {
+VERBS: dict[str, Verb] = {
     "rescue": lambda _: rescue(),
     "take over": lambda _: take_over(),
     **{kind: _end_as(kind) for kind in (FINISHED, FAILED, RETRIED, RELEASED)},
@@ -54,7 +54,7 @@ def test_one_of_two_verbs_wins_wherever_they_meet(first: str, second: str) -> No
     assert place > 1, "they met inside and afterwards"
 
 
-def _meet(first: Transition, second: Transition, place: int) -> bool:
+def _meet(first: Verb, second: Verb, place: int) -> bool:
     """Run one verb, and the other one from elsewhere before a statement of it, or after all."""
     [task] = claim_new()
     rival = _Rival(lambda: second(task), place)

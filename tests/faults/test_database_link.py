@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from django_partisan.manager.database_link import MOST_REASONS, DatabaseLink
+from django_partisan.logs import MOST_REASONS
+from django_partisan.manager.database_link import DatabaseLink
 from tests.faults.own_server import OwnServer
 from tests.faults.striker import break_connections
 

@@ -9,6 +9,7 @@ import select
 import time
 from typing import Final
 
+from django_partisan.config.const import NEVER
 from django_partisan.lifecycle.notifications import WINDOW_SECONDS, cancel_payload
 from django_partisan.manager.database_link import DatabaseLink
 
@@ -20,7 +21,6 @@ VERSION_CHECK_SECONDS: Final = 0.05
 GATHER_SECONDS: Final = 0.02
 """How long tasks may gather while they come faster than claims could take them one by one."""
 _ECHO_SECONDS: Final = 1.0
-_NEVER: Final = float("inf")
 
 
 class Wakeup:
@@ -42,10 +42,10 @@ class Wakeup:
         self._version_check_at = 0.0
         self.may_have_cancels = True
         self._poll_at = 0.0
-        self._expected_at = _NEVER
-        self._notified_at = _NEVER
-        self._repeat_at = _NEVER
-        self._gather_until = _NEVER
+        self._expected_at = NEVER
+        self._notified_at = NEVER
+        self._repeat_at = NEVER
+        self._gather_until = NEVER
 
     @property
     def mode(self) -> str:
@@ -65,7 +65,7 @@ class Wakeup:
         self._poll_at = 0.0
         self.may_have_cancels = True
         self._is_listening = False
-        self._gather_until = _NEVER
+        self._gather_until = NEVER
         if link.dialect.can_notify and self._may_notify:
             link.dialect.listen(link.connection)
             self._is_listening = self._hears_itself()
@@ -87,7 +87,7 @@ class Wakeup:
         """Take note of notifications, or of somebody else's writes to the file."""
         if now >= self._gather_until:
             self._notified_at = min(self._notified_at, self._gather_until)
-            self._gather_until = _NEVER
+            self._gather_until = NEVER
         if self._is_heeding():
             notified = self._link.dialect.received_notifications(self._link.connection)
             if self._queue_name in notified:
@@ -120,12 +120,12 @@ class Wakeup:
 
         ``is_stream`` says that so many were found together that the next ones should gather.
         """
-        self._gather_until = now + GATHER_SECONDS if is_stream and self._is_listening else _NEVER
-        self._notified_at = _NEVER
+        self._gather_until = now + GATHER_SECONDS if is_stream and self._is_listening else NEVER
+        self._notified_at = NEVER
         if now >= self._repeat_at:
-            self._repeat_at = _NEVER
+            self._repeat_at = NEVER
         if now >= self._expected_at:
-            self._expected_at = _NEVER
+            self._expected_at = NEVER
         self._poll_at = now + self._jittered(self._interval())
 
     def gathered_at(self) -> float:
@@ -143,7 +143,7 @@ class Wakeup:
         return deadline if self._version is None else min(deadline, self._version_check_at)
 
     def _is_heeding(self) -> bool:
-        return self._is_listening and self._gather_until == _NEVER
+        return self._is_listening and self._gather_until == NEVER
 
     def _interval(self) -> float:
         if self._is_listening or self._version is not None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from django_partisan import lifecycle
+from django_partisan.config.const import NEVER
+from django_partisan.manager.claiming.wakeup import Wakeup
 from django_partisan.manager.heartbeat import Heartbeat
 from django_partisan.manager.pool.hard_limits import HardLimits
 from django_partisan.manager.pool.worker_pool import WorkerPool
-from django_partisan.manager.round_trip import Exchange
+from django_partisan.manager.round_trip import RoundTrip
 
 LOOK_SECONDS: Final = 1.0
 """How often to look while notifications may be missed, or do not reach the manager at all."""
@@ -22,27 +24,34 @@ class Cancels:
     """
 
     def __init__(
-        self, exchange: Exchange, heartbeat: Heartbeat, pool: WorkerPool, hard_limits: HardLimits
+        self,
+        heartbeat: Heartbeat,
+        pool: WorkerPool,
+        hard_limits: HardLimits,
+        wakeup: Wakeup,
+        round_trip: RoundTrip,
     ) -> None:
-        self._exchange = exchange
         self._heartbeat = heartbeat
         self._pool = pool
         self._hard_limits = hard_limits
+        self._wakeup = wakeup
+        self._round_trip = round_trip
         self._look_at = 0.0
 
     def turn(self, now: float) -> None:
         """Look if it is time to; raises the database's error and then looks again."""
-        manager_id = self._heartbeat.manager_id
-        if manager_id is None or now < self.next_deadline():
+        if now < self.next_deadline() or self._heartbeat.manager_id is None:
             return
-        leases = lifecycle.requests_to(manager_id)
-        self._exchange.wakeup.may_have_cancels = False
+        leases = lifecycle.requests_to(self._heartbeat.manager_id)
+        self._wakeup.may_have_cancels = False
         self._look_at = now + LOOK_SECONDS
         if leases:
-            self._exchange.release(self._hard_limits.cancel(leases, now))
+            self._round_trip.release(self._hard_limits.cancel(leases, now))
 
     def next_deadline(self) -> float:
-        """Return when to look next."""
-        if not (self._pool.in_hand or self._exchange.queue.qsize()):
-            return float("inf")
-        return 0.0 if self._exchange.wakeup.may_have_cancels else self._look_at
+        """Return when to look next; NEVER while there is nothing to stop."""
+        if self._heartbeat.manager_id is None or not (
+            self._pool.in_hand or self._round_trip.queue.qsize()
+        ):
+            return NEVER
+        return 0.0 if self._wakeup.may_have_cancels else self._look_at

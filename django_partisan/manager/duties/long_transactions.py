@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from django_partisan.config.const import NEVER
 from django_partisan.database.values import OpenTransaction
 from django_partisan.manager.database_link import DatabaseLink
 
@@ -25,7 +26,11 @@ class LongTransactions:
         self._check_at = 0.0
         self._told: OpenTransaction | None = None
 
-    def check_if_due(self, now: float) -> None:
+    def next_deadline(self) -> float:
+        """Return when to look next; NEVER where nobody wants to be warned."""
+        return NEVER if self._seconds is None else self._check_at
+
+    def turn(self, now: float) -> None:
         """Warn of the oldest transaction when it is older than it should be."""
         if self._seconds is None or now < self._check_at:
             return

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from django_partisan.config.const import NEVER
 from django_partisan.lifecycle import prune
 from django_partisan.lifecycle.prune import PRUNE_BATCH
+from django_partisan.manager.standing import Standing
 from django_partisan.settings import QueueSettings
 
 _INTERVAL_SECONDS: Final = 60.0
@@ -21,18 +23,19 @@ class Pruning:
     in all. So the faster tasks can be deleted, the more of them are.
     """
 
-    def __init__(self, queue_name: str, settings: QueueSettings) -> None:
+    def __init__(self, queue_name: str, settings: QueueSettings, standing: Standing) -> None:
         self._queue_name = queue_name
         self._settings = settings
+        self._standing = standing
         self._next_at = 0.0
 
     def next_deadline(self) -> float:
-        """Return when the next batch is due."""
-        return self._next_at
+        """Return when the next batch is due; NEVER while no work may be begun."""
+        return self._next_at if self._standing.may_begin_work else NEVER
 
-    def prune_if_due(self, now: float) -> None:
+    def turn(self, now: float) -> None:
         """Delete a batch of what the settings let go of, if it is time."""
-        if now < self._next_at:
+        if now < self.next_deadline():
             return
         started = time.monotonic()
         is_full = sum(prune(self._queue_name, self._settings).values()) >= PRUNE_BATCH

@@ -19,9 +19,9 @@ class Chunks:
     ``prove_start`` is asked before a task is handed out that was rescued before.
     """
 
-    def __init__(self, prove_start: Callable[[ClaimedTask], bool]) -> None:
+    def __init__(self, runtimes: Runtimes, prove_start: Callable[[ClaimedTask], bool]) -> None:
+        self._runtimes = runtimes
         self._prove_start = prove_start
-        self.runtimes = Runtimes()
 
     def next(self, worker: WorkerHandle, queue: LocalQueue, workers: int) -> Chunk:
         """Take what one of so many workers should be handed now; nothing when it has enough."""
@@ -29,7 +29,7 @@ class Chunks:
         backlog = worker.backlog_seconds
         chunk: Chunk = []
         while len(chunk) < room and (task := queue.peek()) is not None:
-            seconds = None if task.rescues else self.runtimes.seconds(task.processor_class)
+            seconds = None if task.rescues else self._runtimes.seconds(task.processor_class)
             if seconds is None:
                 if chunk or worker.in_hand:
                     break

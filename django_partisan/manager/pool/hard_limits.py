@@ -8,7 +8,7 @@ from typing import Protocol
 
 from django_partisan import execution
 from django_partisan.attempt import ClaimedTask, Outcome
-from django_partisan.config.const import DEFAULT_GRACE_SECONDS
+from django_partisan.config.const import DEFAULT_GRACE_SECONDS, NEVER
 from django_partisan.exceptions import ProcessorClassNotFound
 from django_partisan.logs import extra_of
 from django_partisan.manager.local_queue import LocalQueue
@@ -59,10 +59,10 @@ class HardLimits:
             if worker.hard_limit is not None and now >= worker.hard_limit.kill_at:
                 self._kill(worker)
 
-    def next_deadline(self) -> float | None:
-        """Return when :meth:`turn` may have something to do, None when no task has a limit."""
+    def next_deadline(self) -> float:
+        """Return when :meth:`turn` may have something to do, NEVER when no task has a limit."""
         moments = (worker.hard_limit.kill_at for worker in self._limited() if worker.hard_limit)
-        return min(moments, default=None)
+        return min(moments, default=NEVER)
 
     def outcome(self, worker: WorkerHandle, task: ClaimedTask) -> Outcome | None:
         """Return how the task of a dead worker ended if it was killed here, otherwise None."""

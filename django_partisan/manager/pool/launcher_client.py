@@ -19,6 +19,7 @@ from django.conf import settings
 
 from django_partisan.config.const import CUT_OFF_WORKER
 from django_partisan.exceptions import WorkerBootError
+from django_partisan.settings import ProcessSettings, QueueSettings
 from django_partisan.wire import launching
 
 logger = logging.getLogger(__name__)
@@ -183,6 +184,25 @@ class LauncherClient:
             text += data
         self._control.setblocking(False)
         return text.decode(errors="replace").strip()
+
+
+def launcher_options(
+    queue_name: str,
+    settings: QueueSettings,
+    process_settings: ProcessSettings,
+    console: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Return what the launcher of a queue's workers is told when it starts."""
+    return {
+        "title": f"partisan/launcher {queue_name}",
+        "console": console,
+        "worker": {
+            "title": f"partisan/worker {queue_name}",
+            "max_tasks": settings.TASKS_PER_WORKER_INSTANCE,
+            "max_memory_mb": settings.WORKER_MAX_MEMORY_MB,
+            "orphan_seconds": process_settings.DEAD_AFTER_SECONDS * 2 / 3,
+        },
+    }
 
 
 def death_reason(status: int | None) -> str:

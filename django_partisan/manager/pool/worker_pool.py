@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from django_partisan.attempt import ClaimedTask, Outcome
 from django_partisan.backoff import Backoff
+from django_partisan.config.const import NEVER
 from django_partisan.exceptions import WorkerBootError
 from django_partisan.fault_points import reach
 from django_partisan.manager.local_queue import LocalQueue
@@ -38,13 +39,13 @@ _LAST_BREATH_SECONDS: Final = 0.1
 
 
 class PoolObserver(Protocol):
-    """Who is told what became of tasks: the manager."""
+    """Who is told what became of tasks."""
 
-    def ended(self, handle: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
+    def ended(self, worker: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
         """Take note of a worker's report."""
 
-    def died(self, handle: WorkerHandle, unstarted: list[ClaimedTask], reason: str) -> None:
-        """Take note of a worker's death; its running task is ``handle.running``."""
+    def died(self, worker: WorkerHandle, unstarted: list[ClaimedTask], reason: str) -> None:
+        """Take note of a worker's death; its running task is ``worker.running``."""
 
     def prove_start(self, task: ClaimedTask) -> bool:
         """Prove that a task which was rescued before is about to start.
@@ -61,13 +62,13 @@ class WorkerPool:
         count: int,
         options: dict[str, Any],
         selector: selectors.BaseSelector,
-        observer: PoolObserver,
+        runtimes: Runtimes,
     ) -> None:
-        self._count = count
+        self.count = count
+        """How many workers there should be."""
         self._options = options
         self._selector = selector
-        self._observer = observer
-        self._chunks = Chunks(observer.prove_start)
+        self._runtimes = runtimes
         self._launcher: LauncherClient | None = None
         self._has_booted = False
         self._killed_boots = 0
@@ -80,10 +81,10 @@ class WorkerPool:
         self._last_number = 0
         self.workers: dict[int, WorkerHandle] = {}
 
-    @property
-    def runtimes(self) -> Runtimes:
-        """How long the tasks that have ended took."""
-        return self._chunks.runtimes
+    def observe(self, observer: PoolObserver) -> None:
+        """Tell somebody what becomes of tasks; to be called once, before anything else."""
+        self._observer = observer
+        self._chunks = Chunks(self._runtimes, observer.prove_start)
 
     @property
     def in_hand(self) -> int:
@@ -109,7 +110,7 @@ class WorkerPool:
         """Return the ids of all tasks in hand."""
         return {item.task.id for worker in self.workers.values() for item in worker.in_hand}
 
-    def maintain(self, now: float) -> None:
+    def turn(self, now: float) -> None:
         """Start what is missing: the launcher, and workers up to their number."""
         if self._is_stopping:
             return
@@ -118,17 +119,17 @@ class WorkerPool:
             self._launcher = LauncherClient(self._options)
             self._selector.register(self._launcher, selectors.EVENT_READ, self._on_launcher)
         if self._launcher is not None and self._launcher.is_ready and now >= self._respawn.at:
-            while len(self.workers) < self._count and self._start_worker(now):
+            while len(self.workers) < self.count and self._start_worker(now):
                 pass
 
-    def next_deadline(self) -> float | None:
-        """Return when :meth:`maintain` has something to do, None when nothing is missing."""
+    def next_deadline(self) -> float:
+        """Return when :meth:`turn` has something to do, NEVER while nothing is missing."""
         if self._is_stopping:
-            return None
+            return NEVER
         if self._launcher is None:
             return self._launch_at
-        is_short = self._launcher.is_ready and len(self.workers) < self._count
-        return self._respawn.at if is_short else None
+        is_short = self._launcher.is_ready and len(self.workers) < self.count
+        return self._respawn.at if is_short else NEVER
 
     def hand_out(self, queue: LocalQueue, now: float) -> None:
         """Give waiting tasks to the workers that have too little to do."""
@@ -146,21 +147,21 @@ class WorkerPool:
         for task, outcome in worker.receive(time.monotonic()):
             reach("manager.heard")
             if outcome.started is not None:
-                self.runtimes.learn(task.processor_class, outcome.ended - outcome.started)
+                self._runtimes.learn(task.processor_class, outcome.ended - outcome.started)
             self._observer.ended(worker, task, outcome)
 
-    def rebalance(self, queue: LocalQueue, now: float) -> float | None:
+    def rebalance(self, queue: LocalQueue, now: float) -> float:
         """Take unstarted tasks from behind a slow one while another worker is idle.
 
-        Returns when to look again, None when nobody is idle.
+        Returns when to look again, NEVER when nobody is idle.
         """
         if not self.has_idle or queue.qsize():
-            return None
+            return NEVER
         crowded = [worker for worker in self.workers.values() if len(worker.in_hand) > 1]
         for worker in crowded:
             if now - worker.changed_at >= CHUNK_SECONDS:
                 queue.put_first(worker.take_back())
-        return now + CHUNK_SECONDS if crowded else None
+        return now + CHUNK_SECONDS if crowded else NEVER
 
     def take_back(self) -> list[ClaimedTask]:
         """Take back everything that has not been started."""

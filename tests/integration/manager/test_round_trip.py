@@ -18,9 +18,11 @@ from django_partisan.manager import WorkersManager
 from django_partisan.manager.claiming import cursors
 from django_partisan.manager.claiming.wakeup import GATHER_SECONDS
 from django_partisan.models import Task
+from tests.support.duties import takeover_of
 from tests.support.factories import ended_attempt, enqueue, row_of, statuses
 from tests.support.helpers import HANG_SECONDS, wait_until
 from tests.support.later_version import LaterVersion, columns, index, managers
+from tests.support.manager_rows import Clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,6 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def managing(**options: Any) -> Iterator[WorkersManager]:
     """Yield a registered manager of a connected link, which has no workers."""
     made = WorkersManager(**options)
+    made.pool._has_booted = True
     assert made.link.ready(time.monotonic())
     made.heartbeat.register()
     yield made
@@ -44,21 +47,11 @@ def manager() -> Iterator[WorkersManager]:
         yield made
 
 
-class Clock:
-    """Stands still, however busy the machine is, until the test moves it."""
-
-    def __init__(self) -> None:
-        self.now = time.monotonic()
-
-    def pass_by(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Return the clock by which everything in this process goes."""
+    """Return a clock that stands still until the test moves it, for everything in this process."""
     clock = Clock()
-    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(time, "monotonic", clock.monotonic)
     return clock
 
 
@@ -73,7 +66,7 @@ def turn(manager: WorkersManager) -> None:
     now = time.monotonic()
     assert manager.link.ready(now)
     with manager.link.attempt(now):
-        manager.exchange.turn(now, 0, may_claim=True)
+        manager.round_trip.turn(now)
 
 
 def begin(manager: WorkersManager) -> ClaimedTask:
@@ -95,7 +88,7 @@ def end_a_stream(manager: WorkersManager) -> None:
 
 
 def end(manager: WorkersManager, task: ClaimedTask, kind: str = FINISHED) -> None:
-    manager.exchange.ended(task, ended_attempt(task, kind).outcome)
+    manager.round_trip.ended(task, ended_attempt(task, kind).outcome)
 
 
 def test_recording_and_claiming_go_on_beside_the_loop(manager: WorkersManager) -> None:
@@ -116,8 +109,8 @@ def test_what_ends_in_a_stream_of_tasks_is_recorded_with_the_next_claim(
     turn(stream)
     assert len(stream.recorder) == 3, "a claim is near, so a statement of its own is spared"
     enqueue(4)
-    clock.pass_by(GATHER_SECONDS)
-    assert stream.exchange.may_survey(clock.now)
+    clock.now += GATHER_SECONDS
+    assert stream.claimer.may_survey(clock.now)
     with CaptureQueriesContext(stream.link.connection) as queries:
         turn(stream)
         assert stream.link.is_busy
@@ -141,7 +134,8 @@ def test_what_ends_in_a_stream_is_recorded_at_once_when_no_claim_may_follow(
 ) -> None:
     end_a_stream(stream)
     with stream.link.attempt(now := time.monotonic()):
-        stream.exchange.turn(now, 0, may_claim=False)
+        stream.standing.is_stopping = True
+        stream.round_trip.turn(now)
     assert statuses() == ["finished"] * 3
 
 
@@ -160,10 +154,10 @@ def test_a_stream_is_surveyed_only_when_a_busy_manager_would_survey(
     turn(stream)
     stream.queue.take_all()
     enqueue(3)
-    clock.pass_by(GATHER_SECONDS)
+    clock.now += GATHER_SECONDS
     turn(stream)
     assert stream.queue.qsize() == 3
-    assert stream.exchange.must_look_ahead is is_due
+    assert stream.claimer.must_look_ahead is is_due
 
 
 @pytest.mark.postgresql
@@ -173,7 +167,7 @@ def test_nothing_gathers_where_no_notification_wakes_the_manager(settings: Any) 
         enqueue(3)
         turn(polling)
         assert polling.queue.qsize() == 3
-        assert polling.exchange.wakeup.gathered_at() == float("inf")
+        assert polling.claimer.wakeup.gathered_at() == float("inf")
 
 
 def test_the_loop_wakes_up_with_the_answer(manager: WorkersManager) -> None:
@@ -228,7 +222,8 @@ def test_who_lost_the_registration_meanwhile_does_not_run_what_was_claimed_under
     assert manager.queue.qsize() == 0
     assert Task.objects.filter(manager_id=former, status="in_process").count() == 2
     manager.heartbeat.register()
-    assert len(manager.heartbeat.take_over(10)) == 2
+    takeover_of(manager).turn(time.monotonic())
+    assert manager.queue.qsize() == 2
 
 
 def test_an_outcome_that_the_database_refuses_does_not_hold_up_the_others(
@@ -239,7 +234,7 @@ def test_an_outcome_that_the_database_refuses_does_not_hold_up_the_others(
     good, bad = manager.queue.take_all()
     end(manager, good)
     outcome = ended_attempt(bad, result="no JSON").outcome
-    manager.exchange.ended(bad, outcome)
+    manager.round_trip.ended(bad, outcome)
     turn(manager)
     assert manager.link.is_busy
     manager.link.finish(time.monotonic())
@@ -349,12 +344,12 @@ def test_a_session_whose_plans_a_migration_has_spoilt_is_replaced(manager: Worke
         enqueue(2)
         for _ in range(2):
             with manager.link.attempt(time.monotonic() - 10):
-                manager.exchange.turn(time.monotonic(), 0, may_claim=True)
+                manager.round_trip.turn(time.monotonic())
         assert not manager.link.is_up
         assert manager.link.ready(time.monotonic() + 10)
         assert manager.link.connects == 2
         with manager.link.attempt(time.monotonic()):
-            manager.exchange.turn(time.monotonic(), 0, may_claim=True)
+            manager.round_trip.turn(time.monotonic())
         assert manager.link.is_up
     finally:
         alter_priority("integer")

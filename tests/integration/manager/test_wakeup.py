@@ -35,7 +35,7 @@ def test_a_notification_that_came_with_a_statements_answer_is_noticed_before_the
     monkeypatch.setattr(loop, "_LONGEST_WAIT", 0.0)
     manager = WorkersManager()
     assert manager.link.ready(time.monotonic())
-    wakeup = manager.exchange.wakeup
+    wakeup = manager.claimer.wakeup
     wakeup.claimed(time.monotonic())
     _notify()
     # The statement reads the notification from the socket, which then has nothing to wake us.
@@ -53,14 +53,14 @@ def manager() -> Iterator[WorkersManager]:
     """Return a manager that listens, has nothing to claim and needs no second look."""
     made = WorkersManager()
     assert made.link.ready(time.monotonic())
-    made.exchange.wakeup.claimed(time.monotonic())
+    made.claimer.wakeup.claimed(time.monotonic())
     yield made
     made.selector.close()
     made.link.close()
 
 
 def test_tasks_gather_after_a_claim_of_many(manager: WorkersManager) -> None:
-    wakeup, now = manager.exchange.wakeup, time.monotonic()
+    wakeup, now = manager.claimer.wakeup, time.monotonic()
     assert wakeup.file_descriptor() is not None
     wakeup.claimed(now, is_stream=True)
     assert wakeup.file_descriptor() is None, "no notification wakes the loop meanwhile"
@@ -73,21 +73,22 @@ def test_tasks_gather_after_a_claim_of_many(manager: WorkersManager) -> None:
 def test_notifications_are_heeded_again_after_that_however_full_the_manager_is(
     manager: WorkersManager,
 ) -> None:
-    wakeup, now = manager.exchange.wakeup, time.monotonic()
+    wakeup, now = manager.claimer.wakeup, time.monotonic()
     wakeup.may_have_cancels = False
     wakeup.claimed(now, is_stream=True)
     _notify(cancel_payload("default"))
     wakeup.check(now)
     assert not wakeup.may_have_cancels
     # No claim may be made: all that is left to wake it for is this.
-    assert now + GATHER_SECONDS in manager.exchange.deadlines(5_000, may_claim=False)
+    manager.standing.is_stopping = True
+    assert manager.round_trip.next_deadline() == now + GATHER_SECONDS
     wait_until(lambda: _has_cancels(manager, now + GATHER_SECONDS))
     assert wakeup.file_descriptor() is not None
     assert wakeup.is_claim_due(now + GATHER_SECONDS), "what gathered is still to be claimed"
 
 
 def test_a_claim_of_one_lets_the_next_notification_wake_the_loop(manager: WorkersManager) -> None:
-    wakeup = manager.exchange.wakeup
+    wakeup = manager.claimer.wakeup
     wakeup.claimed(time.monotonic(), is_stream=True)
     wakeup.claimed(time.monotonic())
     assert wakeup.file_descriptor() is not None
@@ -97,10 +98,10 @@ def test_a_claim_of_one_lets_the_next_notification_wake_the_loop(manager: Worker
 
 def _has_noticed(manager: WorkersManager) -> bool:
     now = time.monotonic()
-    manager.exchange.wakeup.check(now)
-    return manager.exchange.wakeup.is_claim_due(now)
+    manager.claimer.wakeup.check(now)
+    return manager.claimer.wakeup.is_claim_due(now)
 
 
 def _has_cancels(manager: WorkersManager, now: float) -> bool:
-    manager.exchange.wakeup.check(now)
-    return manager.exchange.wakeup.may_have_cancels
+    manager.claimer.wakeup.check(now)
+    return manager.claimer.wakeup.may_have_cancels

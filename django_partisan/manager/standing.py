@@ -1,0 +1,117 @@
+"""What a manager may do at this moment, and the registration that it depends on."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django_partisan.fault_points import reach
+from django_partisan.manager.claiming.claimer import Claimer
+from django_partisan.manager.database_link import DatabaseLink
+from django_partisan.manager.heartbeat import Fence, Heartbeat
+from django_partisan.manager.local_queue import LocalQueue
+from django_partisan.manager.pool.worker_pool import WorkerPool
+from django_partisan.models import ManagerProcess
+
+logger = logging.getLogger(__name__)
+
+
+class Standing:
+    """Answers who may act, in one place, and keeps the manager registered.
+
+    It is a duty itself: it registers and beats. Its errors are those of the database, which
+    claiming and recording meet as well, so it has no error boundary of its own.
+    """
+
+    def __init__(
+        self,
+        heartbeat: Heartbeat,
+        link: DatabaseLink,
+        pool: WorkerPool,
+        queue: LocalQueue,
+        claimer: Claimer,
+    ) -> None:
+        self._heartbeat = heartbeat
+        self._link = link
+        self._pool = pool
+        self._queue = queue
+        self._claimer = claimer
+        self.is_stopping = False
+        """Whether the shutdown has begun: nothing new is begun any more."""
+        self.owes_takeover = False
+        """Whether unfinished tasks of a dead predecessor go before all others."""
+
+    # ----- who may act -----
+
+    @property
+    def may_begin_work(self) -> bool:
+        """Whether anything may be begun that other managers must know of."""
+        return not self.is_stopping and self._heartbeat.fence() is Fence.OPEN
+
+    @property
+    def may_hand_out(self) -> bool:
+        """Whether workers may be given tasks: what they do can be recorded, as it seems."""
+        return self._link.is_up and self.may_begin_work
+
+    @property
+    def may_take_over(self) -> bool:
+        """Whether tasks may be made one's own: there will be workers for them."""
+        return self._pool.is_booted and self.may_begin_work
+
+    @property
+    def may_claim(self) -> bool:
+        """Whether waiting tasks may be claimed."""
+        return not self.owes_takeover and self.may_take_over
+
+    # ----- the registration -----
+
+    def next_deadline(self) -> float:
+        """Return when the next beat is due, or at once where there is no registration."""
+        return self._heartbeat.next_deadline()
+
+    def turn(self, now: float) -> None:
+        """Register where that is not done, and beat when it is time to."""
+        if self._heartbeat.manager_id is None:
+            self._register()
+        if now >= self._heartbeat.next_deadline():
+            self._beat(now)
+            reach("manager.beaten")
+
+    def abandon(self) -> None:
+        """Give up every task and the registration; outcomes at hand are still tried to record."""
+        self._heartbeat.lose()
+        self._queue.take_all()
+        self._pool.kill("the manager lost its standing")
+        self._queue.take_all()
+
+    def _beat(self, now: float) -> None:
+        """Beat; an idle manager looks at its queue in the same breath, which saves a poll."""
+        states = ManagerProcess.State
+        state = states.STOPPING if self.is_stopping else states.RUNNING
+        wants_survey = self.may_claim and self._claimer.may_survey(now)
+        queue_name = self._claimer.queue_name if wants_survey else None
+        pulse = self._heartbeat.beat(state, self._snapshot(), queue_name)
+        if pulse is None:
+            logger.error("this manager's registration is gone: stopping what runs")
+            self.abandon()
+            self._register()
+        elif pulse.found is not None:
+            self._claimer.surveyed(pulse.found, now)
+
+    def _register(self) -> None:
+        self._heartbeat.register()
+        self.owes_takeover = bool(self._heartbeat.predecessors)
+        reach("manager.registered")
+        logger.info(
+            "manager %d on %s serves queue %r with %d workers (%s, %s)",
+            self._heartbeat.manager_id,
+            self._heartbeat.identity.node_name,
+            self._claimer.queue_name,
+            self._pool.count,
+            self._link.connection.display_name,
+            self._claimer.wakeup.mode,
+        )
+
+    def _snapshot(self) -> dict[str, Any]:
+        workers = [worker.snapshot() for worker in self._pool.workers.values()]
+        return {"workers": workers, "waiting": self._queue.qsize()}

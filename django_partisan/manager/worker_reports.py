@@ -1,0 +1,68 @@
+"""What the manager does with what its workers report, and with their deaths."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from django_partisan import lifecycle
+from django_partisan.attempt import (
+    CRASHED,
+    FINISHED,
+    RECORDED,
+    RELEASED,
+    ClaimedTask,
+    ErrorReport,
+    Outcome,
+)
+from django_partisan.lifecycle.transitions import orphan_outcome
+from django_partisan.manager.database_link import DatabaseLink
+from django_partisan.manager.pool.hard_limits import HardLimits
+from django_partisan.manager.pool.worker_handle import WorkerHandle
+from django_partisan.manager.round_trip import RoundTrip
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerReports:
+    """Observes the pool: outcomes go to the recorder, unstarted tasks back to the local queue."""
+
+    def __init__(self, round_trip: RoundTrip, hard_limits: HardLimits, link: DatabaseLink) -> None:
+        self._round_trip = round_trip
+        self._hard_limits = hard_limits
+        self._link = link
+
+    def ended(self, worker: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
+        """Take a worker's report in."""
+        if outcome.kind == RECORDED:
+            self._round_trip.recorder.counts[FINISHED] += 1
+            return
+        self._round_trip.ended(task, outcome, worker.pid)
+
+    def died(self, worker: WorkerHandle, unstarted: list[ClaimedTask], reason: str) -> None:
+        """Take a worker's death in: only the task that it ran is charged."""
+        self._round_trip.queue.put_first(unstarted)
+        for item in worker.in_hand:
+            self._charge(item.task, worker, reason)
+        if not worker.is_stopping and not worker.kill_reason:
+            logger.warning("%s; starting another", reason)
+
+    def prove_start(self, task: ClaimedTask) -> bool:
+        """Write that a formerly rescued task starts now, so that a peer can prove it too."""
+        started: set[int] = set()
+        is_known = self._link.use(
+            time.monotonic(), lambda: started.update(lifecycle.mark_started([task]))
+        )
+        if not is_known:
+            self._round_trip.queue.put_first([task])
+        elif not started:
+            logger.warning("task %d is not ours any more; it is not run", task.id)
+        return bool(started)
+
+    def _charge(self, task: ClaimedTask, worker: WorkerHandle, reason: str) -> None:
+        outcome = self._hard_limits.outcome(worker, task)
+        if outcome is None:
+            kind = RELEASED if worker.kill_reason else CRASHED
+            error = ErrorReport("WorkerDied", f"{reason} while it ran the task", "")
+            outcome = orphan_outcome(task, kind, error)
+        self._round_trip.ended(task, outcome, worker.pid)
