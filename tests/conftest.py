@@ -19,9 +19,9 @@ from django.db import connection
 from tests.support.helpers import wait_until
 from tests.support.leftovers import describe, find_leftovers, mark_this_run
 from tests.support.scenarios import SCENARIOS, Scenario, print_summary
+from tools.run_tests import DEAR
 
 TESTS = Path(__file__).parent
-DEAR = {"processes", "faults", "browser"}
 OTHER_DATABASE = "this is"
 LEFTOVERS = pytest.StashKey[list[str]]()
 

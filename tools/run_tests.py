@@ -40,7 +40,7 @@ NOTHING_FOUND = 5  # pytest's exit code when no test fits its arguments
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 UNIT = ("unit",)
-DEAR = ("processes", "faults", "browser")
+DEAR = ("processes", "faults", "soak", "browser")
 
 # Nobody crashes this server: the tests of faults have one of their own.
 CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

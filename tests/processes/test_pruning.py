@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from django_partisan.lifecycle.prune import PRUNE_BATCH
 from django_partisan.models import Task
 from tests.processes.conftest import StartManager
 from tests.support.helpers import wait_until
@@ -14,7 +15,7 @@ from tests.support.rows import PROCESSOR
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-TASKS = 5_000
+TASKS = 3 * PRUNE_BATCH
 """Several batches: with a minute between them, that would take longer than a test waits."""
 
 

@@ -88,7 +88,8 @@ class Manager:
 
     def wait_until_serving(self) -> Self:
         """Return once it is registered and has all its workers."""
-        wait_until(self._is_serving, message=lambda: f"serving\n{self.log}")
+        # A look at all processes costs what their start lacks on a busy machine.
+        wait_until(self._is_serving, interval=0.05, message=lambda: f"serving\n{self.log}")
         self._note_names()
         return self
 

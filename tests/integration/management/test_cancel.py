@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from django_partisan import lifecycle
-from tests.support.factories import claim_new, enqueue, statuses
+from tests.support.factories import claim_new, enqueue, insert_in_bulk, statuses
 from tests.support.rows import make_task
 
 pytestmark = pytest.mark.django_db
@@ -57,7 +57,7 @@ def test_what_is_no_id_is_refused(wrong: str) -> None:
 
 
 def test_thousands_are_cancelled_in_one_go(settings: Any) -> None:
-    tasks = enqueue(1200)
+    tasks = insert_in_bulk(1200)
     assert cancel(*(task.pk for task in tasks))[0] == 0
     assert set(statuses()) == {"cancelled"}
     assert lifecycle.claim("default", 10, 1) == []
