@@ -54,7 +54,7 @@ test-newest: ## the suite on Python 3.13, Django 6.1 and psycopg 3, where such a
 	fi
 
 faults: $(CACHE)/venv-test/.ready ## try every fault, the long ones too (30 minutes); ARGS="-k words"
-	@exec $(<D)/bin/python -m tools.run_tests --only sqlite,embedded --long -n0 -v tests/processes tests/faults $(ARGS)
+	@exec $(<D)/bin/python -m tools.run_tests --only sqlite,embedded --long -n0 -v tests/processes tests/faults tests/soak $(ARGS)
 
 lint: $(CACHE)/venv-lint/.ready ## check style and formatting
 	@$(<D)/bin/ruff check $(sources) docs/conf.py
@@ -71,6 +71,10 @@ types: $(CACHE)/venv-lint/.ready ## check the types, strictly
 layers: $(CACHE)/venv-lint/.ready ## check that imports only point downwards
 	@$(<D)/bin/lint-imports --no-logo
 
+.PHONY: map
+map: ## draw the map of rooms anew, after a change of the contract or of imports between rooms
+	@exec "$$(tools/find_python.sh $(OLDEST))" -m tools.draw_map
+
 audit: $(CACHE)/venv-audit/.ready ## ask for known vulnerabilities in what an installation brings along
 	@$(<D)/bin/pip-audit --strict --progress-spinner off . || { \
 		echo "audit: a vulnerability is known, or the advisory service could not be asked; see above." >&2; exit 1; }
@@ -80,23 +84,23 @@ docs: $(CACHE)/venv-docs/.ready ## build the documentation; warnings are errors
 	@echo "docs: open docs/_build/html/index.html"
 
 bench: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure on an embedded PostgreSQL; DRIVER=psycopg2 or DRIVER=psycopg
-	@exec $(<D)/bin/python -m benchmarks.bench $(ARGS)
+	@exec $(<D)/bin/python -m benchmarks bench $(ARGS)
 
-bench-conditions: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure under hard conditions (12 minutes); DRIVER=... as above
-	@exec $(<D)/bin/python -m benchmarks.conditions $(ARGS)
+bench-conditions: $(CACHE)/venv-bench-$(DRIVER)/.ready ## measure under hard conditions (10 minutes); DRIVER=... as above
+	@exec $(<D)/bin/python -m benchmarks conditions $(ARGS)
 
-bench-peers: $(CACHE)/venv-bench-peers/.ready ## measure beside other task queues, 20 minutes; ARGS="--peers NAME,NAME"
-	@exec $(<D)/bin/python -m benchmarks.peers.bench $(ARGS)
+bench-peers: $(CACHE)/venv-bench-peers/.ready ## measure beside other task queues (15 minutes); ARGS="--peers NAME,NAME"
+	@exec $(<D)/bin/python -m benchmarks.peers $(ARGS)
 
-soak: $(CACHE)/venv-bench-$(DRIVER)/.ready ## watch whether anything grows in a mixed load; MINUTES=10
-	@exec $(<D)/bin/python -m benchmarks.soak --minutes $(MINUTES) $(ARGS)
+soak: $(CACHE)/venv-test/.ready ## watch whether anything grows in a mixed load; MINUTES=10
+	@exec $(<D)/bin/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 wheel: $(CACHE)/venv-wheel/.ready ## build the wheel and the source archive into dist/
 	@$(<D)/bin/python -m build --outdir dist .
 
 clean: ## remove every environment, build, cache and demo database
 	@rm -rf .cache .demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis \
-		build dist docs/_build .coverage* htmlcov
+		build dist docs/_build docs/_generated .coverage* htmlcov
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(CACHE)/venv-demo/.ready: $(inputs)

@@ -1,1 +1,1 @@
-"""Measures of the engine's speed, run by ``make bench``."""
+"""Measures of the engine and of other task queues; no part of the installed package."""

@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.db import connection
 
 from benchmarks.drain import drain
-from benchmarks.figures import Figure, Target
+from benchmarks.figures import Figure, Target, ratio
+from benchmarks.measure import Scale
 from benchmarks.rows import Rows, clear, fill, tidy
-from benchmarks.scale import Scale
 from benchmarks.settings import DATABASE_VARIABLE
 from tools.database_urls import database_url
 
-TARGET: Final = Target(bound=0.9, is_maximum=False)
+TARGET: Final = Target(0.9, is_maximum=False)
 A_DAY: Final = 24 * 60 * 60
 LATE_STOP: Final = 10_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Condition:
+class Condition(NamedTuple):
     """What stands in the table beside the tasks that are drained."""
 
     name: str
@@ -62,59 +59,42 @@ def _queues(count: int) -> Iterator[Rows]:
 
 
 CONDITIONS: Final = (
-    Condition(name="100 k waiting", thousands=100, others=_waiting, is_shared=True),
-    Condition(
-        name="100 k waiting, stale statistics",
-        thousands=100,
-        others=_waiting,
-        is_shared=True,
-        is_stale=True,
-    ),
-    Condition(name="1 M waiting", thousands=1000, others=_waiting, is_shared=True),
-    Condition(name="1 M finished", thousands=1000, others=_finished),
-    Condition(name="200 k future rows, better priority", thousands=200, others=_future),
-    Condition(name="19 other queues, 10 k waiting in each", thousands=190, others=_queues),
+    Condition("100 k waiting", 100, _waiting, is_shared=True),
+    Condition("100 k waiting, stale statistics", 100, _waiting, is_shared=True, is_stale=True),
+    Condition("1 M waiting", 1000, _waiting, is_shared=True),
+    Condition("1 M finished", 1000, _finished),
+    Condition("200 k future rows, better priority", 200, _future),
+    Condition("19 other queues, 10 k waiting in each", 190, _queues),
 )
-
-
-@dataclass
-class _Results:
-    plain: list[float] = field(default_factory=list)
-    beside: list[float] = field(default_factory=list)
-
-    def figures(self, name: str) -> Iterator[Figure]:
-        yield Figure.of_runs(f"drain, {name}", self.beside, "tasks/s")
-        ratios = [beside / plain for beside, plain in zip(self.beside, self.plain, strict=True)]
-        # The ratio of one pair swings with the machine; its median is what the target is about.
-        yield Figure(
-            measure=f"drain, {name}: rate / plain drain",
-            value=statistics.median(ratios),
-            unit="times",
-            runs=ratios,
-            target=TARGET,
-        )
 
 
 def measure(scale: Scale) -> Iterator[Figure]:
     """Drain so many tasks under each condition, ``scale.pairs`` times beside a plain drain."""
-    plain: list[float] = []
+    every = []
     for condition in CONDITIONS:
-        results = _Results()
-        with _other_database() as other:
-            with other():
-                drained = _prepare(condition, scale)
-            for pair in range(scale.pairs):
-                for is_plain in (True, False) if pair % 2 else (False, True):
-                    if is_plain:
-                        results.plain.append(_plain_drain(scale.beside_tasks))
-                    else:
-                        with other():
-                            results.beside.append(
-                                _drain_beside(condition, scale.beside_tasks, drained)
-                            )
-        plain += results.plain
-        yield from results.figures(condition.name)
-    yield Figure.of_runs("drain, plain, all the above", plain, "tasks/s")
+        plain, beside = _pairs(condition, scale)
+        every += plain
+        yield Figure.of_runs(f"drain, {condition.name}", beside, "tasks/s")
+        yield ratio(f"drain, {condition.name}: rate / plain drain", beside, plain, TARGET)
+    yield Figure.of_runs("drain, plain, all the above", every, "tasks/s")
+
+
+def _pairs(condition: Condition, scale: Scale) -> tuple[list[float], list[float]]:
+    """Return the rates of the plain drains, and of those under the condition."""
+    plain, beside = list[float](), list[float]()
+    with _other_database() as other:
+        with _moved_to(other):
+            drained = _prepare(condition, scale)
+        for pair in range(scale.pairs):
+            for is_plain in (True, False) if pair % 2 else (False, True):
+                if is_plain:
+                    clear()
+                    plain.append(_drain(scale.beside_tasks))
+                    continue
+                with _moved_to(other):
+                    rate = _drain(scale.beside_tasks, drained, is_stale=condition.is_stale)
+                beside.append(rate)
+    return plain, beside
 
 
 def _prepare(condition: Condition, scale: Scale) -> int | None:
@@ -124,53 +104,42 @@ def _prepare(condition: Condition, scale: Scale) -> int | None:
         # So that the named count is left at the last drain; each runs on until it is stopped.
         count += 2 * scale.pairs * (scale.beside_tasks + LATE_STOP)
     if condition.is_stale:
-        _keep_statistics_of_a_drained_table(scale.beside_tasks)
+        clear()
+        fill(Rows(count=scale.beside_tasks, status="finished"))
+        tidy()
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE django_partisan_task SET (autovacuum_enabled = off)")
     for rows in condition.others(count):
         fill(rows)
     return count if condition.is_shared else None
 
 
-def _keep_statistics_of_a_drained_table(tasks: int) -> None:
-    clear()
-    fill(Rows(count=tasks, status="finished"))
-    tidy()
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE django_partisan_task SET (autovacuum_enabled = off)")
-
-
-def _plain_drain(tasks: int) -> float:
-    clear()
-    fill(Rows(count=tasks))
-    tidy()
-    return drain(tasks)
-
-
-def _drain_beside(condition: Condition, tasks: int, waiting: int | None) -> float:
+def _drain(tasks: int, waiting: int | None = None, *, is_stale: bool = False) -> float:
     if waiting is None:
         fill(Rows(count=tasks))
-    if not condition.is_stale:
+    if not is_stale:
         tidy()
     return drain(tasks, waiting=waiting)
 
 
 @contextlib.contextmanager
-def _other_database() -> Iterator[Callable[[], contextlib.AbstractContextManager[None]]]:
-    """Make an empty database; yield what moves this process, and managers, to it for a while."""
+def _other_database() -> Iterator[str]:
+    """Make an empty database for the length of the block; yield its name."""
     clear()
     creation = connection.creation
     creation.clone_test_db("beside", verbosity=0, autoclobber=True)
-    name = creation.get_test_db_clone_settings("beside")["NAME"]
     try:
-        yield lambda: _moved_to(name)
+        yield str(creation.get_test_db_clone_settings("beside")["NAME"])
     finally:
         creation.destroy_test_db(verbosity=0, suffix="beside")
 
 
 @contextlib.contextmanager
 def _moved_to(name: str) -> Iterator[None]:
+    """Have this process, and the managers that it starts, use another database for a while."""
     former = connection.settings_dict["NAME"]
-    _move_to(name)
     try:
+        _move_to(name)
         yield
     finally:
         _move_to(former)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from django.db import connection
 from django.db.models import Count, Min, Q
@@ -11,17 +12,16 @@ from django.db.models import Count, Min, Q
 from benchmarks.bench_app.partisan_tasks import Noop, UniqueNoop
 from benchmarks.engine import running_engine
 from benchmarks.figures import BenchError, Figure, Target
+from benchmarks.measure import Scale
 from benchmarks.rows import Rows, clear, fill
-from benchmarks.scale import Scale
-from benchmarks.tally import Tally
 from django_partisan.models import Task
+from tools.ledger import Runs, not_once
 
-TARGET = Target(bound=15_000, is_maximum=False)
-PSYCOPG3_TARGET = Target(bound=25_000, is_maximum=False)
-FEW_RUNS = 3
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
-
-PROCESSORS: dict[str, type[Noop]] = {
+TARGET: Final = Target(15_000, is_maximum=False)
+PSYCOPG3_TARGET: Final = Target(25_000, is_maximum=False)
+FEW_RUNS: Final = 3
+LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
+PROCESSORS: Final[dict[str, type[Noop]]] = {
     "drain": UniqueNoop,
     "drain of tasks that are not unique": Noop,
 }
@@ -61,26 +61,26 @@ def _target() -> Target | None:
     return PSYCOPG3_TARGET if is_psycopg3 else TARGET
 
 
-def drain(tasks: int, *options: str, waiting: int | None = None) -> float:
+def drain(tasks: int, *, waiting: int | None = None) -> float:
     """Have a manager run ``tasks`` of the ``waiting`` tasks (all when None); return tasks per s.
 
     The time is from its first claim to the moment when so many outcomes were recorded.
     """
-    since = server_time() if connection.vendor == "postgresql" else LONG_AGO
+    since = _server_time() if connection.vendor == "postgresql" else LONG_AGO
     recorded = Task.objects.filter(
         status=Task.STATUS_FINISHED, queue_name="default", finished_at__gte=since
     )
-    with Tally(waiting or tasks) as tally:
-        with running_engine(*options) as engine:
-            engine.wait_until(lambda: tally.ran() >= tasks, "the end of the drain")
+    with Runs.create(waiting or tasks) as runs:
+        with running_engine() as engine:
+            engine.wait_until(lambda: runs.ran() >= tasks, "the end of the drain")
             engine.wait_until(lambda: recorded.count() >= tasks, "the last record")
-        check_once(tally, since)
+        check_once(runs, since)
     begin = recorded.aggregate(begin=Min("claimed_at"))["begin"]
     end = recorded.order_by("updated_at").values_list("updated_at", flat=True)[tasks - 1]
     return tasks / float((end - begin).total_seconds())
 
 
-def server_time() -> datetime:
+def _server_time() -> datetime:
     """Return the time by the server's clock, which is the one in its rows."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
@@ -88,18 +88,14 @@ def server_time() -> datetime:
     return moment
 
 
-def check_once(tally: Tally, since: datetime = LONG_AGO) -> int:
-    """Return how many tasks finished; raise BenchError unless each ran once, in one attempt.
+def check_once(runs: Runs, since: datetime = LONG_AGO) -> None:
+    """Raise BenchError unless each task that ran finished, and in its only attempt.
 
     To be called when the manager has stopped: then what ran is recorded, and nothing is in process.
     """
-    runs = tally.runs()
     once = Q(status=Task.STATUS_FINISHED, attempts=1, rescues=0, finished_at__gte=since)
-    others = Q(status__in=[Task.STATUS_IN_PROCESS, Task.STATUS_ERROR])
-    found = Task.objects.aggregate(once=Count("pk", once), others=Count("pk", others))
-    if set(runs) - {0, 1} or found["once"] != runs[1] or found["others"]:
-        raise BenchError(
-            f"Not every task ran exactly once: (times run: tasks) {dict(runs)}, "
-            f"{found['once']} finished in one attempt, {found['others']} in process or in error."
-        )
-    return runs[1]
+    astray = Q(status__in=[Task.STATUS_IN_PROCESS, Task.STATUS_ERROR])
+    found = Task.objects.aggregate(once=Count("pk", once), astray=Count("pk", astray))
+    problems = not_once(runs.times(), recorded=found["once"], astray=found["astray"])
+    if texts := [problem.text for problem in problems]:
+        raise BenchError(f"Not every task ran exactly once: {'; '.join(texts)}.")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -16,7 +17,6 @@ import psutil
 from benchmarks.figures import BenchError
 from django_partisan.models import ManagerProcess
 
-ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
 STOP_SECONDS = 40
 
@@ -40,17 +40,11 @@ class Engine:
         """Wait until a condition holds; raise BenchError when time is up or the manager ended."""
         deadline = time.monotonic() + seconds
         while not condition():
-            self.check(what)
+            if self._process.poll() is not None:
+                raise BenchError(f"The manager ended while waiting: {what}.\n{self._last_words()}")
             if time.monotonic() > deadline:
-                raise BenchError(
-                    f"After {seconds:g} s still waiting: {what}.\n{self._last_words()}"
-                )
+                raise BenchError(f"{seconds:g} s are over: {what}.\n{self._last_words()}")
             time.sleep(pause)
-
-    def check(self, what: str = "its end") -> None:
-        """Raise BenchError when the manager has ended by itself while waiting for ``what``."""
-        if self._process.poll() is not None:
-            raise BenchError(f"The manager ended while waiting: {what}.\n{self._last_words()}")
 
     def stop(self) -> None:
         """Stop the manager in order; raise BenchError when it does not end with 0."""
@@ -75,16 +69,16 @@ def cpu_seconds(*processes: psutil.Process) -> float:
 
 
 @contextlib.contextmanager
-def running_engine(*options: str) -> Iterator[Engine]:
-    """Run a manager for the length of the block; ``options`` go to start_partisan."""
+def running_engine(environment: Mapping[str, str] | None = None) -> Iterator[Engine]:
+    """Run a manager for the length of the block."""
     command = [sys.executable, "-m", "django", "start_partisan", f"--workers_count={WORKERS}"]
     with tempfile.NamedTemporaryFile(prefix="partisan-bench-", suffix=".log") as log:
         process = subprocess.Popen(
-            [*command, *options],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
             start_new_session=True,  # Ctrl-C reaches us, and we stop it in order
         )
         engine = Engine(process, Path(log.name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,31 +10,31 @@ from collections.abc import Callable, Iterator
 from django.db import connection, transaction
 
 from benchmarks.bench_app.partisan_tasks import Noop, UniqueNoop
-from benchmarks.figures import BenchError, Figure, Target
+from benchmarks.figures import BenchError, Figure, Target, ratio
+from benchmarks.measure import Scale
 from benchmarks.rows import clear
 from django_partisan.models import Task
 
-TARGET = Target(bound=1.0, is_maximum=True)
+TARGET = Target(1.0, is_maximum=True)
 BATCH_TARGETS = {
-    Noop: Target(bound=40_000, is_maximum=False),
-    UniqueNoop: Target(bound=30_000, is_maximum=False),
+    Noop: Target(40_000, is_maximum=False),
+    UniqueNoop: Target(30_000, is_maximum=False),
 }
+KINDS = {Noop: "not unique", UniqueNoop: "unique"}
+_Block = Callable[[type[Noop], list[uuid.UUID]], None]
 
 
-def measure(calls: int, pairs: int, tasks: int, runs: int) -> Iterator[Figure]:
-    """Time ``pairs`` of blocks of ``calls`` calls of each kind, now one first, now the other.
-
-    Then time ``runs`` batches of ``tasks`` tasks.
-    """
+def measure(scale: Scale) -> Iterator[Figure]:
+    """Time blocks of ``scale.calls`` calls of each kind, now one first, now the other; batches."""
     for processor in (Noop, UniqueNoop):
         for in_transaction in (False, True):
-            yield from _compare(processor, in_transaction, calls, pairs)
+            yield from _compare(processor, in_transaction, scale.calls, scale.pairs)
     rates: dict[type[Noop], list[float]] = {processor: [] for processor in BATCH_TARGETS}
-    for _ in range(runs):
+    for _ in range(scale.runs):
         for processor, results in rates.items():
-            results.append(_enqueue_batch(processor, tasks))
+            results.append(_enqueue_batch(processor, scale.tasks))
     for processor, results in rates.items():
-        name = f".delay_many() of {tasks:,}, {_kind(processor)}"
+        name = f".delay_many() of {scale.tasks:,}, {KINDS[processor]}"
         target = BATCH_TARGETS[processor] if connection.vendor == "postgresql" else None
         yield Figure.of_runs(name, results, "tasks/s", target)
 
@@ -53,44 +52,25 @@ def _enqueue_batch(processor: type[Noop], tasks: int) -> float:
     return tasks / seconds
 
 
-def _kind(processor: type[Noop]) -> str:
-    return "unique" if processor.UNIQUE_FOR_PARAMS else "not unique"
-
-
 def _compare(
     processor: type[Noop], in_transaction: bool, calls: int, pairs: int
 ) -> Iterator[Figure]:
     clear()
     blocks = (_delays, _creates)
-    seconds: dict[Callable[..., None], list[float]] = {block: [] for block in blocks}
+    seconds: dict[_Block, list[float]] = {block: [] for block in blocks}
     for block in blocks:
         _timed(block, processor, in_transaction, calls)  # a warm-up that does not count
     for pair in range(pairs):
         for block in blocks if pair % 2 else reversed(blocks):
             seconds[block].append(_timed(block, processor, in_transaction, calls))
-    ratios = [
-        delay / create for delay, create in zip(seconds[_delays], seconds[_creates], strict=True)
-    ]
     place = "in one transaction" if in_transaction else "each its own transaction"
-    name = f".delay() {_kind(processor)}, {place}"
+    name = f".delay() {KINDS[processor]}, {place}"
     rates = [calls / spent for spent in seconds[_delays]]
     yield Figure.of_runs(name, rates, "calls/s")
-    # The ratio of one pair swings with the machine; its median is what the target is about.
-    yield Figure(
-        measure=f"{name}: time / bare create()",
-        value=statistics.median(ratios),
-        unit="times",
-        runs=ratios,
-        target=TARGET,
-    )
+    yield ratio(f"{name}: time / bare create()", seconds[_delays], seconds[_creates], TARGET)
 
 
-def _timed(
-    block: Callable[[type[Noop], list[uuid.UUID]], None],
-    processor: type[Noop],
-    in_transaction: bool,
-    calls: int,
-) -> float:
+def _timed(block: _Block, processor: type[Noop], in_transaction: bool, calls: int) -> float:
     keys = [uuid.uuid4() for _ in range(calls)]
     around = transaction.atomic() if in_transaction else contextlib.nullcontext()
     started = time.perf_counter()

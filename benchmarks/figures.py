@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 
 class BenchError(RuntimeError):
     """A measure could not be taken, or what was measured did not do its work right."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
+class Target(NamedTuple):
     """A bound that the project has set itself."""
 
     bound: float
     is_maximum: bool
 
-    def is_met_by(self, value: float) -> bool:
-        """Say whether a value keeps to the bound."""
-        return value <= self.bound if self.is_maximum else value >= self.bound
-
     def __str__(self) -> str:
         return f"{'≤' if self.is_maximum else '≥'} {readable(self.bound)}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Figure:
+class Figure(NamedTuple):
     """One line of the report: the median of several runs, and the runs themselves."""
 
     measure: str
@@ -42,8 +35,7 @@ class Figure:
         cls, measure: str, runs: Sequence[float], unit: str, target: Target | None = None
     ) -> Self:
         """Return the figure whose value is the median of ``runs``."""
-        value = statistics.median(runs)
-        return cls(measure=measure, value=value, unit=unit, runs=runs, target=target)
+        return cls(measure, statistics.median(runs), unit, runs, target)
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
@@ -53,14 +45,15 @@ class Figure:
 
     def to_json(self) -> dict[str, Any]:
         """Return the figure as plain values."""
-        return asdict(self)
+        return {**self._asdict(), "target": self.target and self.target._asdict()}
 
     @property
     def verdict(self) -> str:
         """Say whether the target is met; nothing without a target."""
         if self.target is None:
             return ""
-        return "met" if self.target.is_met_by(self.value) else "MISSED"
+        bound, is_maximum = self.target
+        return "met" if (self.value <= bound if is_maximum else self.value >= bound) else "MISSED"
 
     @property
     def spread(self) -> str:
@@ -68,6 +61,17 @@ class Figure:
         if len(self.runs) <= 1:
             return ""
         return f"{readable(min(self.runs))} … {readable(max(self.runs))}"
+
+
+def ratio(
+    measure: str, ours: Sequence[float], theirs: Sequence[float], target: Target | None = None
+) -> Figure:
+    """Return the ratio of what was measured in pairs.
+
+    That of one pair swings with the machine; the median is what a target is about.
+    """
+    pairs = [one / other for one, other in zip(ours, theirs, strict=True)]
+    return Figure.of_runs(measure, pairs, "times", target)
 
 
 def readable(value: float) -> str:

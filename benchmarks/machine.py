@@ -32,11 +32,23 @@ def describe_database() -> dict[str, str]:
     """Return version, driver and durability of the database that the settings name."""
     if connection.vendor != "postgresql":
         return {"SQLite": f"{sqlite3.sqlite_version}, WAL, synchronous NORMAL"}
-    server = f"{_shown('server_version')}, fsync {_shown('fsync')}"
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    driver = "psycopg" if is_psycopg3 else "psycopg2"
+    distribution = driver if is_psycopg3 else "psycopg2-binary"
+    names = ("server_version", "fsync", "synchronous_commit")
+    server, fsync, commit = map(shown, names)
     return {
-        "PostgreSQL": f"{server}, synchronous_commit {_shown('synchronous_commit')}",
-        "driver": _driver(),
+        "PostgreSQL": f"{server}, fsync {fsync}, synchronous_commit {commit}",
+        "driver": f"{driver} {version(distribution)}",
     }
+
+
+def shown(setting: str) -> str:
+    """Return a setting of the server; nothing when we may not see it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting(%s, true)", [setting])
+        return str(cursor.fetchone()[0] or "")
 
 
 def _cpu_model() -> str:
@@ -53,33 +65,15 @@ def _system() -> str:
     return f"{platform.system()} {platform.release()}"
 
 
-def _shown(setting: str) -> str:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting(%s)", [setting])
-        return str(cursor.fetchone()[0])
-
-
-def _driver() -> str:
-    from django.db.backends.postgresql.psycopg_any import is_psycopg3
-
-    if is_psycopg3:
-        return f"psycopg {version('psycopg')}"
-    return f"psycopg2 {version('psycopg2-binary')}"
-
-
 class Theft:
     """Measures which share of a virtual machine's CPU its host gives to others meanwhile."""
 
     def __init__(self) -> None:
-        self._stolen, self._total = _cpu_seconds()
+        self._begin = psutil.cpu_times()
 
     @property
     def share(self) -> float:
         """Return the share since the beginning."""
-        stolen, total = _cpu_seconds()
-        return (stolen - self._stolen) / max(total - self._total, 0.01)
-
-
-def _cpu_seconds() -> tuple[float, float]:
-    times = psutil.cpu_times()
-    return getattr(times, "steal", 0.0), sum(times)
+        end = psutil.cpu_times()
+        stolen, before = (getattr(times, "steal", 0.0) for times in (end, self._begin))
+        return float((stolen - before) / max(sum(end) - sum(self._begin), 0.01))

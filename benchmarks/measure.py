@@ -1,47 +1,83 @@
-"""Takes the measures on one database; ``bench.py`` runs it as a process of its own for each."""
+"""Takes measures on one database, in a process of its own: ``measure SCALE NAMES OUTPUT``."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import django
 
-from benchmarks.scale import SCALES, Scale
 from tools.leaving import leave_on_sigterm
 
 if TYPE_CHECKING:
     from benchmarks.figures import Figure
 
+NAMES: Final = (
+    *("drain", "long-drain", "work", "enqueue", "pickup", "idle"),
+    *("beside", "held", "polling"),
+)
+
+
+class Scale(NamedTuple):
+    """How much of everything is done: enough to mean something, or just enough to run."""
+
+    tasks: int = 10_000
+    many_tasks: int = 100_000
+    beside_tasks: int = 30_000
+    """For drains that should take longer than the noise of the machine, many times over."""
+    works: int = 600
+    runs: int = 5
+    calls: int = 200
+    pairs: int = 10
+    pickups: int = 200
+    idle_seconds: float = 10
+    million: int = 1_000_000
+    """How many rows stand for a million of them."""
+    block: int = 25_000
+    """Tasks in one block while a transaction is held open; many more than run in 10 ms."""
+
+
+SCALES: Final = {
+    "bench": Scale(),
+    "conditions": Scale(runs=3, pairs=7, pickups=100, idle_seconds=40),
+    "quick": Scale(
+        tasks=200,
+        many_tasks=400,
+        beside_tasks=400,
+        works=50,
+        runs=1,
+        calls=10,
+        pairs=1,
+        pickups=5,
+        idle_seconds=1,
+        million=1_000,
+        block=2_000,
+    ),
+}
+
 
 def main() -> None:
     """Measure on the database that the environment names, and write the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--measures", required=True, help="comma separated")
-    parser.add_argument("--scale", choices=SCALES, required=True)
-    parser.add_argument("--output", required=True, type=Path)
-    options = parser.parse_args()
+    scale, names, output = sys.argv[1:]
     leave_on_sigterm()  # so that managers stop and the database goes
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
     django.setup()
-    with own_database():
+    with _own_database():
         from benchmarks.machine import Theft, describe_database, describe_machine
 
-        report, theft = {**describe_machine(), **describe_database()}, Theft()
-        scale = SCALES[options.scale]
-        figures = [figure.to_json() for figure in _figures(options.measures.split(","), scale)]
-        report["CPU withheld by the host"] = f"{theft.share:.0%}"
-    options.output.write_text(json.dumps({"machine": report, "figures": figures}))
+        machine, theft = {**describe_machine(), **describe_database()}, Theft()
+        figures = [figure.to_json() for figure in _figures(names.split(","), SCALES[scale])]
+        machine["CPU withheld by the host"] = f"{theft.share:.0%}"
+    Path(output).write_text(json.dumps({"machine": machine, "figures": figures}))
 
 
 @contextlib.contextmanager
-def own_database() -> Iterator[None]:
+def _own_database() -> Iterator[None]:
     """Make an empty database beside the named one, and leave that one alone."""
     from django.db import connection
 
@@ -58,41 +94,23 @@ def own_database() -> Iterator[None]:
         connection.creation.destroy_test_db(former, verbosity=0)
 
 
-def _figures(measures: list[str], scale: Scale) -> Iterator[Figure]:
-    from benchmarks import (
-        beside,
-        drain,
-        enqueue,
-        held,
-        idle,
-        memory,
-        pickup,
-        sizes,
-        steady,
-        wal,
-        work,
-        writers,
-    )
+def _figures(names: list[str], scale: Scale) -> Iterator[Figure]:
+    from benchmarks import beside, drain, enqueue, held, idle, pickup, work
 
-    takes: dict[str, Callable[[], Iterator[Figure]]] = {
-        "drain": lambda: drain.measure(scale),
-        "long-drain": lambda: drain.measure_many(scale),
-        "work": lambda: work.measure(scale.works, min(scale.runs, drain.FEW_RUNS)),
-        "enqueue": lambda: enqueue.measure(scale.calls, scale.pairs, scale.tasks, scale.runs),
-        "pickup": lambda: pickup.measure(scale.pickups),
-        "idle": lambda: idle.measure(scale.idle_seconds),
-        "beside": lambda: beside.measure(scale),
-        "held": lambda: held.measure(scale),
-        "steady": lambda: steady.measure(scale.writer_seconds * 2, max(1, scale.pairs // 2)),
-        "writers": lambda: writers.measure(scale.writer_seconds, scale.pairs),
-        "sizes": lambda: sizes.measure(scale),
-        "polling": lambda: pickup.measure_polling(scale.pickups),
-        "memory": lambda: memory.measure(scale.tasks),
-        "wal": lambda: wal.measure(scale.tasks, scale.runs),
+    takes: dict[str, Callable[[Scale], Iterator[Figure]]] = {
+        "drain": drain.measure,
+        "long-drain": drain.measure_many,
+        "work": work.measure,
+        "enqueue": enqueue.measure,
+        "pickup": pickup.measure,
+        "idle": idle.measure,
+        "beside": beside.measure,
+        "held": held.measure,
+        "polling": pickup.measure_polling,
     }
-    for measure in measures:
-        print(f"measuring {measure} ...", file=sys.stderr, flush=True)
-        yield from takes[measure]()
+    for name in names:
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        yield from takes[name](scale)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import statistics
 import time
@@ -14,6 +13,7 @@ from django.db import connection, transaction
 from benchmarks.bench_app.partisan_tasks import Stamp
 from benchmarks.engine import running_engine, wait_until_serving
 from benchmarks.figures import Figure, Target
+from benchmarks.measure import Scale
 from benchmarks.rows import clear
 from benchmarks.settings import NOTIFY_VARIABLE
 from django_partisan.models import Task
@@ -24,25 +24,21 @@ POLLING_TARGETS: dict[int, float] = {99: 600}
 TARGETS: dict[str, dict[int, float]] = {"postgresql": {50: 2, 99: 4}, "sqlite": {99: 80}}
 
 
-def measure(tasks: int) -> Iterator[Figure]:
-    """Commit ``tasks`` tasks one by one to an idle manager with default settings."""
-    yield from _measure(tasks, "pick-up, commit to run()", TARGETS[connection.vendor])
+def measure(scale: Scale) -> Iterator[Figure]:
+    """Commit tasks one by one to an idle manager with default settings."""
+    yield from _measure(scale, "pick-up, commit to run()", TARGETS[connection.vendor], "on")
 
 
-def measure_polling(tasks: int) -> Iterator[Figure]:
+def measure_polling(scale: Scale) -> Iterator[Figure]:
     """Do the same with notifications off, as it is behind a pooler that shares sessions."""
-    os.environ[NOTIFY_VARIABLE] = "off"
-    try:
-        yield from _measure(tasks, "pick-up, notifications off", POLLING_TARGETS)
-    finally:
-        del os.environ[NOTIFY_VARIABLE]
+    yield from _measure(scale, "pick-up, notifications off", POLLING_TARGETS, "off")
 
 
-def _measure(tasks: int, name: str, targets: dict[int, float]) -> Iterator[Figure]:
+def _measure(scale: Scale, name: str, targets: dict[int, float], notify: str) -> Iterator[Figure]:
     clear()
-    with running_engine() as engine:
+    with running_engine({NOTIFY_VARIABLE: notify}) as engine:
         wait_until_serving(engine)
-        committed = dict(_commit_one() for _ in range(WARM_UP + tasks))
+        committed = dict(_commit_one() for _ in range(WARM_UP + scale.pickups))
         done = Task.objects.filter(status=Task.STATUS_FINISHED)
         engine.wait_until(lambda: done.count() == len(committed), "the last pick-up")
     results: dict[int, Any] = dict(Task.objects.values_list("pk", "result"))
@@ -50,13 +46,8 @@ def _measure(tasks: int, name: str, targets: dict[int, float]) -> Iterator[Figur
     percentiles = statistics.quantiles(waits, n=100, method="inclusive")
     for percent in (50, 95, 99):
         bound = targets.get(percent)
-        yield Figure(
-            measure=f"{name}, p{percent}",
-            value=percentiles[percent - 1],
-            unit="ms",
-            runs=waits,
-            target=None if bound is None else Target(bound=bound, is_maximum=True),
-        )
+        target = None if bound is None else Target(bound, is_maximum=True)
+        yield Figure(f"{name}, p{percent}", percentiles[percent - 1], "ms", waits, target)
 
 
 def _commit_one() -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection
 
@@ -66,21 +66,10 @@ def clear() -> None:
 
 def fill(rows: Rows) -> None:
     """Store tasks in one statement and one commit."""
-    parameters: dict[str, str | int | float] = {
-        "count": rows.count,
-        "first": rows.first,
-        "is_unique": rows.processor.UNIQUE_FOR_PARAMS,
-        "name": rows.processor(0).processor_name,
-        "priority": rows.priority,
-    }
-    if connection.vendor == "postgresql":
-        parameters |= {
-            "queue_name": rows.queue_name,
-            "due_in_seconds": rows.due_in_seconds,
-            "status": rows.status,
-        }
+    values: dict[str, Any] = {**vars(rows), "is_unique": rows.processor.UNIQUE_FOR_PARAMS}
+    values["name"] = rows.processor(0).processor_name
     with connection.cursor() as cursor:
-        cursor.execute(_FILL[connection.vendor], parameters)
+        cursor.execute(_FILL[connection.vendor], values)
 
 
 def tidy() -> None:

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt: pure arithmetic, always within bounds."""
+"""Backoff: the wait before the next attempt, by pure arithmetic and within bounds."""
 
 from collections.abc import Callable
 from random import random as _random

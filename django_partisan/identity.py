@@ -1,4 +1,4 @@
-"""What tells one process from every other: its host, boot, pid namespace, pid and start time."""
+"""The identity of a process: its host, boot, pid namespace, pid and start time."""
 
 from __future__ import annotations
 

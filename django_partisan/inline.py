@@ -1,4 +1,4 @@
-"""Taking tasks and recording their ends one by one, as 1.6.1 offered on its model."""
+"""Claiming, running and recording tasks in the caller's own process, as 1.6.1 offered on Task."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from django_partisan.models import Task
 from django_partisan.settings import get_process_settings, get_queue_settings
 
 OWNER_SECONDS: Final = 3600
-"""An owner by hand has no heartbeat: it counts as alive for so long after each of its calls."""
+"""An inline owner has no heartbeat: it counts as alive for so long after each of its calls."""
 _ALL: Final = 1_000_000
 _owner: dict[Identity, int] = {}
 
@@ -150,7 +150,7 @@ def _owner_id() -> int:
         pid=identity.pid,
         boot_id=identity.boot_id,
         process_started=identity.process_started,
-        version="by hand",
+        version="inline",
         last_seen=until,
     )
     _owner[identity] = row.pk

@@ -1,11 +1,10 @@
-"""Log records that say which task they are about, as lines for people or as JSON."""
+"""Log records about tasks: their fields, and how they are written for people or as JSON."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
@@ -38,20 +37,6 @@ def task_extra(
     """Return the `extra=` of a log call about a task, with the fields that are known."""
     given = {"task_id": task_id, "processor": processor, "queue": queue, "attempt": attempt}
     return {field: value for field, value in given.items() if value is not None}
-
-
-class TaskAdapter(logging.LoggerAdapter[logging.Logger]):
-    """A logger that is about one task: each record gets its fields, the call's own come on top."""
-
-    def __init__(self, logger: logging.Logger, **fields: Any) -> None:
-        super().__init__(logger, task_extra(**fields))
-
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
-        """Add the task's fields to the record."""
-        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
-        return msg, kwargs
 
 
 def extra_of(task: ClaimedTask) -> dict[str, Any]:

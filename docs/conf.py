@@ -17,6 +17,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 import django  # noqa: E402  # the settings have to be named first
 
 from django_partisan import __version__  # noqa: E402
+from tools.published import write_for_docs  # noqa: E402
 
 django.setup()
 
@@ -31,7 +32,7 @@ extensions = [
     "sphinx.ext.extlinks",
     "sphinx.ext.viewcode",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_generated"]
 nitpicky = True
 # Names that Django, pydantic and Python document elsewhere: no network is needed to build this.
 nitpick_ignore_regex = [
@@ -67,6 +68,12 @@ def _shorten(
     return f"(*, {', '.join(shown)})", returns
 
 
+def _write_figures(_app: Any) -> None:
+    """Write the tables and the chart of what was measured."""
+    write_for_docs(ROOT / "docs" / "_generated")
+
+
 def setup(app: Any) -> None:
-    """Hook into autodoc."""
+    """Hook into the build and into autodoc."""
+    app.connect("builder-inited", _write_figures)
     app.connect("autodoc-process-signature", _shorten)

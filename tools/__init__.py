@@ -1,1 +1,1 @@
-"""What the tests, the demo and the benchmarks share; no part of the installed package."""
+"""What tests, demo, benchmarks and documentation share; no part of the installed package."""

@@ -2,264 +2,158 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
-from benchmarks.peers.peer import WORKERS, Peer, Store, Variant
+WORKERS: Final = 2
+"""How many workers, or what comes closest, each queue gets."""
+WORK_SECONDS: Final = 0.005
+"""What a task that does something takes of a CPU; waiting would measure threads and loops only."""
 
-_DJANGO: Final = "Django>=5.2,<5.3"
-_PSYCOPG: Final = "psycopg[binary]>=3.2"
-_APP: Final = "benchmarks.peers.drivers"
-_IN_PROCESSES: Final = "worker processes"
+Store = Literal["PostgreSQL", "Redis", "SQLite"]
 
 
-def _ours(name: str, driver: str) -> Peer:
-    command = ("python", "-m", "django", "start_partisan", f"--workers_count={WORKERS}")
-    settings = {"INSTALLED_APPS": ["django_partisan", "benchmarks.peers.partisan_app"]}
+class Variant(NamedTuple):
+    """One way to run a queue: its default settings, or its best documented ones."""
 
-    def variant(title: str, store: Store, says: str, *, free: bool = False) -> Variant:
-        return Variant(
-            name=title,
-            store=store,
-            worker=command,
-            says=says,
-            settings=settings,
-            options={"free": free},
-        )
+    name: str
+    store: Store
+    says: str
+    arguments: Sequence[str] = ()
+    """Of the command of its workers, besides those that every variant has."""
+    options: Mapping[str, Any] = {}
+    """For the driver; of a Django project, more settings of its database."""
+    poll_seconds: float = 0.1
+    """How long an idle worker sleeps; the pauses between pick-ups are spread over as much."""
 
-    variants = [
-        variant("default", "PostgreSQL", f"{driver}, unique tasks"),
-        variant("best", "PostgreSQL", f"{driver}, not unique", free=True),
-    ]
-    if driver == "psycopg 2":
-        variants.append(variant("default, SQLite", "SQLite", "unique tasks"))
+
+class Peer(NamedTuple):
+    """A task queue, the environment it needs, and its variants."""
+
+    name: str
+    driver: str
+    requirements: Sequence[str]
+    distributions: Sequence[str]
+    """Those whose versions decide the figures."""
+    worker: Sequence[str]
+    """The command of its workers, without the environment's ``bin`` directory."""
+    variants: Sequence[Variant]
+    copies: int = 1
+    """How many of the command are started."""
+    isolation: str = "worker processes"
+    """Where the code of a task runs: it decides what one bad task can take along."""
+    settings: Mapping[str, Any] = {}
+    """For Django."""
+    share: float = 1
+    """Of the tasks that a drain has: a slow queue would take minutes for all of them."""
+
+
+_DJANGO: Final = ("python", "-m", "django")
+_DRIVERS: Final = "benchmarks.peers.drivers"
+_QUIET_CELERY: Final = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+_TEN: Final = ("--concurrency=10",)
+_QUICK_HUEY: Final = ("--no-periodic", "--delay=0.01", "--max-delay=0.1", "--quiet")
+
+
+def _ours(name: str, driver: str, distribution: str, extra: str, *others: Variant) -> Peer:
     return Peer(
         name=name,
         driver="partisan",
-        requirements=("-e", ".[psycopg3]" if driver == "psycopg 3" else "."),
-        distributions=(
-            "django-partisan",
-            "Django",
-            "psycopg" if driver == "psycopg 3" else "psycopg2-binary",
+        requirements=("-e", f".{extra}"),
+        distributions=("django-partisan", "Django", distribution),
+        worker=(*_DJANGO, "start_partisan", f"--workers_count={WORKERS}"),
+        settings={"INSTALLED_APPS": ["django_partisan", "benchmarks.peers.partisan_app"]},
+        variants=(
+            Variant("default", "PostgreSQL", f"{driver}, unique tasks"),
+            Variant("best", "PostgreSQL", f"{driver}, not unique", options={"free": True}),
+            *others,
         ),
-        isolation=_IN_PROCESSES,
-        variants=variants,
     )
 
 
-def _pgqueuer() -> Peer:
-    command = ("python", "-m", "pgqueuer", "run", f"{_APP}.pgqueuer:factory")
-
-    def variant(name: str, says: str, *options: str) -> Variant:
-        return Variant(
-            name=name, store="PostgreSQL", worker=(*command, *options), says=says, copies=WORKERS
-        )
-
-    return Peer(
+PEERS: Final = (
+    _ours(
+        *("django-partisan", "psycopg 2", "psycopg2-binary", ""),
+        Variant("default, SQLite", "SQLite", "unique tasks"),
+    ),
+    _ours("django-partisan (psycopg 3)", "psycopg 3", "psycopg", "[psycopg3]"),
+    Peer(
         name="pgqueuer",
         driver="pgqueuer",
         # The command line of pgqueuer 1.6.0 fails with a newer typer.
         requirements=("pgqueuer[asyncpg]>=1.6", "typer<0.29"),
         distributions=("pgqueuer", "asyncpg"),
+        worker=("python", "-m", "pgqueuer", "run", f"{_DRIVERS}.pgqueuer:factory"),
+        copies=WORKERS,
         isolation="2 event loops",
-        variants=[
-            variant("default", "asyncpg, batch 10"),
-            variant("best", "asyncpg, batch 500", "--batch-size=500"),
-        ],
-    )
-
-
-def _procrastinate() -> Peer:
-    command = ("procrastinate", f"--app={_APP}.procrastinate.app", "worker")
-
-    def variant(name: str, says: str, *options: str, is_async: bool) -> Variant:
-        return Variant(
-            name=name,
-            store="PostgreSQL",
-            worker=(*command, *options),
-            says=says,
-            copies=WORKERS,
-            options={"async": is_async},
-            share=0.3,
-        )
-
-    return Peer(
+        variants=(
+            Variant("default", "PostgreSQL", "asyncpg, batch 10"),
+            Variant("best", "PostgreSQL", "asyncpg, batch 500", ["--batch-size=500"]),
+        ),
+    ),
+    Peer(
         name="procrastinate",
         driver="procrastinate",
-        requirements=("procrastinate>=3.10", _PSYCOPG),
+        requirements=("procrastinate>=3.10", "psycopg[binary]>=3.2"),
         distributions=("procrastinate", "psycopg"),
+        worker=("procrastinate", f"--app={_DRIVERS}.procrastinate.app", "worker"),
+        copies=WORKERS,
         isolation="2 event loops, threads",
-        variants=[
-            variant("default", "concurrency 1", is_async=False),
-            variant("best", "concurrency 10, async tasks", "--concurrency=10", is_async=True),
-        ],
-    )
-
-
-def _celery() -> Peer:
-    command = ("celery", "-A", f"{_APP}.celery", "worker", f"--concurrency={WORKERS}")
-    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-
-    def variant(name: str, says: str, *options: str, **conf: Any) -> Variant:
-        return Variant(
-            name=name,
-            store="Redis",
-            worker=(*command, *options),
-            says=says,
-            options={"conf": conf},
-            share=0.5,
-        )
-
-    return Peer(
+        share=0.3,
+        variants=(
+            Variant("default", "PostgreSQL", "concurrency 1"),
+            Variant("best", "PostgreSQL", "concurrency 10, async tasks", _TEN, {"async": True}),
+        ),
+    ),
+    Peer(
         name="Celery",
         driver="celery",
         requirements=("celery[redis]>=5.7",),
         distributions=("celery", "redis"),
-        isolation=_IN_PROCESSES,
-        variants=[
-            variant("default", "prefork, results in Redis"),
-            variant(
-                "best",
-                "prefetch 128, no gossip, mingle, heartbeat",
-                *quiet,
-                worker_prefetch_multiplier=128,
+        worker=("celery", "-A", f"{_DRIVERS}.celery", "worker", f"--concurrency={WORKERS}"),
+        share=0.5,
+        variants=(
+            Variant("default", "Redis", "prefork, results in Redis"),
+            Variant(
+                *("best", "Redis", "prefetch 128, no gossip, mingle, heartbeat"),
+                *(_QUIET_CELERY, {"worker_prefetch_multiplier": 128}),
             ),
-        ],
-    )
-
-
-def _dramatiq() -> Peer:
-    command = ("dramatiq", f"{_APP}.dramatiq", f"--processes={WORKERS}")
-
-    def variant(name: str, says: str, variables: dict[str, str]) -> Variant:
-        return Variant(name=name, store="Redis", worker=command, says=says, variables=variables)
-
-    return Peer(
-        name="dramatiq",
-        driver="dramatiq",
-        requirements=("dramatiq[redis]>=2.2",),
-        distributions=("dramatiq", "redis"),
-        isolation="2 processes, threads",
-        variants=[
-            variant("default", "8 threads each", {}),
-            variant("best", "prefetch 500", {"dramatiq_queue_prefetch": "500"}),
-        ],
-    )
-
-
-def _huey() -> Peer:
-    command = (
-        "huey_consumer",
-        f"{_APP}.huey.huey",
-        f"--workers={WORKERS}",
-        "--worker-type=process",
-    )
-
-    def variant(name: str, store: Store, says: str, *options: str, poll: float) -> Variant:
-        return Variant(
-            name=name,
-            store=store,
-            worker=(*command, *options),
-            says=says,
-            options={"store": store},
-            poll_seconds=poll,
-        )
-
-    quick = ("--no-periodic", "--delay=0.01", "--max-delay=0.1", "--quiet")
-    return Peer(
+        ),
+    ),
+    Peer(
         name="huey",
         driver="huey",
         requirements=("huey>=3.5", "redis>=5"),
         distributions=("huey", "redis"),
-        isolation=_IN_PROCESSES,
-        variants=[
-            variant("default", "Redis", "2 processes", poll=0.1),
-            variant("best", "Redis", "no periodic tasks, no log", *quick, poll=0.1),
-            variant("default, SQLite", "SQLite", "2 processes", poll=0.3),
-            variant("best, SQLite", "SQLite", "polls every 10-100 ms, no log", *quick, poll=0.1),
-        ],
-    )
-
-
-def _django_tasks_db() -> Peer:
-    settings = {
-        "INSTALLED_APPS": ["django_tasks", "django_tasks_db"],
-        "TASKS": {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}},
-    }
-
-    def variant(name: str, says: str, share: float, *options: str, **database: Any) -> Variant:
-        return Variant(
-            name=name,
-            store="PostgreSQL",
-            worker=("python", "-m", "django", "db_worker", *options),
-            says=says,
-            copies=WORKERS,
-            settings={**settings, "DATABASE": database},
-            share=share,
-            poll_seconds=0.1 if options else 1,
-        )
-
-    return Peer(
+        worker=("huey_consumer", f"{_DRIVERS}.huey.huey", "--workers=2", "--worker-type=process"),
+        variants=(
+            Variant("default", "Redis", "2 processes"),
+            Variant("best", "Redis", "no periodic tasks, no log", _QUICK_HUEY),
+            Variant("default, SQLite", "SQLite", "2 processes", poll_seconds=0.3),
+            Variant("best, SQLite", "SQLite", "polls every 10-100 ms, no log", _QUICK_HUEY),
+        ),
+    ),
+    Peer(
         name="django-tasks-db",
         driver="django_tasks_db",
-        requirements=("django-tasks-db[compat]>=0.13", "django-tasks>=0.12", _DJANGO, _PSYCOPG),
+        requirements=(
+            *("django-tasks-db[compat]>=0.13", "django-tasks>=0.12"),
+            *("Django>=5.2,<5.3", "psycopg[binary]>=3.2"),
+        ),
         distributions=("django-tasks-db", "django-tasks", "Django", "psycopg"),
-        isolation=_IN_PROCESSES,
-        variants=[
-            variant("default", "two processes", 0.1),
-            variant(
-                "best",
-                "connections kept, polls every 0.1 s",
-                0.2,
-                "--interval=0.1",
-                CONN_MAX_AGE=600,
+        worker=(*_DJANGO, "db_worker"),
+        copies=WORKERS,
+        settings={
+            "INSTALLED_APPS": ["django_tasks", "django_tasks_db"],
+            "TASKS": {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}},
+        },
+        share=0.1,
+        variants=(
+            Variant("default", "PostgreSQL", "two processes", poll_seconds=1),
+            Variant(
+                *("best", "PostgreSQL", "connections kept, polls every 0.1 s"),
+                *(["--interval=0.1"], {"CONN_MAX_AGE": 600}),
             ),
-        ],
-    )
-
-
-def _django_q2() -> Peer:
-    tuned = {"poll": 0.01, "bulk": 100, "queue_limit": 500, "save_limit": 0, "recycle": 100_000}
-
-    def variant(name: str, says: str, share: float, store: Store, **cluster: Any) -> Variant:
-        broker = {"redis": "$REDIS"} if store == "Redis" else {"orm": "default"}
-        safe = {"workers": WORKERS, "timeout": 50, "retry": 60}
-        return Variant(
-            name=name,
-            store=store,
-            worker=("python", "-m", "django", "qcluster"),
-            says=says,
-            settings={
-                "INSTALLED_APPS": ["django_q"],
-                "Q_CLUSTER": {**safe, **broker, **cluster},
-                "DATABASE": {"CONN_MAX_AGE": 600} if cluster else {},
-            },
-            share=share,
-            poll_seconds=cluster.get("poll", 0.2),
-        )
-
-    return Peer(
-        name="django-q2",
-        driver="django_q2",
-        requirements=("django-q2>=1.11", _DJANGO, _PSYCOPG, "redis>=5"),
-        distributions=("django-q2", "Django", "psycopg", "redis"),
-        isolation=_IN_PROCESSES,
-        variants=[
-            variant("default", "ORM broker", 0.03, "PostgreSQL"),
-            variant("best", "ORM broker, bulk 100, poll 0.01 s", 0.2, "PostgreSQL", **tuned),
-            variant("default, Redis", "Redis broker", 0.05, "Redis"),
-            variant("best, Redis", "Redis broker, bulk 100, all kept", 0.2, "Redis", **tuned),
-        ],
-    )
-
-
-PEERS: Final = (
-    _ours("django-partisan", "psycopg 2"),
-    _ours("django-partisan (psycopg 3)", "psycopg 3"),
-    _pgqueuer(),
-    _procrastinate(),
-    _celery(),
-    _dramatiq(),
-    _huey(),
-    _django_tasks_db(),
-    _django_q2(),
+        ),
+    ),
 )

@@ -1,7 +1,6 @@
 """The part of a measure that runs in the environment of the queue; it needs nothing but Python.
 
-The harness runs it as a process: ``child.py DRIVER ACTION ARGUMENT...``. Its last line is a JSON
-value.
+The harness runs it as a process: ``child.py ACTION ARGUMENT...``. Its last line is a JSON value.
 """
 
 from __future__ import annotations
@@ -9,39 +8,41 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import os
 import random
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
-from benchmarks.peers.journal import own_journal
+from tools.ledger import own_runs
 
-WARM_UP = 5
-PICKUP_SECONDS = 20
+WARM_UP: Final = 5
+PICKUP_SECONDS: Final = 20
 
 
 def main() -> None:
     """Do what the command line says."""
-    driver_name, action, *arguments = sys.argv[1:]
+    action, *arguments = sys.argv[1:]
     if action == "versions":
         found: Any = {name: version(name) for name in arguments}
     else:
         # What a queue prints while it is used shall not mix with the answer.
         with contextlib.redirect_stdout(sys.stderr):
-            driver = importlib.import_module(f"benchmarks.peers.drivers.{driver_name}")
-            found = ACTIONS[action](driver, *map(float, arguments))
+            name = f"benchmarks.peers.drivers.{os.environ['PEER_DRIVER']}"
+            found = ACTIONS[action](importlib.import_module(name), *map(float, arguments))
     print(json.dumps(found), flush=True)
 
 
 def fill(driver: Any, tasks: float) -> float:
     """Make what must exist, enqueue the first ``tasks`` tasks; return the seconds that took."""
-    driver.prepare()
-    if not tasks:
-        return 0
+    if hasattr(driver, "prepare"):
+        driver.prepare()
     begin = time.monotonic()
-    driver.enqueue_many(range(int(tasks)))
+    if tasks:
+        driver.enqueue_many(range(int(tasks)))
     return time.monotonic() - begin
 
 
@@ -55,17 +56,17 @@ def singles(driver: Any, tasks: float) -> float:
 
 
 def watch(driver: Any, tasks: float, seconds: float) -> dict[str, int]:
-    """Wait until every task has run and is recorded; return the moments that count."""
-    count, journal = int(tasks), own_journal()
+    """Wait until every task has run and is recorded; return begin and end."""
+    count, runs = int(tasks), own_runs()
     with contextlib.suppress(Exception):
         driver.is_recorded(count)  # opens the connection
     print("ready", file=sys.__stdout__, flush=True)  # workers may start: nothing slows them now
     deadline = time.monotonic() + seconds
-    _wait(lambda: journal.has_run(count), deadline, 0.002)
+    _wait(lambda: runs.have_all_run(count), deadline, 0.002)
     _wait(lambda: driver.is_recorded(count), deadline, 0.001)
     recorded = time.monotonic_ns()
-    moments = journal.moments()[:count]
-    return {"first": min(moments), "last": max(moments), "recorded": recorded}
+    first = min(runs.moment(number) for number in range(count))
+    return {"first": first, "recorded": recorded}
 
 
 def pickups(driver: Any, first: float, tasks: float, pause: float) -> list[float]:
@@ -74,30 +75,22 @@ def pickups(driver: Any, first: float, tasks: float, pause: float) -> list[float
     for number in range(int(first), int(first + tasks) + WARM_UP):
         begin = time.monotonic_ns()
         driver.enqueue_one(number)
-        _wait_for(number)
-        waits.append((own_journal().moment(number) - begin) / 1e6)
+        _wait(partial(own_runs().moment, number), time.monotonic() + PICKUP_SECONDS, 0.002)
+        waits.append((own_runs().moment(number) - begin) / 1e6)
         # At any moment of the pause that an idle worker makes.
         time.sleep(0.03 + random.uniform(0, pause))
     return waits[WARM_UP:]
 
 
-def _wait_for(number: int) -> None:
-    deadline = time.monotonic() + PICKUP_SECONDS
-    _wait(lambda: own_journal().moment(number) > 0, deadline, 0.002)
-
-
-def _wait(condition: Callable[[], bool], deadline: float, pause: float) -> None:
+def _wait(condition: Callable[[], object], deadline: float, pause: float) -> None:
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError("The tasks did not come to their end in time.")
         time.sleep(pause)
 
 
-ACTIONS: dict[str, Callable[..., Any]] = {
-    "fill": fill,
-    "singles": singles,
-    "watch": watch,
-    "pickups": pickups,
+ACTIONS: Final[dict[str, Callable[..., Any]]] = {
+    action.__name__: action for action in (fill, singles, watch, pickups)
 }
 
 if __name__ == "__main__":

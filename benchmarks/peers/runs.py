@@ -4,153 +4,167 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from benchmarks.figures import BenchError
+from benchmarks.peers.catalogue import Peer, Variant
 from benchmarks.peers.child import WARM_UP
-from benchmarks.peers.drivers.options import (
-    DATABASE_VARIABLE,
-    OPTIONS_VARIABLE,
-    REDIS_VARIABLE,
-    SETTINGS_VARIABLE,
-)
-from benchmarks.peers.environments import ROOT, Environment, environment
-from benchmarks.peers.journal import JOURNAL_VARIABLE, WORK_VARIABLE, Journal
-from benchmarks.peers.peer import Variant
+from benchmarks.peers.drivers import OPTIONS_VARIABLE
 from benchmarks.peers.stores import Stores
-from benchmarks.peers.workers import Workers, running_workers
+from tools.ledger import Runs, not_once
 
+ROOT: Final = Path(__file__).resolve().parents[2]
+PYTHONS: Final = "3.11 3.12 3.13 3.14"
 DRAIN_SECONDS: Final = 90
+STOP_SECONDS: Final = 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class Drain:
-    """What a drain showed, in tasks per second and without the start of any process."""
-
-    tasks: int
-    recorded: float
-    """From the first start of a task until the queue knew every task as done."""
-    run: float
-    """From the first start of a task to the last one."""
-    bulk: float
-    """Enqueued in the fastest documented way."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Singles:
-    """What single tasks showed: enqueued per second, and the wait of each in milliseconds."""
-
-    enqueued: float
-    waits: list[float]
+def install(peer: Peer) -> dict[str, str]:
+    """Make a queue's environment unless it is there; return its versions."""
+    command = ["tools/environment.sh", str(_directory(peer)), PYTHONS, *peer.requirements]
+    done = subprocess.run(command, cwd=ROOT, check=False, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise BenchError(f"cannot be installed: {_last_line(done.stderr)}")
+    versions: dict[str, str] = _Place(peer, {}).ask("versions", *peer.distributions)
+    return versions
 
 
 def drain(
-    place: Environment, variant: Variant, stores: Stores, tasks: int, work_seconds: float = 0
-) -> Drain:
+    peer: Peer, variant: Variant, stores: Stores, tasks: int, work_seconds: float
+) -> dict[str, float]:
     """Let two workers empty a queue in which ``tasks`` tasks wait; check that each ran once.
 
-    Each of them takes ``work_seconds`` of a CPU.
+    Return tasks per second, without the start of any process: ``recorded`` from the first start of
+    a task until the queue knew every task as done, ``bulk`` enqueued.
     """
-    with _prepared(variant, stores, tasks) as (variables, journal):
-        variables[WORK_VARIABLE] = str(work_seconds)
-        filled = place.ask("fill", tasks, variables=variables)
+    with Runs.create(tasks) as runs, stores.empty(variant.store) as urls:
+        place = _Place(peer, {**urls, "options": variant.options, "work_seconds": work_seconds})
+        filled = place.ask("fill", tasks)
         stores.settle(variant.store)
-        with _watching(place, variables, tasks) as watcher:
-            with running_workers(place, variant, variables) as workers:
-                moments = _answer(watcher, workers)
-            _check(journal, tasks)
-    return Drain(
-        tasks=tasks,
-        recorded=tasks / (moments["recorded"] - moments["first"]) * 1e9,
-        run=tasks / max(1, moments["last"] - moments["first"]) * 1e9,
-        bulk=tasks / filled,
-    )
-
-
-def singles(
-    place: Environment, variant: Variant, stores: Stores, calls: int, pickups: int
-) -> Singles:
-    """Enqueue ``calls`` tasks one by one, then ``pickups`` for workers that wait for them."""
-    tasks = calls + WARM_UP + pickups
-    with _prepared(variant, stores, tasks) as (variables, journal):
-        place.ask("fill", 0, variables=variables)
-        seconds = place.ask("singles", calls, variables=variables)
-        with (
-            _watching(place, variables, calls) as watcher,
-            running_workers(place, variant, variables) as workers,
-        ):
-            _answer(watcher, workers)
-            pause = variant.poll_seconds
-            waits = place.ask("pickups", calls, pickups, pause, variables=variables)
-        _check(journal, tasks)
-    return Singles(enqueued=calls / seconds, waits=waits)
-
-
-@contextlib.contextmanager
-def _prepared(
-    variant: Variant, stores: Stores, tasks: int
-) -> Iterator[tuple[dict[str, str], Journal]]:
-    with tempfile.TemporaryDirectory(prefix="partisan-bench-") as directory:
-        path = Path(directory) / "journal"
-        Journal.create(path, tasks)
-        with stores.empty(variant.store) as urls:
-            yield _variables(variant, urls, path), Journal(path)
-
-
-def _variables(variant: Variant, urls: dict[str, str], journal: Path) -> dict[str, str]:
+        with place.working(variant, tasks) as moments:
+            pass
+        _check(runs, tasks)
     return {
-        **variant.variables,
-        "DJANGO_SETTINGS_MODULE": "benchmarks.peers.drivers.django_settings",
-        DATABASE_VARIABLE: urls["database"],
-        REDIS_VARIABLE: urls["redis"],
-        OPTIONS_VARIABLE: json.dumps(variant.options),
-        SETTINGS_VARIABLE: json.dumps(variant.settings),
-        JOURNAL_VARIABLE: str(journal),
+        "tasks": tasks,
+        "recorded": tasks / (moments["recorded"] - moments["first"]) * 1e9,
+        "bulk": tasks / filled,
     }
 
 
-@contextlib.contextmanager
-def _watching(
-    place: Environment, variables: dict[str, str], tasks: int
-) -> Iterator[subprocess.Popen[str]]:
-    """Start the process that waits for the end of the tasks; go on when it is ready."""
-    watcher = subprocess.Popen(
-        place.child("watch", tasks, DRAIN_SECONDS),
-        cwd=ROOT,
-        env=environment(variables),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert watcher.stdout is not None
-        if watcher.stdout.readline().strip() != "ready":
-            raise BenchError("its driver does not run")
-        yield watcher
-    finally:
-        watcher.kill()
-        watcher.communicate()
+def singles(
+    peer: Peer, variant: Variant, stores: Stores, calls: int, pickups: int
+) -> dict[str, Any]:
+    """Enqueue ``calls`` tasks one by one, then ``pickups`` for workers that wait for them.
+
+    Return how many were ``enqueued`` per second, and the ``waits`` in milliseconds.
+    """
+    tasks = calls + WARM_UP + pickups
+    with Runs.create(tasks) as runs, stores.empty(variant.store) as urls:
+        place = _Place(peer, {**urls, "options": variant.options, "work_seconds": 0})
+        place.ask("fill", 0)
+        seconds = place.ask("singles", calls)
+        with place.working(variant, calls):
+            waits = place.ask("pickups", calls, pickups, variant.poll_seconds)
+        _check(runs, tasks)
+    return {"enqueued": calls / seconds, "waits": waits}
 
 
-def _answer(watcher: subprocess.Popen[str], workers: Workers) -> dict[str, Any]:
-    while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            output, _ = watcher.communicate(timeout=1)
-            break
-        if workers.has_ended():
-            raise BenchError(f"its workers ended: {workers.last_words()}")
-    if watcher.returncode != 0:
-        raise BenchError(f"not done after {DRAIN_SECONDS} s: {workers.last_words()}")
-    moments: dict[str, Any] = json.loads(output)
-    return moments
+def _check(runs: Runs, tasks: int) -> None:
+    if texts := [problem.text for problem in not_once(runs.times(tasks), recorded=tasks)]:
+        raise BenchError(f"not every task ran exactly once: {'; '.join(texts)}")
 
 
-def _check(journal: Journal, tasks: int) -> None:
-    runs = journal.runs(tasks)
-    if runs != {1: tasks}:
-        raise BenchError(f"not every task ran exactly once: (times run: tasks) {dict(runs)}")
+def _directory(peer: Peer) -> Path:
+    short = re.sub(r"\W+", "-", peer.name.lower()).strip("-")
+    return ROOT / ".cache" / f"venv-peer-{short}"
+
+
+class _Place:
+    """The environment of a queue, and what its driver is told in one run."""
+
+    def __init__(self, peer: Peer, told: dict[str, Any]) -> None:
+        self._peer = peer
+        self._variables = {
+            **{name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
+            "PYTHONPATH": str(ROOT),
+            "PEER_DRIVER": peer.driver,
+            "DJANGO_SETTINGS_MODULE": "benchmarks.peers.drivers.django_settings",
+            OPTIONS_VARIABLE: json.dumps({"settings": peer.settings, **told}),
+        }
+
+    def ask(self, *words: object) -> Any:
+        """Run the child to its end; return its answer, raise BenchError when it fails."""
+        with tempfile.NamedTemporaryFile(prefix="partisan-bench-") as log:
+            process = self._child(log, *words)
+            try:
+                output, _ = process.communicate(timeout=300)
+            except subprocess.TimeoutExpired as error:
+                raise BenchError(f"{words[0]} took more than 300 s") from error
+            finally:
+                process.kill()
+            if process.returncode != 0:
+                raise BenchError(f"{words[0]} failed: {_said(log)}")
+        return json.loads(output.splitlines()[-1])
+
+    @contextlib.contextmanager
+    def working(self, variant: Variant, tasks: int) -> Iterator[dict[str, int]]:
+        """Have workers run ``tasks`` tasks; yield begin and end, with workers idle."""
+        with (
+            tempfile.NamedTemporaryFile(prefix="partisan-bench-") as log,
+            tempfile.NamedTemporaryFile(prefix="partisan-bench-") as other_log,
+            contextlib.ExitStack() as stack,
+        ):
+            # Workers start when it waits for them: so nothing slows their start.
+            watcher = self._child(other_log, "watch", tasks, DRAIN_SECONDS)
+            stack.callback(_stop, watcher)
+            if not (watcher.stdout and watcher.stdout.readline()):
+                raise BenchError(f"its driver does not run: {_said(other_log)}")
+            for _ in range(self._peer.copies):
+                worker = self._start(log, log, *self._peer.worker, *variant.arguments)
+                stack.callback(_stop, worker)
+            output, _ = watcher.communicate()
+            if watcher.returncode != 0:
+                raise BenchError(f"not done after {DRAIN_SECONDS} s: {_said(log)}")
+            yield json.loads(output)
+
+    def _child(self, log: IO[bytes], *words: object) -> subprocess.Popen[str]:
+        command = ("python", "-m", "benchmarks.peers.child", *map(str, words))
+        return self._start(log, subprocess.PIPE, *command)
+
+    def _start(self, log: IO[bytes], out: Any, *command: str) -> subprocess.Popen[str]:
+        program, *arguments = command
+        return subprocess.Popen(
+            [_directory(self._peer) / "bin" / program, *arguments],
+            cwd=ROOT,
+            env=self._variables,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Stop a process in order; after a while at once, whatever it has started."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _said(log: IO[bytes]) -> str:
+    return _last_line(Path(log.name).read_text(errors="replace"))[-200:]
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it said nothing"])[-1]

@@ -1,4 +1,4 @@
-"""The admin of tasks and managers: just enough to see the truth, retry and delete."""
+"""The admin of tasks and managers: pages to look at them, and actions on tasks."""
 
 from __future__ import annotations
 

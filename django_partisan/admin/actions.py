@@ -1,4 +1,4 @@
-"""What a person may do with selected tasks: put them back, cancel them, or delete them."""
+"""The admin's actions on selected tasks: requeue, cancel, delete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The attempts of a task as its page in the admin tells them."""
+"""The attempts of a task, as its page in the admin shows them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_ATTEMPTS: Final = 50
 
 @dataclass(frozen=True, kw_only=True)
 class ShownAttempt:
-    """One attempt, ready for the page."""
+    """One attempt of a task, ready for its page."""
 
     number: str
     outcome: SafeString

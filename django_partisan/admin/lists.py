@@ -1,4 +1,4 @@
-"""What keeps the list of tasks cheap among millions: its paginator, its filter, its search."""
+"""The paginator, the filter and the search of the task list, cheap among millions of rows."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class CappedPaginator(_Paginator):
 
 
 class QueueFilter(admin.SimpleListFilter):
-    """The queues of the settings; asking the table for its queues would read all of it."""
+    """Filters by a queue of the settings: asking the table for its queues would read all of it."""
 
     title = "queue"
     parameter_name = "queue"

@@ -1,4 +1,4 @@
-"""How values look in the admin; whatever a task holds arrives in the page escaped."""
+"""Values as the admin's HTML; whatever a task holds is escaped."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ else:
 
 @admin.register(Task)
 class TaskAdmin(_ModelAdmin):
-    """Tasks are read here, put back, cancelled and deleted; nobody edits one by hand."""
+    """Tasks are looked at, requeued, cancelled and deleted here, but never edited."""
 
     list_display = (
         "id",

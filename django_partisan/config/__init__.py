@@ -1,1 +1,1 @@
-"""The words and the small values that processors are configured with."""
+"""The constants and configs of processors, and the wording of errors about them."""

@@ -1,4 +1,4 @@
-"""The fixed words of django-partisan: default names, delay strategies, exit codes."""
+"""The constants of django-partisan: default names, delay strategies, exit codes."""
 
 from __future__ import annotations
 

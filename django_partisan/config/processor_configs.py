@@ -1,4 +1,4 @@
-"""What a processor does with its errors and its postpones: the two configs users write."""
+"""The two configs of a processor: what it does with errors, and with postpones."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta

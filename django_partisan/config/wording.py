@@ -1,4 +1,4 @@
-"""Saying in a user's words what pydantic found wrong with a value."""
+"""The wording of errors: what pydantic found wrong with a value, as a sentence for users."""
 
 import difflib
 from collections.abc import Iterable

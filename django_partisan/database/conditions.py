@@ -1,4 +1,4 @@
-"""Conditions on tasks, stated as the partial indexes state them."""
+"""Query conditions on the status of tasks, stated as the partial indexes state them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a database must be able to do for the engine; its SQL is in the module of each dialect."""
+"""The interface of a dialect: what the engine needs a database to do."""
 
 from __future__ import annotations
 

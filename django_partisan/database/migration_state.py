@@ -1,4 +1,4 @@
-"""Whether the tables are as new as the code."""
+"""The check that every migration of this version has been applied."""
 
 from __future__ import annotations
 

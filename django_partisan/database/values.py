@@ -1,4 +1,4 @@
-"""What the engine and a dialect hand each other: plain values, and the names of the tables."""
+"""The values between the engine and a dialect, and the names of the tables."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Surveyed(NamedTuple):
 
 
 class Beat(NamedTuple):
-    """What a manager says of itself; with ``queue_name``, it wants a survey in the same breath."""
+    """One heartbeat of a manager; with ``queue_name``, a survey of that queue comes along."""
 
     manager_id: int
     state: str
@@ -80,7 +80,7 @@ class Beat(NamedTuple):
 
 
 class Pulse(NamedTuple):
-    """What a manager learns by its beat.
+    """What a manager is answered to its heartbeat.
 
     ``is_alive``: its row was there, and others do not hold it for dead. ``has_orphans``: a rescue
     has something to do. ``found``: what a survey found, None without one.

@@ -15,7 +15,7 @@ from django_partisan.models import Task
 
 
 class CancelRequest(NamedTuple):
-    """What became of it, as ids: what is cancelled now, and what its owner has been asked to stop.
+    """The ids of tasks that are cancelled now, and of those that their owner was asked to stop.
 
     Tasks in neither of them had ended before, or do not exist.
     """

@@ -1,4 +1,4 @@
-"""Claiming due tasks, and finding where they wait."""
+"""Claiming due tasks, and surveying where they wait."""
 
 from __future__ import annotations
 

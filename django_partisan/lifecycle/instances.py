@@ -1,4 +1,4 @@
-"""Task instances made from what is at hand already, without asking the database again."""
+"""Instances of Task made of values at hand, without another query."""
 
 from __future__ import annotations
 

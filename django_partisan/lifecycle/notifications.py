@@ -1,4 +1,4 @@
-"""Waking managers once a task is committed: after the commit, and seldom enough to cost nothing."""
+"""Notifying managers of new tasks: after the commit, and once per queue and window."""
 
 from __future__ import annotations
 

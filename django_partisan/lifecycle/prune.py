@@ -1,4 +1,4 @@
-"""Deleting tasks: what retention settings let go of, and what a person deletes by hand."""
+"""Deleting tasks: those past their retention, and those that a person has chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Letting tasks that wait again keep duplicates out again."""
+"""Regaining uniqueness for tasks that wait again after an attempt."""
 
 from __future__ import annotations
 

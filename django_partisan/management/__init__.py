@@ -1,1 +1,1 @@
-"""What `manage.py` gains."""
+"""The commands `start_partisan` and `partisan` of `manage.py`."""

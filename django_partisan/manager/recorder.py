@@ -16,7 +16,7 @@ from django_partisan.database import dialect_for
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.rows import database
 from django_partisan.lifecycle.transitions import EndedAttempt
-from django_partisan.logs import task_extra
+from django_partisan.logs import extra_of
 
 logger = logging.getLogger(__name__)
 FLUSH_SECONDS: Final = 0.02
@@ -127,12 +127,7 @@ class Recorder:
             task.id,
             ended.outcome.kind,
             task.lease,
-            extra=task_extra(
-                task_id=task.id,
-                processor=task.processor_class,
-                queue=task.queue_name,
-                attempt=task.attempts,
-            ),
+            extra=extra_of(task),
         )
 
 

@@ -1,4 +1,4 @@
-"""How long tasks take: those of each processor, which make a chunk, and all of them together."""
+"""The runtimes of tasks: by processor, to size chunks, and the mean of them all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thread beside the manager's loop, for the one statement that is worth not waiting for."""
+"""The thread of the one statement that the manager's loop does not wait for."""
 
 from __future__ import annotations
 

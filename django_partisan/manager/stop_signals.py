@@ -1,4 +1,4 @@
-"""Noting SIGTERM and SIGINT: the handler only takes note, and the loop is woken."""
+"""The handlers of SIGTERM and SIGINT, which note the signal and wake the loop."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from django_partisan.settings import QueueSettings, get_queue_settings
 
 
 class Inline(Protocol):
-    """What moves tasks one by one: :mod:`django_partisan.inline`, which stands above the tables."""
+    """What the methods of 1.6.1 call: :mod:`django_partisan.inline`, which stands above models."""
 
     def claim(self, count: int | None, queue_name: str) -> list[Task]:
         """Claim due tasks for this process, all of them when ``count`` is None."""

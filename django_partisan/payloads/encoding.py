@@ -1,4 +1,4 @@
-"""How Python values become stored text: arguments, results, error texts."""
+"""The encoding of arguments, results and error texts as text that can be stored."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Secret arguments: which they are by the processor's word, and how to show all but them."""
+"""The masking of secret arguments, as a processor's SENSITIVE_PARAMS names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the attributes of a processor may be, checked when its class is made."""
+"""The rules for a processor's attributes, checked when its class is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way in to the registry: `register`, the `registry` object, `autodiscover`."""
+"""The registry of processors: `register`, the `registry` object, `autodiscover`."""
 
 from django_partisan.registry.autodiscover import autodiscover, initialize_processors
 from django_partisan.registry.registry import Registry, register, registry

@@ -1,10 +1,10 @@
 """The registry: which processor class a stored name stands for."""
 
-import difflib
 from collections import defaultdict
 from typing import Any, TypeVar
 
 from django_partisan.config.const import MAX_STORED_NAME_LENGTH
+from django_partisan.config.wording import close_match
 from django_partisan.exceptions import ProcessorClassAlreadyRegistered, ProcessorClassNotFound
 
 ProcessorClass = type[Any]
@@ -90,8 +90,8 @@ class Registry:
         candidates = sorted(map(self.stored_name, self._by_bare_name.get(name, ())))
         if candidates:
             return f"The bare name is ambiguous: it could be {' or '.join(candidates)}."
-        close = difflib.get_close_matches(name, self._by_stored_name, n=1)
-        return f"Did you mean {close[0]}?" if close else ""
+        close = close_match(name, self._by_stored_name)
+        return f"Did you mean {close}?" if close else ""
 
 
 def _own_aliases(processor_class: ProcessorClass) -> list[str]:

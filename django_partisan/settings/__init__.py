@@ -1,4 +1,4 @@
-"""The settings: read lazily from Django's, validated, cached until a setting changes."""
+"""The settings of queues and of processes, read from Django's and validated."""
 
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
 from django_partisan.settings.reading import (

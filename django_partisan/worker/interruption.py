@@ -1,4 +1,4 @@
-"""Raising an exception inside the task that a worker runs, and never outside of it."""
+"""The interruption of a running task: an exception raised inside of it, and never outside."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Interruption:
         return Running(task, limit, started + limit)
 
     def _alert(self, running: Running) -> None:
-        """Heed a request that came before the task, and wake the thread for a limit."""
+        """Take in a request that came before the task, and wake the thread for a limit."""
         if self._requested == running.task[:2]:
             running.is_cancelled = True
             self._interrupt()

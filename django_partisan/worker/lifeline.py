@@ -1,4 +1,4 @@
-"""EndedAttempt a worker whose manager is gone."""
+"""The lifeline: a thread that ends a worker whose manager is gone."""
 
 from __future__ import annotations
 

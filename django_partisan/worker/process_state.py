@@ -1,4 +1,4 @@
-"""The state of a worker's process, put back between tasks as it was."""
+"""The state of a worker's process, restored between tasks."""
 
 from __future__ import annotations
 

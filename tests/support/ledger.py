@@ -1,11 +1,10 @@
-"""The ledger rule: what must be true of every task after whatever has happened to the processes."""
+"""The book of a test's tasks, and what the database tells of them for the ledger's rule."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from enum import Enum
-from typing import NamedTuple
+from operator import attrgetter
 
 from django.db import transaction
 
@@ -13,22 +12,9 @@ from django_partisan.models import Attempt, ManagerProcess, Task
 from django_partisan.processor import BaseTaskProcessor
 from tests.app.models import Ledger
 from tests.support.helpers import wait_until
+from tools.ledger import Account, Broken, Problem, doubled, lost, wrong
 
-
-class Broken(Enum):
-    """The ways in which the rule can be broken, as the summary of `make faults` counts them."""
-
-    LOST = "lost"
-    STUCK = "stuck"
-    STALE = "stale writes"
-    COUNTED_WRONG = "counted wrong"
-
-
-class Problem(NamedTuple):
-    """One thing that breaks the rule."""
-
-    kind: Broken
-    text: str
+_COUNTERS = attrgetter("status", "lease", "attempts", "retries", "postpones", "rescues", "crashes")
 
 
 class Book:
@@ -133,69 +119,41 @@ def _noted(note: str, ids: Collection[int]) -> Counter[int]:
 
 def _problems(ids: Collection[int], waiting: set[int], *, is_deleting: bool) -> Iterator[Problem]:
     tasks = {task.pk: task for task in Task.objects.all()}
-    executions = Counter(Ledger.objects.filter(note="started").values_list("task_id", "lease"))
-    ends = set(Ledger.objects.filter(note="done").values_list("task_id", "lease"))
-    yield from _lost(ids, tasks, ends, is_deleting=is_deleting)
-    for (task_id, lease), count in executions.items():
-        if count > 1:
-            yield Problem(Broken.STALE, f"task {task_id} ran {count} times under lease {lease}")
+    notes = Ledger.objects.values_list("task_id", "lease")
+    executions = Counter(notes.filter(note="started"))
+    ended = {task_id for task_id, _ in notes.filter(note="done")} if is_deleting else set()
+    yield from lost(set(ids), tasks.keys() | ended)
+    yield from doubled(executions, "ran")
+    runs = Counter(task_id for task_id, _ in executions.elements())
     for task in tasks.values():
-        yield from _problems_of(task, waiting)
+        yield from wrong(account_of(task), runs[task.pk], may_wait=task.pk in waiting)
+        yield from _stale_result(task)
     yield from _problems_of_attempts(tasks)
     for manager in ManagerProcess.objects.filter(state="stopping"):
         yield Problem(Broken.STUCK, f"{manager} stopped and left its row")
 
 
-def _lost(
-    ids: Collection[int],
-    tasks: dict[int, Task],
-    ends: set[tuple[int, int]],
-    *,
-    is_deleting: bool,
-) -> Iterator[Problem]:
-    finished = {task_id for task_id, _ in ends} if is_deleting else set()
-    for task_id in set(ids) - set(tasks) - finished:
-        yield Problem(Broken.LOST, f"task {task_id} is lost")
+def account_of(task: Task) -> Account:
+    """Return what the ledger's rule looks at."""
+    return Account(str(task), *_COUNTERS(task))
 
 
-def _problems_of(task: Task, waiting: set[int]) -> Iterator[Problem]:
-    if task.status not in Task.TERMINAL_STATUSES and task.pk not in waiting:
-        yield Problem(
-            Broken.STUCK, f"{task} has no end (lease {task.lease}, manager {task.manager_id})"
-        )
-    if task.status == Task.STATUS_IN_PROCESS:
-        yield Problem(Broken.STUCK, f"{task} is in process without a live manager")
+def _stale_result(task: Task) -> Iterator[Problem]:
     result = task.result
     if isinstance(result, dict) and "lease" in result and result["lease"] != task.lease:
         yield Problem(
             Broken.STALE,
             f"{task} has the outcome of lease {result['lease']} under lease {task.lease}",
         )
-    if task.attempts > 1 + task.retries + task.crashes:
-        yield Problem(
-            Broken.COUNTED_WRONG, f"{task} was charged {task.attempts} attempts: {_counters(task)}"
-        )
-    begun = Ledger.objects.filter(task_id=task.pk, note="started").count()
-    if begun > task.lease:
-        yield Problem(Broken.COUNTED_WRONG, f"{task} ran {begun} times: {_counters(task)}")
 
 
 def _problems_of_attempts(tasks: dict[int, Task]) -> Iterator[Problem]:
     told = Counter(Attempt.objects.values_list("task_id", "lease"))
-    for (task_id, lease), count in told.items():
-        if count > 1:
-            yield Problem(
-                Broken.STALE,
-                f"{count} outcomes of task {task_id} were recorded under lease {lease}",
-            )
+    yield from doubled(told, "was recorded")
+    for task_id, lease in told:
         if task_id in tasks and lease > tasks[task_id].lease:
             yield Problem(Broken.STALE, f"an outcome of task {task_id} has a lease from the future")
     failed = set(Attempt.objects.filter(outcome="failed").values_list("task_id", flat=True))
     for task in tasks.values():
         if task.status == Task.STATUS_ERROR and task.pk not in failed:
             yield Problem(Broken.COUNTED_WRONG, f"{task} does not tell why")
-
-
-def _counters(task: Task) -> str:
-    names = ("lease", "attempts", "retries", "postpones", "rescues", "crashes")
-    return ", ".join(f"{name} {getattr(task, name)}" for name in names)

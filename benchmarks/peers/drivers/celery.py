@@ -9,21 +9,16 @@ from typing import Any
 import redis
 from celery import Celery
 
-from benchmarks.peers.drivers.options import options, redis_url
-from benchmarks.peers.journal import mark
+from benchmarks.peers.drivers import told, work
 
-app = Celery("peers", broker=redis_url(), backend=redis_url())
-app.conf.update(options().get("conf", {}))
+app = Celery("peers", broker=told()["redis"], backend=told()["redis"])
+app.conf.update(told()["options"])
 
 
 @app.task(name="run")
 def run(number: int) -> int:
     """Run in a worker process."""
-    return mark(number)
-
-
-def prepare() -> None:
-    """Nothing has to be made."""
+    return work(number)
 
 
 def enqueue_many(numbers: Iterable[int]) -> None:
@@ -46,4 +41,4 @@ def is_recorded(tasks: int) -> bool:
 
 @cache
 def _redis() -> Any:
-    return redis.Redis.from_url(redis_url())
+    return redis.Redis.from_url(told()["redis"])

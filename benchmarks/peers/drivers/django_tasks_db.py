@@ -13,13 +13,13 @@ django.setup()
 from django_tasks import task  # noqa: E402  # settings come first
 from django_tasks_db.models import DBTaskResult  # noqa: E402
 
-from benchmarks.peers.journal import mark  # noqa: E402
+from benchmarks.peers.drivers import work  # noqa: E402
 
 
 @task()
 def run(number: int) -> int:
     """Run in the worker itself."""
-    return mark(number)
+    return work(number)
 
 
 def prepare() -> None:

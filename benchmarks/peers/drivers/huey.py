@@ -6,28 +6,22 @@ from collections.abc import Iterable
 
 from huey import RedisHuey, SqliteHuey
 
-from benchmarks.peers.drivers.options import database_url, options, redis_url
-from benchmarks.peers.journal import mark
+from benchmarks.peers.drivers import told, work
 
-_is_sqlite = options()["store"] == "SQLite"
-if _is_sqlite:
-    huey = SqliteHuey("peers", filename=database_url().removeprefix("sqlite:///"))
+if "redis" in told():
+    huey = RedisHuey("peers", url=told()["redis"])
 else:
-    huey = RedisHuey("peers", url=redis_url())
+    huey = SqliteHuey("peers", filename=told()["database"].removeprefix("sqlite:///"))
 
 
 @huey.task()
 def run(number: int) -> int:
     """Run in a worker process; what it returns is kept."""
-    return mark(number)
-
-
-def prepare() -> None:
-    """Nothing has to be made."""
+    return work(number)
 
 
 def enqueue_many(numbers: Iterable[int]) -> None:
-    """Enqueue one by one."""
+    """Enqueue one by one: there is no other way."""
     for number in numbers:
         run(number)
 

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import django
 from django.core.management import call_command
 
-from benchmarks.peers.drivers.options import options
+from benchmarks.peers.drivers import told
 
 django.setup()
 
 from benchmarks.peers.partisan_app.partisan_tasks import FreeMark, Mark  # noqa: E402
 from django_partisan.models import Task  # noqa: E402
 
-_processor = FreeMark if options().get("free") else Mark
+_processor = FreeMark if told()["options"].get("free") else Mark
 
 
 def prepare() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -15,21 +15,20 @@ from pgqueuer.db import AsyncpgDriver
 from pgqueuer.models import Job
 from pgqueuer.queries import Queries
 
-from benchmarks.peers.drivers.options import database_url
-from benchmarks.peers.journal import mark
+from benchmarks.peers.drivers import told, work
 
-_loop = asyncio.new_event_loop()
+_await = asyncio.new_event_loop().run_until_complete
 
 
 @asynccontextmanager
 async def factory() -> AsyncIterator[PgQueuer]:
     """Give ``pgq run`` what it runs."""
-    connection = await asyncpg.connect(database_url())
+    connection = await asyncpg.connect(told()["database"])
     queuer = PgQueuer(AsyncpgDriver(connection))
 
     @queuer.entrypoint("mark")
     async def run(job: Job) -> None:
-        mark(json.loads(job.payload)["number"])
+        work(json.loads(job.payload)["number"])
 
     try:
         yield queuer
@@ -44,15 +43,14 @@ def prepare() -> None:
 
 def enqueue_many(numbers: Iterable[int]) -> None:
     """Enqueue in one statement."""
-    payloads: list[bytes | None] = [_payload(number) for number in numbers]
-    if payloads:
-        count = len(payloads)
-        _await(_queries().enqueue(["mark"] * count, payloads, [0] * count))
+    payloads = [json.dumps({"number": number}).encode() for number in numbers]
+    count = len(payloads)
+    _await(_queries().enqueue(["mark"] * count, payloads, [0] * count))
 
 
 def enqueue_one(number: int) -> None:
     """Enqueue in a transaction of its own."""
-    _await(_queries().enqueue("mark", _payload(number)))
+    _await(_queries().enqueue("mark", json.dumps({"number": number}).encode()))
 
 
 def is_recorded(tasks: int) -> bool:
@@ -61,19 +59,11 @@ def is_recorded(tasks: int) -> bool:
     return bool(_await(_connection().fetchval(query)) == tasks)
 
 
-def _payload(number: int) -> bytes:
-    return json.dumps({"number": number}).encode()
-
-
 @cache
 def _connection() -> Any:
-    return _await(asyncpg.connect(database_url()))
+    return _await(asyncpg.connect(told()["database"]))
 
 
 @cache
 def _queries() -> Any:
     return Queries(AsyncpgDriver(_connection()))
-
-
-def _await(awaitable: Coroutine[Any, Any, Any]) -> Any:
-    return _loop.run_until_complete(awaitable)

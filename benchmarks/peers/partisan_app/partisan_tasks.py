@@ -1,8 +1,8 @@
-"""Tasks that write into the journal and do nothing else."""
+"""Tasks that do the work that every queue is measured with."""
 
 from __future__ import annotations
 
-from benchmarks.peers.journal import mark
+from benchmarks.peers.drivers import work
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.registry import register
 
@@ -12,8 +12,8 @@ class Mark(BaseTaskProcessor):
     """What a processor class gets when it says nothing: its tasks are unique."""
 
     def run(self) -> int:
-        """Write the task's number into the journal."""
-        return mark(self.args[0])
+        """Do the work."""
+        return work(self.args[0])
 
 
 @register

@@ -1,4 +1,4 @@
-"""PostgreSQL: what was notified, out of the connection of either driver."""
+"""PostgreSQL: the notifications that have arrived on a connection of either driver."""
 
 from __future__ import annotations
 

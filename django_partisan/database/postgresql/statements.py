@@ -1,4 +1,4 @@
-"""PostgreSQL's statements on tasks that are stored: claim them, record or delete them, cancel."""
+"""PostgreSQL's statements that claim tasks, record or delete them, and request their cancel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PostgreSQL: what an idle manager asks for, a look at the whole queue and a beat."""
+"""PostgreSQL's statements of an idle manager: the survey of its queue, and the heartbeat."""
 
 from __future__ import annotations
 

@@ -44,7 +44,9 @@ class Command(BaseCommand):
             "--queue_name", default=DEFAULT_QUEUE_NAME, help="the queue to serve (%(default)s)"
         )
         parser.add_argument(
-            "--min_queue_size", type=int, help="refill the local queue when it holds so many tasks"
+            "--min_queue_size",
+            type=int,
+            help="claim more once the local queue holds so many tasks or fewer",
         )
         parser.add_argument(
             "--max_queue_size", type=int, help="fill the local queue up to so many tasks"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from django_partisan.management.verbs.base import Transition
+from django_partisan.management.verbs.base import Verb
 from django_partisan.management.verbs.cancel import Cancel
 from django_partisan.management.verbs.prune import Prune
 
-__all__ = ["VERBS", "Transition"]
+__all__ = ["VERBS", "Verb"]
 
-VERBS: Final[dict[str, Transition]] = {"cancel": Cancel(), "prune": Prune()}
+VERBS: Final[dict[str, Verb]] = {"cancel": Cancel(), "prune": Prune()}
 """What ``manage.py partisan`` can do."""

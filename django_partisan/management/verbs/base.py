@@ -1,4 +1,4 @@
-"""What every verb of `manage.py partisan` is made of: its arguments, its work and its output."""
+"""The base of every verb of `manage.py partisan`, and the console that it writes to."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class Console:
         return bool(self._stderr.isatty())
 
 
-class Transition(abc.ABC):
-    """One thing that `manage.py partisan` can do."""
+class Verb(abc.ABC):
+    """One verb of `manage.py partisan`: its arguments, and the work that it does."""
 
     summary: ClassVar[str]
     description: ClassVar[str]

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Final
 from django_partisan.config.const import ExitCode
 from django_partisan.lifecycle import request_cancel
 from django_partisan.lifecycle.rows import task_rows
-from django_partisan.management.verbs.base import Console, Transition, add_format_argument
+from django_partisan.management.verbs.base import Console, Verb, add_format_argument
 
 _BATCH: Final = 500
 _LARGEST_ID: Final = 2**63 - 1
 
 
-class Cancel(Transition):
+class Cancel(Verb):
     """Cancel tasks, and say which are cancelled, which are being stopped, and which cannot be."""
 
     summary: ClassVar[str] = "cancel tasks that wait or run"

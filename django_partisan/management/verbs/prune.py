@@ -13,7 +13,7 @@ from django_partisan import lifecycle
 from django_partisan.exceptions import ConfigurationError
 from django_partisan.management.verbs.base import (
     Console,
-    Transition,
+    Verb,
     add_format_argument,
     add_queue_argument,
 )
@@ -36,7 +36,7 @@ or for good, so that the managers prune as well:
 
 @dataclass(kw_only=True)
 class _Result:
-    """What happened to each queue so far."""
+    """How many tasks of each queue have been deleted so far."""
 
     is_dry: bool
     settings: dict[str, QueueSettings]
@@ -49,7 +49,7 @@ class _Result:
         return sum(count.total() for count in self.counts.values())
 
 
-class Prune(Transition):
+class Prune(Verb):
     """Delete ended tasks past their retention, batch by batch, with a summary."""
 
     summary: ClassVar[str] = "delete tasks that ended long enough ago"

@@ -1,4 +1,4 @@
-"""How many tasks a worker is handed together, and which: what fits into a moment of its time."""
+"""Chunks: the tasks that a worker is handed together, sized by their runtimes."""
 
 from __future__ import annotations
 
@@ -25,22 +25,33 @@ class Chunks:
 
     def next(self, worker: WorkerHandle, queue: LocalQueue, workers: int) -> Chunk:
         """Take what one of so many workers should be handed now; nothing when it has enough."""
-        room = _room(worker, queue, workers)
-        backlog = worker.backlog_seconds
+        room, first = _room(worker, queue, workers), queue.peek()
+        if not room or first is None:
+            return []
+        if self._seconds(first) is None:
+            return [] if worker.in_hand else self._alone(queue)
+        return self._together(queue, room, worker.backlog_seconds)
+
+    def _alone(self, queue: LocalQueue) -> Chunk:
+        """Take a task that may take long, or that was rescued before, in a chunk of its own."""
+        task = queue.get()
+        may_run = not task.rescues or self._prove_start(task)
+        return [(task, None)] if may_run else []
+
+    def _together(self, queue: LocalQueue, room: int, backlog: float) -> Chunk:
+        """Take quick tasks, as many as fit into a moment; one at least."""
         chunk: Chunk = []
         while len(chunk) < room and (task := queue.peek()) is not None:
-            seconds = None if task.rescues else self._runtimes.seconds(task.processor_class)
-            if seconds is None:
-                if chunk or worker.in_hand:
-                    break
-                queue.get()
-                has_started = not task.rescues or self._prove_start(task)
-                return [(task, None)] if has_started else []
-            backlog += seconds
-            if chunk and backlog > CHUNK_SECONDS:
+            seconds = self._seconds(task)
+            if seconds is None or (chunk and backlog + seconds > CHUNK_SECONDS):
                 break
+            backlog += seconds
             chunk.append((queue.get(), seconds))
         return chunk
+
+    def _seconds(self, task: ClaimedTask) -> float | None:
+        """Return how long a task is likely to take; None for one that has the worker to itself."""
+        return None if task.rescues else self._runtimes.seconds(task.processor_class)
 
 
 def _room(worker: WorkerHandle, queue: LocalQueue, workers: int) -> int:

@@ -1,4 +1,4 @@
-"""Shutdown tasks that were cancelled or take too long: by request, then by force."""
+"""Hard limits: a worker whose cancelled or timed out task does not stop is killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Pool(Protocol):
-    """The workers, as far as they matter here."""
+    """The worker pool, as far as hard limits need it."""
 
     workers: dict[int, WorkerHandle]
 
@@ -28,7 +28,7 @@ class Pool(Protocol):
 
 
 class HardLimits:
-    """Enforces the hard limits of workers: see :class:`~django_partisan.worker_handle.HardLimit`.
+    """Keeps the hard limits of workers: kills whoever is over, and says how their tasks ended.
 
     ``queue`` gets back what such a worker had in hand and had not started.
     """

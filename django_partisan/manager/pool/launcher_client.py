@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +26,6 @@ _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from django_partisan.worker.launcher import main; main(int(sys.argv[2]), sys.argv[3])"
 )
-BOOT_SECONDS = 120.0
-"""How long the project may take to be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +126,6 @@ class LauncherClient:
                 return
             kind, number, pid, status = launching.REPORT.unpack(data)
             yield self._event(kind, number, pid, status, fds)
-
-    def wait_until_ready(self, seconds: float = BOOT_SECONDS) -> None:
-        """Wait for the project to be loaded; raise WorkerBootError when it cannot be."""
-        deadline = time.monotonic() + seconds
-        while not self.is_ready:
-            if not self.wait(deadline - time.monotonic()):
-                raise WorkerBootError(f"The project was not loaded within {seconds:g} s")
-            for event in self.events():
-                if isinstance(event, BootFailed):
-                    raise WorkerBootError(f"The project could not be loaded:\n{event.text}")
-                if isinstance(event, Gone):
-                    raise WorkerBootError("The process that starts workers ended unexpectedly")
 
     def wait(self, seconds: float) -> bool:
         """Wait for an event for at most so long; say whether there is one."""

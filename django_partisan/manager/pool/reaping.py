@@ -1,4 +1,4 @@
-"""Children of children: adopting and reaping them, so that none is left as a zombie."""
+"""Reaping the children of dead children, so that none is left as a zombie."""
 
 from __future__ import annotations
 

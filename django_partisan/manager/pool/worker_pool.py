@@ -1,4 +1,4 @@
-"""The manager's workers: kept at their number, handed tasks, heard of when they die."""
+"""The pool of workers: kept at their number, handed tasks, and buried when they die."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ from django_partisan.manager.runtimes import CHUNK_SECONDS, Runtimes
 logger = logging.getLogger(__name__)
 _BOOTS: Final = 5
 """So many times the process that starts workers may be killed before it has loaded the project."""
+_LAUNCH_SECONDS: Final = (0.2, 30.0)
+"""The first and the longest wait before a launcher that has ended is replaced."""
 _STATUS_SECONDS: Final = 0.25
 _LAST_BREATH_SECONDS: Final = 0.1
 
 
 class PoolObserver(Protocol):
-    """Who is told what became of tasks."""
+    """What the pool tells of its workers: outcomes, deaths, starts that have to be proven."""
 
     def ended(self, worker: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
         """Take note of a worker's report."""
@@ -73,7 +75,7 @@ class WorkerPool:
         self._has_booted = False
         self._killed_boots = 0
         self._launch_at = 0.0
-        self._launch_backoff = Backoff(0.2, 30.0)
+        self._launch_backoff = Backoff(*_LAUNCH_SECONDS)
         self._respawn = Respawn()
         self._statuses: dict[int, int] = {}
         self._reaped: dict[int, int] = {}
@@ -257,7 +259,13 @@ class WorkerPool:
             self._bury(worker)
 
     def _bury(self, worker: WorkerHandle) -> None:
-        """Take note of a dead worker's last reports, of its death, and of what it had in hand."""
+        """Take in a dead worker's last reports, its death, and what it had in hand.
+
+        In this order: it has to be dead before its channel is read for the last time; what it has
+        reported must be known before its tokens say what it had not started; its status is asked
+        for while it is no worker of the pool any more, since that takes in other events; and the
+        observer, who may ask the pool, hears of it when everything else is done.
+        """
         if self.workers.get(worker.number) is not worker:
             return
         reach("manager.burying")

@@ -6,6 +6,7 @@ import ast
 import re
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -210,8 +211,9 @@ def test_every_public_name_has_a_docstring() -> None:
     assert missing == []
 
 
-def test_every_link_of_the_readme_leads_to_a_file() -> None:
-    links = re.findall(r"<((?:docs/)?[\w./-]+\.rst)>`_", (ROOT / "README.rst").read_text())
+@pytest.mark.parametrize("page", ["README.rst", "CONTRIBUTING.rst"])
+def test_every_link_of_a_page_beside_the_code_leads_to_a_file(page: str) -> None:
+    links = re.findall(r"<((?:docs/)?[\w./-]+\.rst)>`_", (ROOT / page).read_text())
     assert links
     assert [link for link in links if not (ROOT / link).is_file()] == []
 
@@ -224,6 +226,31 @@ def test_every_test_that_proves_a_promise_exists() -> None:
         assert f"def {name}(" in (DOCS.parent / path).read_text(), f"{path} has no {name}"
 
 
+CONTRIBUTORS = [
+    ROOT / "CONTRIBUTING.rst",
+    DOCS / "explanation" / "architecture.rst",
+    *sorted((DOCS / "contributing").glob("*.rst")),
+]
+
+
+@pytest.mark.parametrize("page", CONTRIBUTORS, ids=lambda page: page.name)
+def test_every_module_that_a_page_for_contributors_names_exists(page: Path) -> None:
+    named = set(re.findall(r"``([\w/]+\.py)``", page.read_text()))
+    assert [
+        name for name in named if not any((root / name).is_file() for root in (PACKAGE, ROOT))
+    ] == []
+
+
+def test_every_make_target_that_contributors_are_told_of_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    hooks = re.findall(r"entry: make (.*)", (ROOT / ".pre-commit-config.yaml").read_text())
+    pages = "".join(page.read_text() for page in CONTRIBUTORS)
+    told = re.findall(r"(?:\$ |``)make ((?:[a-z-]+ ?)+)", pages)
+    assert len(hooks) == 5
+    assert told
+    assert {target for words in (*hooks, *told) for target in words.split()} <= targets
+
+
 def test_every_setting_that_a_page_names_exists() -> None:
     pages = [ROOT / "README.rst", *sorted(DOCS.rglob("*.rst"))]
     text = "".join(page.read_text() for page in pages)
@@ -233,7 +260,7 @@ def test_every_setting_that_a_page_names_exists() -> None:
 
 
 def test_the_pages_use_one_word_for_one_thing() -> None:
-    pages = [ROOT / "README.rst", ROOT / "CHANGELOG.rst", *sorted(DOCS.rglob("*.rst"))]
+    pages = [*ROOT.glob("*.rst"), *sorted(DOCS.rglob("*.rst"))]
     others = re.compile(r"\b(jobs?|snooz\w+|enqueuing|re-?queu(?!e)\w*)\b", re.IGNORECASE)
     found = {page.name: others.findall(page.read_text()) for page in pages}
     assert {name: words for name, words in found.items() if words} == {}

@@ -96,14 +96,6 @@ def test_fields_that_are_not_known_are_left_out() -> None:
     assert logs.task_extra(task_id=0, attempt=None) == {"task_id": 0}
 
 
-def test_an_adapter_adds_its_task_and_the_call_may_add_more(logger: Written) -> None:
-    lines = written(logger, logs.JsonFormatter())
-    adapter = logs.TaskAdapter(logger, task_id=7, queue="mail")
-    adapter.warning("trying", extra={"attempt": 3})
-    line = json.loads(lines.getvalue())
-    assert (line["task_id"], line["queue"], line["attempt"]) == (7, "mail", 3)
-
-
 @pytest.mark.parametrize(
     ("verbosity", "level"), [(0, "WARNING"), (1, "INFO"), (2, "DEBUG"), (3, "DEBUG")]
 )

@@ -1,1 +1,0 @@
-"""A soak: hours of mixed load in minutes, to see whether anything grows; ``make soak`` runs it."""
