@@ -4,6 +4,7 @@ DB ?= sqlite
 DRIVER ?= psycopg2
 ARGS ?=
 MINUTES ?= 10
+SHARE ?= all
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
@@ -14,13 +15,14 @@ CACHE := .cache
 OLDEST := 3.11 3.12 3.13 3.14
 NEWEST := 3.13 3.14 3.12
 
+has_newest = tools/find_python.sh $(NEWEST) >/dev/null 2>&1
 environment = tools/environment.sh $(@D)
 inputs := pyproject.toml tools/environment.sh tools/find_python.sh
 # What lint, types and layers look at: whatever of these exists.
 sources := $(wildcard django_partisan tests tools example benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serve test test-oldest test-newest faults lint format types layers audit docs bench bench-conditions bench-peers \
+.PHONY: help demo demo-serve test test-all test-oldest test-newest faults lint format types layers audit docs bench bench-conditions bench-peers \
 	soak wheel clean
 
 help: ## list these targets
@@ -33,22 +35,26 @@ demo: $(CACHE)/venv-demo/.ready ## index the standard library as tasks; DB=sqlit
 demo-serve: $(CACHE)/venv-demo/.ready ## look at what the demo indexed; DB=sqlite (default) or DB=postgres
 	@exec $(<D)/bin/python example/demo.py --database $(DB) --serve $(ARGS)
 
-test: ## run the whole suite on every database and both ends of the version range, with -j2 at once; ARGS="-k words"
+test: ## each database and each end of the version range once, in pairs; ARGS="-k words" or ARGS=tests/unit
+	@$(MAKE) --keep-going test-oldest test-newest SHARE=pairs
+
+test-all: ## the whole suite on every database at both ends of the version range
 	@$(MAKE) --keep-going test-oldest test-newest
 
 test-oldest: $(CACHE)/venv-test/.ready ## the suite on the oldest Python, Django 5.2 and psycopg 2
-	@exec $(<D)/bin/python -m tools.run_tests $(ARGS)
+	@$(has_newest) && share=$(SHARE:pairs=oldest); \
+		exec $(<D)/bin/python -m tools.run_tests --share $${share:-all} $(ARGS)
 
 test-newest: ## the suite on Python 3.13, Django 6.1 and psycopg 3, where such a Python exists
-	@if tools/find_python.sh $(NEWEST) >/dev/null 2>&1; then \
+	@if $(has_newest); then \
 		$(MAKE) -s $(CACHE)/venv-test-newest/.ready && \
-		exec $(CACHE)/venv-test-newest/bin/python -m tools.run_tests $(ARGS); \
+		exec $(CACHE)/venv-test-newest/bin/python -m tools.run_tests --share $(SHARE:pairs=newest) $(ARGS); \
 	else \
 		echo "SKIPPED: Django 6.1 needs Python 3.12 or newer, and there is none here."; \
 	fi
 
 faults: $(CACHE)/venv-test/.ready ## try every fault, the long ones too (30 minutes); ARGS="-k words"
-	@exec $(<D)/bin/python -m tools.run_tests --only sqlite,embedded --long -v tests/processes tests/faults tests/soak $(ARGS)
+	@exec $(<D)/bin/python -m tools.run_tests --only sqlite,embedded --long -n0 -v tests/processes tests/faults tests/soak $(ARGS)
 
 lint: $(CACHE)/venv-lint/.ready ## check style and formatting
 	@$(<D)/bin/ruff check $(sources) docs/conf.py

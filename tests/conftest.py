@@ -1,18 +1,28 @@
-"""Fixtures for every test, and the rule that no process may outlive the suite."""
+"""Fixtures for every test, and the rule that no process may outlive the suite.
+
+With pytest-xdist, each of its workers has a database of its own, looks for what it has left over,
+and hands that and its scenarios to the process that prints.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from django.db import connection
 
-from tests.helpers import wait_until
-from tests.leftovers import describe, find_leftovers, mark_this_run
-from tests.scenarios import SCENARIOS, print_summary
+from tests.support.helpers import wait_until
+from tests.support.leftovers import describe, find_leftovers, mark_this_run
+from tests.support.scenarios import SCENARIOS, Scenario, print_summary
+from tools.run_tests import DEAR
 
+TESTS = Path(__file__).parent
+OTHER_DATABASE = "this is"
 LEFTOVERS = pytest.StashKey[list[str]]()
 
 
@@ -26,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    mark_this_run()
+    mark_this_run(getattr(config, "workerinput", {}).get("workerid", ""))
     config.stash[LEFTOVERS] = []
     config.stash[SCENARIOS] = []
 
@@ -36,15 +46,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _deselect(config, items, lambda item: item.get_closest_marker("long") is not None)
     if config.option.no_own_server:
         _deselect(config, items, lambda item: "own_server" in getattr(item, "fixturenames", ()))
+    # They take longest: whoever is free at the end should find short ones.
+    items.sort(key=lambda item: _kind_of(item) not in DEAR)
     for item in items:
-        kind = Path(item.path).parent.name
-        if kind in {"processes", "faults", "browser"}:
+        kind = _kind_of(item)
+        if kind in DEAR:
             item.add_marker("browser" if kind == "browser" else "processes")
         for vendor in ("postgresql", "sqlite"):
             if item.get_closest_marker(vendor) and connection.vendor != vendor:
-                item.add_marker(
-                    pytest.mark.skip(reason=f"needs {vendor}, this is {connection.vendor}")
-                )
+                reason = f"needs {vendor}, {OTHER_DATABASE} {connection.vendor}"
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_report_header() -> str:
@@ -54,14 +65,20 @@ def pytest_report_header() -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    try:
-        wait_until(lambda: not find_leftovers(), seconds=5)
-    except AssertionError:
-        leftovers = find_leftovers()
-        session.config.stash[LEFTOVERS] = [describe(process) for process in leftovers]
+    stash = session.config.stash
+    stash[LEFTOVERS] += _killed_leftovers()
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["leftovers"] = stash[LEFTOVERS]
+        session.config.workeroutput["scenarios"] = [asdict(each) for each in stash[SCENARIOS]]
+    elif stash[LEFTOVERS]:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        for process in leftovers:
-            _kill(process)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    output = getattr(node, "workeroutput", {})  # a worker that crashed has none
+    node.config.stash[LEFTOVERS] += output.get("leftovers", [])
+    node.config.stash[SCENARIOS] += [Scenario(**each) for each in output.get("scenarios", [])]
 
 
 def pytest_terminal_summary(
@@ -69,8 +86,22 @@ def pytest_terminal_summary(
 ) -> None:
     for line in config.stash[LEFTOVERS]:
         terminalreporter.write_line(f"LEFT OVER (killed now): {line}", red=True)
+    for reason, count in _remarkable_skips(terminalreporter).items():
+        terminalreporter.write_line(f"{count} skipped: {reason}", yellow=True)
     if config.option.long:
         print_summary(config.stash[SCENARIOS])
+
+
+def _remarkable_skips(terminalreporter: pytest.TerminalReporter) -> Counter[str]:
+    """Count the skipped tests by their reason, without those of another database."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
+    return Counter({each: count for each, count in reasons.items() if OTHER_DATABASE not in each})
+
+
+def _kind_of(item: pytest.Item) -> str:
+    """Return the folder of tests/ that a test stands in."""
+    return item.path.relative_to(TESTS).parts[0]
 
 
 def _deselect(
@@ -80,6 +111,19 @@ def _deselect(
     if unwanted:
         config.hook.pytest_deselected(items=list(unwanted))
         items[:] = [item for item in items if item not in unwanted]
+
+
+def _killed_leftovers() -> list[str]:
+    """Kill what outlives the tests, and return a line about each."""
+    try:
+        wait_until(lambda: not find_leftovers(), seconds=5)
+    except AssertionError:
+        leftovers = find_leftovers()
+        lines = [describe(process) for process in leftovers]
+        for process in leftovers:
+            _kill(process)
+        return lines
+    return []
 
 
 def _kill(process: psutil.Process) -> None:

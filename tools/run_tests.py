@@ -1,9 +1,12 @@
-"""Runs the suite once per database.
+"""Runs the suite side by side: once without a database, and once on each database.
 
-That is SQLite, the embedded PostgreSQL, and every server in PARTISAN_TEST_DATABASE_URLS (comma
-separated), without the tests that start a PostgreSQL of their own: the embedded run has them.
-``python -m tools.run_tests [--only WORDS] [pytest's arguments]``; WORDS picks runs by a
-part of their name: "sqlite,postgres".
+The databases are SQLite, the embedded PostgreSQL, and every server in PARTISAN_TEST_DATABASE_URLS
+(comma separated). ``python -m tools.run_tests [--share WORD] [--only WORDS] [pytest's arguments]``
+
+``--share oldest`` and ``--share newest`` are what the two ends of the version range do together:
+each database and each end has the whole suite once, and the other runs leave out what starts
+processes or is the same there. Without it, every run is whole. ``--only`` picks runs by a part of
+their name: "sqlite,postgres". pytest's ``-n0`` lets tests run one after another.
 """
 
 from __future__ import annotations
@@ -17,9 +20,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import django
@@ -31,18 +35,62 @@ URLS_VARIABLE = "PARTISAN_TEST_DATABASE_URLS"
 URL_VARIABLE = "PARTISAN_TEST_DATABASE_URL"
 
 
+CORES = os.cpu_count() or 1
+NOTHING_FOUND = 5  # pytest's exit code when no test fits its arguments
+
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+UNIT = ("unit",)
+DEAR = ("processes", "faults", "soak", "browser")
+
+# Nobody crashes this server: the tests of faults have one of their own.
+CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One pass over the suite; without a URL, the settings choose a new SQLite file."""
+    """One pass over the suite or a part of it, which names folders of ``tests/``.
+
+    Without a URL, the settings choose a new SQLite file.
+    """
 
     name: str
     url: str | None = None
     is_embedded: bool = False
+    only: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    def includes(self, path: Path) -> bool:
+        """Say whether what stands below this path, or in this file, may belong to it."""
+        if path in (TESTS, *TESTS.parents):
+            return True
+        kind = path.relative_to(TESTS).parts[0] if TESTS in path.parents else ""
+        return kind in self.only if self.only else kind not in self.left_out
+
+    def is_concerned(self, given: Sequence[str]) -> bool:
+        """Say whether pytest's arguments name anything that may belong to it, or no path at all."""
+        paths = list(filter(None, map(_path, given)))
+        return not paths or any(map(self.includes, paths))
+
+    def arguments(self, given: Sequence[str]) -> list[str]:
+        """Return pytest's arguments, the given ones last, so that they are the stronger ones."""
+        own = ["-n", str(self._workers), *(f"--ignore={TESTS / kind}" for kind in self.left_out)]
+        paths = [each for each in given if _path(each) is not None]
+        options = [each for each in given if each not in paths]
+        chosen = [each for each in paths if (path := _path(each)) and self.includes(path)]
+        if self.only and not any(TESTS in Path(each).resolve().parents for each in chosen):
+            chosen = [str(TESTS / kind) for kind in self.only]
+        return [*own, *options, *chosen]
+
+    @property
+    def _workers(self) -> int:
+        """Most tests with a database wait most of the time."""
+        return CORES if self.only == UNIT else 2 * CORES
 
 
 def main() -> int:
     """Run everything, whatever fails, and return 1 when anything did."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--share", choices=["all", "oldest", "newest"], default="all")
     parser.add_argument(
         "--only", default="", help="comma separated words; a run whose name holds one is kept"
     )
@@ -50,32 +98,50 @@ def main() -> int:
     leave_on_sigterm()  # so that the server stops and its directories go
     # A shell's background jobs ignore SIGINT, and pytest would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    runs = [run for run in _runs() if _is_wanted(run, options.only)]
-    has_embedded = any(run.is_embedded for run in runs)
-    results = [
-        (run.name, *_perform(run, [*pytest_arguments, *_left_out(run, has_embedded)]))
-        for run in runs
+    runs = [
+        run
+        for run in planned_runs(options.share)
+        if _is_named(run, options.only) and run.is_concerned(pytest_arguments)
     ]
+    has_own_server = any(run.is_embedded and "faults" not in run.left_out for run in runs)
+    results = []
+    for run in runs:
+        is_left_out = run.url is not None and has_own_server
+        arguments = [*run.arguments(pytest_arguments), *["--no_own_server"] * is_left_out]
+        results.append((run.name, *_perform(run, arguments)))
     _print_summary(results)
-    return int(not results or any(status for _, status, _ in results))
+    statuses = {status for _, status, _ in results} - {NOTHING_FOUND}
+    return int(statuses != {0})
 
 
-def _runs() -> Iterator[Run]:
-    yield Run(name="sqlite")
-    yield Run(name="postgres (embedded)", is_embedded=True)
+def planned_runs(share: str) -> Iterator[Run]:
+    """Yield the runs of an end of the version range, or all that an interpreter can make."""
+    servers = list(_named_servers())
+    yield Run(name="no database", only=UNIT)
+    # What the newest versions do beside the database, their other run tells.
+    yield Run(name="sqlite", left_out=UNIT + ("integration", *DEAR) * (share == "newest"))
+    if share != "oldest" or not servers:
+        left_out = UNIT + DEAR * (share == "oldest")
+        yield Run(name="postgres (embedded)", is_embedded=True, left_out=left_out)
+    if share != "newest":
+        yield from servers
+
+
+def _named_servers() -> Iterator[Run]:
     for url in filter(None, map(str.strip, os.environ.get(URLS_VARIABLE, "").split(","))):
         parts = urlsplit(url)
-        yield Run(
-            name=f"{parts.scheme} ({parts.hostname or 'socket'}:{parts.port or 5432})", url=url
-        )
+        name = f"{parts.scheme} ({parts.hostname or 'socket'}:{parts.port or 5432})"
+        yield Run(name=name, url=url, left_out=UNIT)
 
 
-def _is_wanted(run: Run, words: str) -> bool:
+def _is_named(run: Run, words: str) -> bool:
     return not words or any(word.strip() in run.name for word in words.split(","))
 
 
-def _left_out(run: Run, has_embedded: bool) -> list[str]:
-    return ["--no_own_server"] if run.url is not None and has_embedded else []
+def _path(argument: str) -> Path | None:
+    """Return the file or folder that an argument of pytest's names, if it does."""
+    path = Path(argument.partition("::")[0])
+    return path.resolve() if not argument.startswith("-") and path.exists() else None
 
 
 def _perform(run: Run, arguments: list[str]) -> tuple[int, float]:
@@ -94,7 +160,9 @@ def _perform(run: Run, arguments: list[str]) -> tuple[int, float]:
 
 
 def _database(run: Run) -> contextlib.AbstractContextManager[str | None]:
-    return embedded_postgres() if run.is_embedded else contextlib.nullcontext(run.url)
+    if run.is_embedded:
+        return embedded_postgres(settings=CARELESS)
+    return contextlib.nullcontext(run.url)
 
 
 def _pytest(arguments: list[str], environment: dict[str, str]) -> int:
@@ -124,8 +192,9 @@ def _driver() -> str:
 
 def _print_summary(results: list[tuple[str, int, float]]) -> None:
     print()
+    words = {0: "passed", NOTHING_FOUND: "no test"}
     for name, status, seconds in results:
-        print(f"{'passed' if status == 0 else 'FAILED'}  {name}  {seconds:.0f} s")
+        print(f"{words.get(status, 'FAILED')}  {name}  {seconds:.0f} s")
     sys.stdout.flush()
 
 

@@ -22,7 +22,7 @@ from tests.app.noted import Noted
 class Limited(Noted):
     """Stops a moment after it has begun, whatever it does."""
 
-    TIMEOUT_SECONDS: ClassVar[float | None] = 0.5
+    TIMEOUT_SECONDS: ClassVar[float | None] = 1.0
     GRACE_SECONDS: ClassVar[float] = 0.5
 
 
@@ -143,7 +143,7 @@ class SleepInDatabase(Limited):
 
     def work(self) -> None:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_sleep(8)")
+            cursor.execute("SELECT pg_sleep(60)")
 
 
 @registry.register

@@ -8,8 +8,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from django_partisan.models import Task
-from tests.helpers import wait_until
-from tests.rows import make_attempt, make_task
+from tests.support.helpers import wait_until
+from tests.support.rows import make_attempt, make_task
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.own_server import OwnServer
 from tests.processes.conftest import StartManager, book, managers, start_manager
-from tests.processes.harness import Manager
+from tests.support.harness import Manager
 
 __all__ = ["book", "managers", "start_manager"]
 

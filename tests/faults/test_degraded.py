@@ -9,9 +9,9 @@ import pytest
 from tests.app.partisan_tasks import SleepQuietly
 from tests.faults.conftest import StartRemote
 from tests.faults.own_server import OwnServer
-from tests.helpers import wait_until
-from tests.processes.harness import Manager, Stopwatch
-from tests.processes.ledger import Book, all_are, statuses
+from tests.support.harness import Manager, Stopwatch
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, statuses
 
 pytestmark = pytest.mark.postgresql
 
@@ -66,7 +66,7 @@ def test_a_promoted_standby_goes_on_where_its_primary_ended(
     wait_until(lambda: statuses(book.ids)["finished"] > 50, message=lambda: manager.log)
     own.fail_over(standby)
     watch = Stopwatch()
-    wait_until(lambda: all_are(book.ids, "finished"), seconds=30, message=lambda: manager.log)
+    wait_until(lambda: all_are(book.ids, "finished"), message=lambda: manager.log)
     book.recovered("promotion of the standby to the last outcome", watch.seconds, within=20)
 
 
@@ -74,7 +74,7 @@ def _assert_goes_on(own: OwnServer, manager: Manager, book: Book) -> None:
     assert not all_are(book.ids, "finished")
     _allow(own)
     watch = Stopwatch()
-    wait_until(lambda: all_are(book.ids, "finished"), seconds=20, message=lambda: manager.log)
+    wait_until(lambda: all_are(book.ids, "finished"), message=lambda: manager.log)
     book.recovered("end of the restriction to the last outcome", watch.seconds, within=15)
     assert "Traceback" not in manager.log
 

@@ -14,9 +14,9 @@ from tests.app.partisan_tasks import SleepQuietly
 from tests.faults.conftest import StartRemote
 from tests.faults.own_server import OwnServer
 from tests.faults.small_disk import SmallDisk
-from tests.helpers import wait_until
-from tests.processes.harness import Stopwatch
-from tests.processes.ledger import Book, all_are, statuses
+from tests.support.harness import Stopwatch
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, statuses
 
 pytestmark = pytest.mark.postgresql
 
@@ -75,7 +75,7 @@ def test_a_server_that_a_full_disk_has_brought_down_is_waited_for(
     wait_until(lambda: not own.server.is_running, message="no room to recover: it ends")
     start_anew()
     watch = Stopwatch()
-    wait_until(lambda: all_are(book.ids, "finished"), seconds=20, message=lambda: manager.log)
+    wait_until(lambda: all_are(book.ids, "finished"), message=lambda: manager.log)
     book.recovered("start of the server to the last outcome", watch.seconds, within=15)
     assert {process.pid for process in manager.processes()} == pids, "no process has ended"
     assert manager.log.count(DOWN) == manager.log.count(BACK) <= 3

@@ -16,10 +16,10 @@ from tests.app.partisan_tasks import ExitOnce, Note, SucceedAtThird, WaitForFile
 from tests.app.stopped_tasks import WriteTwice
 from tests.faults.points import points
 from tests.faults.striker import Strike
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Manager, Stopwatch, is_running
-from tests.processes.ledger import Book, all_are, statuses
+from tests.support.harness import SHORT_LIVES, Manager, Stopwatch, is_running
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, statuses
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,7 +32,7 @@ QUEUE: dict[str, Any] = {
 OF_TAKING_OVER = {"manager.took_over", "manager.locked_orphans"}
 OF_STOPPING = {"manager.stopping", "manager.deregistered"}
 QUICK = [("manager.claimed", "kill"), ("manager.heard", "stop"), ("worker.ran", "kill")]
-PAUSE_SECONDS = {"manager": 4.0, "launcher": 1.0, "worker": 1.0}
+PAUSE_SECONDS = {"manager": 7.0, "launcher": 1.0, "worker": 1.0}
 """Longer than what makes a manager dead, for a manager."""
 
 
@@ -75,15 +75,17 @@ def _strike_at(
         _leave_orphans(start_manager, book, directory)
     strike = Strike(point=point, action=action, directory=str(directory / "strikes"))
     Path(strike.directory).mkdir()
-    manager = start_manager(is_waiting=False, queue=QUEUE, environment=strike.variables)
+    manager = start_manager(
+        is_waiting=False, queue=QUEUE, settings=SHORT_LIVES, environment=strike.variables
+    )
     book.enqueue(*[Note()] * 40, *[SucceedAtThird()] * 2, *[WriteTwice(0)] * 3, ExitOnce())
     if point in OF_STOPPING:
         wait_until(lambda: all_are(book.ids, "finished"), message=lambda: manager.log)
         manager.send(signal.SIGTERM)
-    wait_until(strike.struck, seconds=30, message=lambda: manager.log)
+    wait_until(strike.struck, message=lambda: manager.log)
     watch = Stopwatch()
     _see_to(strike, manager, start_manager)
-    wait_until(lambda: _have_ended(book), seconds=30, message=lambda: manager.log)
+    wait_until(lambda: _have_ended(book), message=lambda: manager.log)
     book.recovered(f"{action} at {point} to the last outcome", watch.seconds, within=20)
     for note in ("first", "second"):
         assert Ledger.objects.filter(note=note).count() == 3, "what is ATOMIC happens exactly once"

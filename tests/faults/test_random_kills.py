@@ -14,10 +14,10 @@ from django.db import connection
 
 from tests.app.partisan_tasks import Note, Sleep, SucceedAtThird
 from tests.faults.striker import Strike
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Manager, Stopwatch
-from tests.processes.ledger import Book, done, statuses
+from tests.support.harness import Manager, Stopwatch
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, done, statuses
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 

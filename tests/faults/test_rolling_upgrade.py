@@ -11,12 +11,12 @@ from django.db import connection, transaction
 
 from django_partisan.models import Task
 from tests.app.partisan_tasks import Note
-from tests.faults import later_version
-from tests.faults.later_version import LaterVersion
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Stopwatch
-from tests.processes.ledger import Book, all_are, done
+from tests.support import later_version
+from tests.support.harness import Stopwatch
+from tests.support.helpers import wait_until
+from tests.support.later_version import LaterVersion
+from tests.support.ledger import Book, all_are, done
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -128,7 +128,7 @@ def test_a_table_that_is_locked_for_long_is_waited_for(
 
 def _wait_for_more(book: Book) -> None:
     goal = Task.objects.filter(status="finished").count() + 50
-    wait_until(lambda: Task.objects.filter(status="finished").count() >= goal, seconds=20)
+    wait_until(lambda: Task.objects.filter(status="finished").count() >= goal)
 
 
 def _most_managers() -> int:

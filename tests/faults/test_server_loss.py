@@ -14,9 +14,9 @@ from django_partisan.models import ManagerProcess, Task
 from tests.app.partisan_tasks import Append, Sleep, SleepQuietly
 from tests.faults.conftest import StartRemote
 from tests.faults.own_server import OwnServer
-from tests.helpers import wait_until
-from tests.processes.harness import HOARDING, Manager, Stopwatch
-from tests.processes.ledger import Book, all_are, statuses
+from tests.support.harness import HOARDING, SHORT_LIVES, Manager, Stopwatch
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, statuses
 
 pytestmark = pytest.mark.postgresql
 
@@ -31,7 +31,7 @@ def test_a_manager_waits_for_a_database_that_is_down_and_survives_its_restarts(
     own.stop()
     # A server that is slow to recover must not make the manager close its fence.
     manager = start_remote(is_waiting=False, settings={"PARTISAN_DEAD_AFTER_SECONDS": 30})
-    wait_until(lambda: manager.log.count(DOWN) == 1, seconds=20, message=lambda: manager.log)
+    wait_until(lambda: manager.log.count(DOWN) == 1, message=lambda: manager.log)
     wait_until(lambda: len(manager.workers()) == 2, message=lambda: manager.log)
     own.start()
     manager.wait_until_serving()
@@ -89,12 +89,13 @@ def test_ended_sessions_cost_nothing_singly_and_all_at_once(
 
 
 @pytest.mark.parametrize(
-    "seconds", [5, pytest.param(90, marks=[pytest.mark.long, pytest.mark.timeout(200)])]
+    "seconds", [7, pytest.param(90, marks=[pytest.mark.long, pytest.mark.timeout(200)])]
 )
 def test_outcomes_are_kept_while_the_database_is_away_and_recorded_afterwards(
     own: OwnServer, start_remote: StartRemote, book: Book, tmp_path: Path, seconds: float
 ) -> None:
-    manager = start_remote(queue=HOARDING)
+    # The fence closes meanwhile, after six seconds.
+    manager = start_remote(queue=HOARDING, settings=SHORT_LIVES)
     notes, gate = tmp_path / "notes", tmp_path / "gate"
     ids = book.enqueue(*[Append(str(notes), str(gate))] * 50)
     wait_until(lambda: statuses(ids) == {"in_process": 50})
@@ -150,10 +151,10 @@ def _restart_under_load(
     speed = _speed(ids)
     own.restart(immediate=is_immediate)
     watch = Stopwatch()
-    wait_until(_has_finished_more(manager, 1), seconds=20, message=lambda: manager.log)
-    wait_until(lambda: _speed(ids) > speed / 2, seconds=20, interval=0.001)
+    wait_until(_has_finished_more(manager, 1), message=lambda: manager.log)
+    wait_until(lambda: _speed(ids) > speed / 2, interval=0.001)
     book.recovered("restart of the server to full speed", watch.seconds, within=5)
-    wait_until(lambda: all_are(ids, "finished"), seconds=60)
+    wait_until(lambda: all_are(ids, "finished"))
 
 
 def _speed(ids: list[int]) -> float:

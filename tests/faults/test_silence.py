@@ -12,9 +12,9 @@ from django_partisan.models import ManagerProcess
 from tests.app.partisan_tasks import Fail, Note, SleepQuietly, WaitForFile
 from tests.faults.conftest import StartRemote
 from tests.faults.own_server import OwnServer
-from tests.helpers import wait_until
-from tests.processes.harness import Stopwatch
-from tests.processes.ledger import Book, all_are, statuses
+from tests.support.harness import Stopwatch
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, statuses
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.long]
 
@@ -31,7 +31,7 @@ def test_an_idle_manager_notices_a_silent_connection_and_takes_another(
     own.proxy.cut([manager.pid], only_answers=only_answers)
     watch = Stopwatch()
     ids = book.enqueue(*[SleepQuietly(0.01)] * 20)
-    wait_until(lambda: SILENT in manager.log, seconds=20, message=lambda: manager.log)
+    wait_until(lambda: SILENT in manager.log, message=lambda: manager.log)
     book.recovered("silence to its end", watch.seconds, within=15)
     wait_until(lambda: all_are(ids, "finished"), message=lambda: manager.log)
     assert "the manager lost its standing" not in manager.log
@@ -46,9 +46,9 @@ def test_a_busy_manager_loses_nothing_of_what_was_under_way(
     wait_until(lambda: statuses(ids)["finished"] > 300, message=lambda: manager.log)
     own.proxy.cut([manager.pid], only_answers=only_answers)
     watch = Stopwatch()
-    wait_until(lambda: SILENT in manager.log, seconds=20, message=lambda: manager.log)
+    wait_until(lambda: SILENT in manager.log, message=lambda: manager.log)
     book.recovered("silence to its end", watch.seconds, within=15)
-    wait_until(lambda: all_are(ids, "finished"), seconds=30, message=lambda: manager.log)
+    wait_until(lambda: all_are(ids, "finished"), message=lambda: manager.log)
     assert "stale" not in manager.log
 
 
@@ -59,9 +59,9 @@ def test_a_transaction_that_the_silence_interrupted_does_not_keep_its_locks(
     ids = book.enqueue(*[Fail("for good")] * 600)
     wait_until(lambda: statuses(ids)["error"] > 100, message=lambda: manager.log)
     own.proxy.cut([manager.pid], only_answers=True)
-    wait_until(lambda: SILENT in manager.log, seconds=20, message=lambda: manager.log)
+    wait_until(lambda: SILENT in manager.log, message=lambda: manager.log)
     watch = Stopwatch()
-    wait_until(lambda: all_are(ids, "error"), seconds=40, message=lambda: manager.log)
+    wait_until(lambda: all_are(ids, "error"), message=lambda: manager.log)
     book.recovered("end of the silence to the last outcome", watch.seconds, within=30)
 
 
@@ -75,7 +75,7 @@ def test_a_worker_whose_idle_connection_fell_silent_takes_another(
     assert own.proxy.cut([worker.pid for worker in manager.workers()]) == 1
     watch = Stopwatch()
     ids = book.enqueue(Note(), Note())
-    wait_until(lambda: all_are(ids, "finished"), seconds=15, message=lambda: manager.log)
+    wait_until(lambda: all_are(ids, "finished"), message=lambda: manager.log)
     book.recovered("silence in a worker's connection to the next outcome", watch.seconds, within=5)
 
 
@@ -86,12 +86,12 @@ def test_a_manager_finds_back_when_even_new_connections_were_silent(
     ids = book.enqueue(*[SleepQuietly(0.01)] * 300)
     wait_until(lambda: statuses(ids)["finished"], message=lambda: manager.log)
     own.proxy.cut()
-    wait_until(lambda: SILENT in manager.log, seconds=20, message=lambda: manager.log)
+    wait_until(lambda: SILENT in manager.log, message=lambda: manager.log)
     watch = Stopwatch()
     wait_until(lambda: watch.seconds > 20, seconds=21)
     own.proxy.heal()
     watch = Stopwatch()
-    wait_until(lambda: all_are(ids, "finished"), seconds=20, message=lambda: manager.log)
+    wait_until(lambda: all_are(ids, "finished"), message=lambda: manager.log)
     book.recovered("healed network to the last outcome", watch.seconds, within=15)
 
 
@@ -118,12 +118,12 @@ def test_a_signal_ends_a_manager_in_the_middle_of_the_silence(
     wait_until(lambda: not is_waiting or beaten.seconds > 5.5)
     watch = Stopwatch()
     manager.send(signal.SIGTERM)
-    assert manager.wait_for_exit(30) in {ExitCode.CLEAN, ExitCode.ERROR}
+    assert manager.wait_for_exit() in {ExitCode.CLEAN, ExitCode.ERROR}
     book.recovered("SIGTERM in the silence to the exit, grace 2 s", watch.seconds, within=grace + 5)
     gate.touch()
     own.proxy.heal()
     start_remote()
-    wait_until(lambda: all_are(ids, "finished"), seconds=20)
+    wait_until(lambda: all_are(ids, "finished"))
 
 
 def _wait_for_beat() -> Stopwatch:

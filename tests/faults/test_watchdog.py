@@ -11,10 +11,13 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_partisan.database.watchdog import Watchdog
 from tests.faults.own_server import OwnServer
-from tests.processes.harness import Stopwatch
+from tests.support.harness import Stopwatch
+from tests.support.helpers import HANG_SECONDS
 from tools.database_urls import parse_database_url
 
 pytestmark = pytest.mark.postgresql
+
+SECONDS = 1.5
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def remote(own: OwnServer) -> Iterator[BaseDatabaseWrapper]:
 
 @pytest.fixture
 def watchdog(remote: BaseDatabaseWrapper) -> Iterator[Watchdog]:
-    watchdog = Watchdog(remote, 0.6)
+    watchdog = Watchdog(remote, SECONDS)
     yield watchdog
     watchdog.close()
 
@@ -66,7 +69,7 @@ def test_a_call_in_another_thread_is_watched_too(
     call = watchdog.watched(lambda: _assert_fails_in_time(lambda: _ask(remote)))
     thread = threading.Thread(target=call)
     thread.start()
-    thread.join(5)
+    thread.join(HANG_SECONDS)
     assert not thread.is_alive()
 
 
@@ -75,7 +78,7 @@ def test_statements_that_are_answered_may_take_longer_together(
 ) -> None:
     with watchdog.watching():
         for _ in range(4):
-            _ask(remote, 0.3)
+            _ask(remote, SECONDS / 3)
     assert remote.is_usable()
 
 
@@ -88,4 +91,4 @@ def _assert_fails_in_time(call: Callable[[], None]) -> None:
     watch = Stopwatch()
     with pytest.raises(Error):
         call()
-    assert 0.3 < watch.seconds < 5
+    assert SECONDS / 2 < watch.seconds < HANG_SECONDS

@@ -1,23 +1,5 @@
-"""What tests of rows have: all of them two queues, some an administrator."""
+"""What tests of rows have: all of them two queues."""
 
-from __future__ import annotations
+from tests.support.queues import two_queues
 
-from collections.abc import Iterator
-
-import pytest
-from django.contrib.auth.models import User
-from django.test import Client, override_settings
-
-
-@pytest.fixture(autouse=True)
-def two_queues() -> Iterator[None]:
-    """Configure a second queue beside 'default'."""
-    with override_settings(PARTISAN_CONFIG={"default": {}, "other": {}}):
-        yield
-
-
-@pytest.fixture
-def admin(client: Client, db: None) -> Client:
-    """Log an administrator in who may do everything."""
-    client.force_login(User.objects.create_superuser("admin", "admin@example.com", "admin"))
-    return client
+__all__ = ["two_queues"]

@@ -8,18 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.app.noted import Noted
-from tests.processes.harness import Manager
-from tests.processes.ledger import Book
-from tests.scenarios import SCENARIOS, Scenario
+from tests.support.harness import Manager
+from tests.support.ledger import Book
+from tests.support.scenarios import SCENARIOS, Scenario
+
+BUSY = 8
+"""Patience with a machine that has other things to do; `make faults` wants a quiet one."""
 
 StartManager = Callable[..., Manager]
-
-
-def with_each(*processors: Noted) -> pytest.MarkDecorator:
-    """Run a test once for each ``processor``, under the name of its class."""
-    names = [type(processor).__name__ for processor in processors]
-    return pytest.mark.parametrize("processor", processors, ids=names)
 
 
 @pytest.fixture
@@ -36,7 +32,7 @@ def database(transactional_db: None) -> None:
 @pytest.fixture
 def book(database: None, managers: list[Manager], request: pytest.FixtureRequest) -> Iterator[Book]:
     """Yield the book of tasks; in the end the managers are stopped and the rule is checked."""
-    book = Book()
+    book = Book(patience=1 if request.config.option.long else BUSY)
     try:
         yield book
         for manager in managers:

@@ -13,10 +13,10 @@ from django.db import connection
 from django_partisan.models import Task
 from tests.app.models import Ledger
 from tests.app.stopped_tasks import ForkAndFail, WriteTwice
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Manager, kill
-from tests.processes.ledger import Book, all_are, statuses
+from tests.support.harness import Manager, kill
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, statuses
 
 TASKS, SECONDS = 400, 0.004
 PATIENT = {"PARTISAN_MAX_RESCUES": 1000}
@@ -34,7 +34,7 @@ def ids(book: Book) -> Iterator[list[int]]:
 
 
 def until_finished(ids: list[int], manager: Manager) -> None:
-    wait_until(lambda: all_are(ids, "finished"), seconds=60, message=lambda: manager.log)
+    wait_until(lambda: all_are(ids, "finished"), message=lambda: manager.log)
 
 
 def rounds(count: int, seconds: float) -> Iterator[int]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.helpers import wait_until
+from tests.settings import ROOT
+from tests.support.helpers import wait_until
 
-DEMO = Path(__file__).resolve().parents[2] / "example" / "demo.py"
+DEMO = ROOT / "example" / "demo.py"
 
 
 def start_demo(data: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -31,7 +32,7 @@ def manager_of(demo: subprocess.Popen[str]) -> psutil.Process | None:
 @pytest.mark.sqlite
 def test_the_demo_continues_after_an_interruption_and_ends_with_a_summary(tmp_path: Path) -> None:
     interrupted = start_demo(tmp_path, "--limit", "300")
-    wait_until(lambda: " of " in output(tmp_path), seconds=60)
+    wait_until(lambda: " of " in output(tmp_path))
     interrupted.send_signal(signal.SIGINT)
     assert interrupted.wait(60) == 130, output(tmp_path)
     assert "run it again to continue" in output(tmp_path)
@@ -44,7 +45,7 @@ def test_the_demo_continues_after_an_interruption_and_ends_with_a_summary(tmp_pa
 @pytest.mark.sqlite
 def test_the_demo_shows_the_log_of_a_manager_that_dies(tmp_path: Path) -> None:
     demo = start_demo(tmp_path, "--limit", "300")
-    manager = wait_until(lambda: manager_of(demo), seconds=60)
+    manager = wait_until(lambda: manager_of(demo))
     assert manager is not None
     manager.kill()
     assert demo.wait(60) == 1, output(tmp_path)

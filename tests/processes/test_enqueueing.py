@@ -13,10 +13,10 @@ from django.db import connections, transaction
 from django_partisan.models import Task
 from tests.app.models import Ledger
 from tests.app.partisan_tasks import Note
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Stopwatch
-from tests.processes.ledger import Book, all_are, started
+from tests.support.harness import Stopwatch
+from tests.support.helpers import HANG_SECONDS, wait_until
+from tests.support.ledger import Book, all_are, started
 
 
 @pytest.mark.postgresql
@@ -65,7 +65,7 @@ def _enqueue_and_fail() -> None:
 def _enqueue_late(ids: list[int], may_commit: Event) -> None:
     with transaction.atomic():
         ids += [Note().delay().pk for _ in range(10)]
-        may_commit.wait(30)
+        may_commit.wait(HANG_SECONDS)
 
 
 def _elsewhere(action: Callable[..., None], *arguments: Any) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 from django_partisan.models import Attempt, Task
 from tests.app.partisan_tasks import Note
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.ledger import Book, all_are
 from tests.settings import INSTALLED_APPS
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are
 
 SECRETS = {"user": "bob", "password": "hunter2 & co", "card": {"number": "4111-1111", "year": 30}}
 FORGED: list[tuple[str, list[Any]]] = [

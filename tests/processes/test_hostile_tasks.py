@@ -10,11 +10,11 @@ from django.db import connection
 
 from django_partisan.models import Attempt, Task
 from tests.app.partisan_tasks import Note
-from tests.helpers import wait_until
 from tests.hostile_app.partisan_tasks import Misbehave, Tell
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Manager
-from tests.processes.ledger import Book, all_are
+from tests.support.harness import Manager
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are
 
 RESTORED = [
     "change_directory",
@@ -137,7 +137,7 @@ def test_a_task_that_cuts_its_worker_off_ends_in_error_with_that_reason(
     manager = start_manager()
     (bad,) = book.enqueue(Misbehave("close_really_all_descriptors"))
     good = book.enqueue(*[Note()] * 20)
-    wait_until(lambda: all_are([bad], "error") and all_are(good, "finished"), seconds=30)
+    wait_until(lambda: all_are([bad], "error") and all_are(good, "finished"))
     message = Attempt.objects.filter(task_id=bad).latest("pk").message
     assert "Given up after 3 rescues" in message
     assert "its channel was closed" in message or "closed the worker's own file" in message
@@ -153,7 +153,6 @@ def test_a_task_that_writes_into_every_descriptor_harms_its_own_worker_at_most(
     wait_until(lambda: all_are(good, "finished"), message=lambda: manager.log)
     wait_until(
         lambda: Task.objects.get(pk=bad).status in Task.TERMINAL_STATUSES,
-        seconds=30,
         message=lambda: manager.log,
     )
     wait_until(lambda: len(manager.workers()) == 2)
@@ -189,7 +188,6 @@ def _told_between(
     ids = book.enqueue(Tell(), *[each for name in names for each in (Misbehave(name), Tell())])
     wait_until(
         lambda: not Task.objects.filter(pk__in=ids, status__in=("new", "in_process")).exists(),
-        seconds=60,
         message=lambda: manager.log,
     )
     told = [Task.objects.get(pk=pk) for pk in ids[::2]]

@@ -9,9 +9,9 @@ import pytest
 from django.db import connections
 
 from tests.app.partisan_tasks import Note
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.ledger import Book
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book
 
 pytestmark = pytest.mark.postgresql
 

@@ -13,10 +13,10 @@ from django.utils import timezone
 from django_partisan.models import Attempt, ManagerProcess, Task
 from tests.app.models import Ledger
 from tests.app.partisan_tasks import Note, Sleep, WaitForFile
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Stopwatch, is_running
-from tests.processes.ledger import Book, all_are, done, started, statuses
+from tests.support.harness import HOARDING, SHORT_LIVES, Manager, Stopwatch, is_running
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, done, started, statuses
 
 
 def test_workers_of_a_killed_manager_end_after_their_task(
@@ -41,7 +41,7 @@ def test_workers_of_a_killed_manager_end_after_their_task(
 def test_a_worker_does_not_outlive_its_manager_for_ever(
     start_manager: StartManager, book: Book, gate: Path
 ) -> None:
-    manager = start_manager()
+    manager = start_manager(settings=SHORT_LIVES)
     (endless,) = book.begin(WaitForFile(str(gate)))
     worker = Ledger.objects.get(task_id=endless).pid
     manager.kill()
@@ -52,15 +52,15 @@ def test_a_worker_does_not_outlive_its_manager_for_ever(
 
 
 def test_a_restart_on_the_same_node_runs_the_orphans_before_all_other_tasks(
-    start_manager: StartManager, book: Book
+    start_manager: StartManager, book: Book, gate: Path
 ) -> None:
-    manager = start_manager()
-    book.enqueue(*[Sleep(0.02)] * 150)
-    wait_until(lambda: len(done(book.ids)) >= 20)
+    manager = start_manager(queue=HOARDING)
+    book.run(*[Note()] * 20)
+    orphans = set(book.begin(*[WaitForFile(str(gate))] * 40, running=2))
+    wait_until(lambda: all_are(orphans, "in_process"))
     manager.kill()
+    gate.touch()
     wait_until(lambda: not manager.processes())
-    orphans = set(Task.objects.filter(status=Task.STATUS_IN_PROCESS).values_list("pk", flat=True))
-    assert orphans
     urgent = book.enqueue(*[Note()] * 10, priority=-100)
     before = set(Ledger.objects.values_list("pk", flat=True))
 
@@ -68,7 +68,7 @@ def test_a_restart_on_the_same_node_runs_the_orphans_before_all_other_tasks(
     start_manager(queue={"WORKERS_COUNT": 1})
     wait_until(lambda: Ledger.objects.exclude(pk__in=before).exists())
     book.recovered("start of the command to the first orphan", watch.seconds, within=6)
-    wait_until(lambda: all_are(book.ids, "finished"), seconds=30)
+    wait_until(lambda: all_are(book.ids, "finished"))
     order = list(
         Ledger.objects.exclude(pk__in=before)
         .filter(note="started")
@@ -94,17 +94,15 @@ def test_a_manager_killed_again_and_again_loses_nothing(
         wait_until(_are_more_done(book, 10))
         manager.kill()
     start_manager()
-    wait_until(lambda: all_are(book.ids, "finished"), seconds=40)
+    wait_until(lambda: all_are(book.ids, "finished"))
 
 
 @pytest.mark.postgresql
 def test_a_peer_rescues_what_a_killed_manager_held(
     start_manager: StartManager, book: Book, gate: Path
 ) -> None:
-    manager = start_manager(settings={"PARTISAN_NODE_NAME": "north"})
-    ids = book.begin(*[WaitForFile(str(gate))] * 6, running=2)
-    wait_until(lambda: statuses(ids) == {"in_process": 6})
-    peer = start_manager(settings={"PARTISAN_NODE_NAME": "south"})
+    manager, ids = _start_north(start_manager, book, gate)
+    peer = start_manager(settings={**SHORT_LIVES, "PARTISAN_NODE_NAME": "south"})
     watch = Stopwatch()
     manager.kill()
     gate.touch()
@@ -119,13 +117,11 @@ def test_a_peer_rescues_what_a_killed_manager_held(
 def test_a_paused_manager_fences_itself_and_its_late_outcomes_change_nothing(
     start_manager: StartManager, book: Book, gate: Path
 ) -> None:
-    paused = start_manager(settings={"PARTISAN_NODE_NAME": "north"})
-    ids = book.begin(*[WaitForFile(str(gate))] * 6, running=2)
-    wait_until(lambda: statuses(ids) == {"in_process": 6})
+    paused, ids = _start_north(start_manager, book, gate)
     first = set(started(ids))
-    peer = start_manager(settings={"PARTISAN_NODE_NAME": "south"})
+    peer = start_manager(settings={**SHORT_LIVES, "PARTISAN_NODE_NAME": "south"})
     paused.send(signal.SIGSTOP)
-    wait_until(lambda: not Task.objects.filter(pk__in=ids, rescues=0).exists(), seconds=20)
+    wait_until(lambda: not Task.objects.filter(pk__in=ids, rescues=0).exists())
     gate.touch()
     wait_until(lambda: all_are(ids, "finished"))
     wait_until(lambda: sum(done(first).values()) == 4, message="the paused one's workers ended too")
@@ -151,15 +147,23 @@ def test_a_paused_manager_fences_itself_and_its_late_outcomes_change_nothing(
 def test_a_manager_paused_alone_goes_on_where_it_was(
     start_manager: StartManager, book: Book, gate: Path
 ) -> None:
-    paused = start_manager()
+    paused = start_manager(settings=SHORT_LIVES)
     ids = book.begin(*[WaitForFile(str(gate))] * 4, running=2)
     paused.send(signal.SIGSTOP)
     seen = ManagerProcess.objects.get().last_seen
-    wait_until(lambda: _age_of(seen) > 3.5, seconds=20)
+    wait_until(lambda: _age_of(seen) > 6.5)
     gate.touch()
     paused.send(signal.SIGCONT)
     wait_until(lambda: all_are(ids, "finished"), message=lambda: paused.log)
     assert paused.log.count("serves queue") == 2
+
+
+def _start_north(start_manager: StartManager, book: Book, gate: Path) -> tuple[Manager, list[int]]:
+    """Return a manager that has claimed six tasks and runs two of them, and their ids."""
+    manager = start_manager(settings={**SHORT_LIVES, "PARTISAN_NODE_NAME": "north"})
+    ids = book.begin(*[WaitForFile(str(gate))] * 6, running=2)
+    wait_until(lambda: statuses(ids) == {"in_process": 6})
+    return manager, ids
 
 
 def _are_more_done(book: Book, count: int) -> Callable[[], bool]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
+from collections import Counter
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import pytest
 from django.db import connection
@@ -20,9 +21,9 @@ from tests.app.partisan_tasks import (
     SucceedAtThird,
     Swell,
 )
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.ledger import Book, all_are, started, statuses
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, started, statuses
 
 
 def test_tasks_run_by_priority_and_in_the_order_of_their_enqueueing(
@@ -81,14 +82,17 @@ def test_retried_and_postponed_tasks_run_again_and_count_apart(
 def test_the_local_queue_is_kept_between_the_numbers_that_were_given(
     start_manager: StartManager, book: Book
 ) -> None:
-    ids = book.enqueue(*[Sleep(0.2)] * 40)
+    ids = book.enqueue(*[Sleep(0.1)] * 60)
     sizes = {"MIN_QUEUE_SIZE": 5, "MAX_QUEUE_SIZE": 12}
     start_manager(queue={"WORKERS_COUNT": 1, **sizes})
-    wait_until(lambda: statuses(ids)["finished"])
-    held = [claimed for _, claimed in _watched_while_some_wait(ids)]
-    assert max(held) == 12 + 1, "MAX, and the one that runs"
-    assert min(held) >= 5, "MIN, when a claim is about to begin"
     wait_until(lambda: all_are(ids, "finished"))
+    first, *others = _claims()
+    assert first.size == 12, "MAX, since nothing waits"
+    assert max(claim.after for claim in others) <= 12 + 1, "MAX, and the one that runs"
+    refills = [claim.before for claim in others if claim.size > 2]
+    assert max(refills) <= 5 + 1, "MIN, when a claim is about to begin"
+    assert any(refills), "nor only when there is nothing left"
+    assert len(others) < 30, "not for each task that ends"
 
 
 def test_without_given_numbers_slow_tasks_are_left_to_idle_peers(
@@ -96,14 +100,12 @@ def test_without_given_numbers_slow_tasks_are_left_to_idle_peers(
 ) -> None:
     ids = book.enqueue(*[Sleep(0.4)] * 16)
     start_manager(queue={"WORKERS_COUNT": 1})
-    wait_until(lambda: statuses(ids)["finished"] >= 1)
-    # Ten until the first one has ended; from then on what starts within a second.
-    held = _watched_while_some_wait(ids)
-    assert max(claimed for _, claimed in held) <= 10 + 1
-    later = [claimed for finished, claimed in held if finished > 8]
-    assert later
-    assert max(later) <= 4
     wait_until(lambda: all_are(ids, "finished"))
+    claims, first_end = _claims(), Task.objects.order_by("finished_at")[0].finished_at
+    assert max(claim.after for claim in claims) <= 10 + 1, "ten until the first one has ended"
+    assert first_end is not None
+    later = [claim.after for claim in claims if claim.moment > first_end]
+    assert max(later) <= 4, "from then on what starts within a second"
 
 
 def test_a_worker_is_replaced_after_its_share_of_tasks(
@@ -125,7 +127,7 @@ def test_a_worker_is_replaced_when_it_has_grown_too_large(
 ) -> None:
     manager = start_manager(queue={"WORKERS_COUNT": 1, "WORKER_MAX_MEMORY_MB": 250})
     book.enqueue(*[Swell(300)] * 3)
-    wait_until(lambda: all_are(book.ids, "finished"), seconds=30)
+    wait_until(lambda: all_are(book.ids, "finished"))
     assert sorted(_tasks_by_worker().values()) == [1, 1, 1]
     wait_until(lambda: len(manager.workers()) == 1)
     assert manager.workers()[0].memory_info().rss < 250 << 20
@@ -156,13 +158,28 @@ def _first_after(ids: list[int], priority: int) -> int:
     return next(pk for pk in ids if priorities[pk] > priority)
 
 
-def _watched_while_some_wait(ids: list[int]) -> list[tuple[int, int]]:
-    """Return how many were finished and how many claimed, time and again, while others waited."""
-    seen = []
-    while (found := statuses(ids))["new"]:
-        seen.append((found["finished"], found["in_process"]))
-        time.sleep(0.01)
-    return seen
+class Claim(NamedTuple):
+    """When how many tasks were claimed, and how many the manager had from then on."""
+
+    moment: datetime
+    size: int
+    after: int
+
+    @property
+    def before(self) -> int:
+        return self.after - self.size
+
+
+def _claims() -> list[Claim]:
+    """Return all claims in their order, as the rows of tasks that have ended tell of them."""
+    moments = Counter(Task.objects.values_list("claimed_at", flat=True).order_by("claimed_at"))
+    return [
+        Claim(moment, size, _held(moment)) for moment, size in moments.items() if moment is not None
+    ]
+
+
+def _held(moment: datetime) -> int:
+    return Task.objects.filter(claimed_at__lte=moment, finished_at__gt=moment).count()
 
 
 def _tasks_by_worker() -> dict[int, int]:
@@ -175,5 +192,6 @@ def _connections_of_others() -> int:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
         )
         return int(cursor.fetchone()[0])

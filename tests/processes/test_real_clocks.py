@@ -10,10 +10,10 @@ import pytest
 
 from django_partisan.models import Task
 from tests.app.partisan_tasks import Note, WaitForFile
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Manager, Stopwatch
-from tests.processes.ledger import Book, all_are
+from tests.support.harness import Manager, Stopwatch
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -31,7 +31,7 @@ def test_a_peer_runs_what_a_killed_manager_held_within_forty_seconds(
     north.kill()
     watch = Stopwatch()
     gate.touch()
-    wait_until(lambda: all_are(ids, "finished"), seconds=60, message=lambda: south.log)
+    wait_until(lambda: all_are(ids, "finished"), message=lambda: south.log)
     book.recovered("kill of a manager to the end of its tasks elsewhere", watch.seconds, within=40)
     assert set(Task.objects.values_list("rescues", flat=True)) == {1}
 
@@ -43,7 +43,7 @@ def test_a_manager_paused_for_a_minute_fences_itself_when_it_wakes(
     north.send(signal.SIGSTOP)
     watch = Stopwatch()
     gate.touch()
-    wait_until(lambda: all_are(ids, "finished"), seconds=60, message=lambda: south.log)
+    wait_until(lambda: all_are(ids, "finished"), message=lambda: south.log)
     book.recovered("pause of a manager to the end of its tasks elsewhere", watch.seconds, within=40)
     wait_until(lambda: watch.seconds > 60, seconds=61)
     recorded = dict(Task.objects.values_list("pk", "updated_at"))

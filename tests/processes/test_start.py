@@ -13,9 +13,9 @@ from django.db.migrations.recorder import MigrationRecorder
 from django_partisan import migrations
 from django_partisan.config.const import ExitCode
 from tests.processes.conftest import StartManager
-from tests.processes.harness import run_command
-from tests.processes.ledger import Book
 from tests.settings import DATABASE_VARIABLE, INSTALLED_APPS
+from tests.support.harness import run_command
+from tests.support.ledger import Book
 from tools.database_urls import database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)

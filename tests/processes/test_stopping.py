@@ -10,10 +10,10 @@ import pytest
 from django_partisan.config.const import ExitCode
 from django_partisan.models import ManagerProcess, Task
 from tests.app.partisan_tasks import Note, WaitForFile
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import HOARDING, Manager, Stopwatch
-from tests.processes.ledger import Book, all_are, done, statuses
+from tests.support.harness import HOARDING, Manager, Stopwatch
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, done, statuses
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 

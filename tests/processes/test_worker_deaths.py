@@ -13,26 +13,24 @@ import pytest
 from django_partisan.models import Attempt, Task
 from tests.app.models import Ledger
 from tests.app.partisan_tasks import Note, WaitForFile
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Manager, Stopwatch, kill
-from tests.processes.ledger import Book, all_are, done, has_begun_again, started, statuses
+from tests.support.harness import HOARDING, Manager, Stopwatch, kill
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book, all_are, done, has_begun_again, started
 
 
 def test_a_killed_worker_costs_only_the_task_it_ran(
     start_manager: StartManager, book: Book, tmp_path: Path
 ) -> None:
-    manager = start_manager()
+    manager = start_manager(queue=HOARDING)
     book.run(*[WaitForFile()] * 30)
     gates = [tmp_path / "gate-1", tmp_path / "gate-2"]
     victim, bystander = book.enqueue(*[WaitForFile(str(gate)) for gate in gates])
     wait_until(lambda: started([victim]) and started([bystander]))
     chunk = book.enqueue(*[WaitForFile()] * 40)
-    wait_until(lambda: statuses(chunk).get("in_process"))
+    wait_until(lambda: all_are(chunk, "in_process"))
     claims = dict(Task.objects.filter(pk__in=chunk).values_list("pk", "claimed_at"))
-    wait_until(_is_quiet(chunk), message="the rest waits behind the two that run")
-    unstarted = [pk for pk in chunk if not done([pk])]
-    assert unstarted
+    assert not started(chunk), "they wait behind the two that run"
 
     watch, worker = Stopwatch(), Ledger.objects.get(task_id=victim).pid
     os.kill(worker, signal.SIGKILL)
@@ -82,7 +80,7 @@ def test_workers_killed_in_the_middle_of_a_stream_lose_nothing(
     for _ in range(8):
         book.enqueue(*[Note()] * 60)
         kill(wait_until(manager.workers)[0].pid)
-    wait_until(lambda: all_are(book.ids, "finished"), seconds=30, message=lambda: manager.log)
+    wait_until(lambda: all_are(book.ids, "finished"), message=lambda: manager.log)
     wait_until(lambda: len(manager.workers()) == 3)
 
 
@@ -147,14 +145,3 @@ def _is_full(manager: Manager, count: int, *, without: set[int]) -> Callable[[],
 def _is_replaced(manager: Manager, launcher: psutil.Process) -> Callable[[], bool]:
     """Return a condition: there is a launcher, and another one."""
     return lambda: bool(set(manager.launchers()) - {launcher})
-
-
-def _is_quiet(ids: list[int]) -> Callable[[], bool]:
-    """Return a condition: nothing of these has ended between two looks."""
-    seen: list[int] = []
-
-    def is_quiet() -> bool:
-        seen.append(len(done(ids)))
-        return len(seen) > 25 and len(set(seen[-25:])) == 1
-
-    return is_quiet

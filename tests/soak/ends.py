@@ -15,8 +15,8 @@ from django.db import connection
 from django.db.models import Exists, OuterRef
 
 from django_partisan.models import Attempt, ManagerProcess, Task
-from tests.processes.ledger import account_of
 from tests.soak.load import Kind, kind_of
+from tests.support.ledger import account_of
 from tools.ledger import Account, Broken, Problem, Runs, doubled, lost, wrong
 
 _COLUMNS: Final = "status, lease, attempts, retries, postpones, rescues, crashes"

@@ -16,13 +16,13 @@ import pytest
 from django.conf import settings
 
 from django_partisan.models import Task
-from tests.helpers import wait_until
 from tests.processes.conftest import StartManager
-from tests.processes.harness import Manager
-from tests.processes.ledger import Book
 from tests.soak import ends
 from tests.soak.load import RATE, SECONDS, Load
 from tests.soak.watch import RULES, Watch, verdicts
+from tests.support.harness import Manager
+from tests.support.helpers import wait_until
+from tests.support.ledger import Book
 from tools.ledger import Broken, Runs
 
 TICK_SECONDS = 0.1

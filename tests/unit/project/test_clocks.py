@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from django_partisan.database.postgresql import dialect
-from tests.reference import table
+from tests.support.reference import table
 from tools.draw_map import PACKAGE
 
 PAGE = "../explanation/performance"

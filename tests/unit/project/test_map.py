@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reference import table
+from tests.support.reference import table
 from tools.draw_map import PACKAGE, PICTURE, arrows, draw, floors
 
 PAGE = "../explanation/architecture"

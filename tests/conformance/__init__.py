@@ -1,0 +1,1 @@
+"""What every database must do: one suite for all of them."""

@@ -1,0 +1,1 @@
+"""The manager's part, with the real database."""

@@ -1,0 +1,1 @@
+"""The project itself, with the real database."""

@@ -1,0 +1,1 @@
+"""One attempt, run and judged."""

@@ -1,0 +1,1 @@
+"""What somebody includes or is told."""

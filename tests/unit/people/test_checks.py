@@ -1,0 +1,112 @@
+"""What `manage.py check` says."""
+
+from typing import Any
+
+import pytest
+from django.core.checks import ERROR, INFO, WARNING
+from django.db import connections
+
+from django_partisan import checks
+
+COMPLETE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": "db.sqlite3",
+    "OPTIONS": checks.SQLITE_OPTIONS,
+}
+
+
+def test_a_project_without_settings_has_nothing_to_correct() -> None:
+    assert checks.check_settings() == []
+    assert checks.check_unused_settings() == []
+
+
+def test_every_wrong_setting_is_an_error_with_a_hint(settings: Any) -> None:
+    settings.PARTISAN_CONFIG = {"mail": {"WORKERS_COUNT": 0}, "maps": {"NO_SUCH": 1}}
+    settings.PARTISAN_NOTIFY = "yes"
+    found = checks.check_settings()
+    assert [message.level for message in found] == [ERROR] * 3
+    assert all(message.hint and message.id == "django_partisan.E001" for message in found)
+    assert "PARTISAN_CONFIG['mail']['WORKERS_COUNT']" in found[0].msg
+
+
+def test_a_setting_that_nobody_reads_is_a_warning_with_a_suggestion(settings: Any) -> None:
+    settings.PARTISAN_NOTIFI = False
+    [message] = checks.check_unused_settings()
+    assert message.level == WARNING
+    assert "did you mean 'PARTISAN_NOTIFY'?" in message.msg
+
+
+def test_a_queues_key_written_as_a_process_setting_is_sent_to_its_place(settings: Any) -> None:
+    settings.PARTISAN_WORKERS_COUNT = 2
+    [message] = checks.check_unused_settings()
+    assert "PARTISAN_CONFIG = {'default': {'WORKERS_COUNT': ...}}" in message.msg
+
+
+def test_checks_before_cleanup_is_said_to_do_nothing_at_each_place_it_is_set(settings: Any) -> None:
+    settings.CHECKS_BEFORE_CLEANUP = 50
+    settings.PARTISAN_CONFIG = {"mail": {"CHECKS_BEFORE_CLEANUP": 10}, "maps": {}}
+    found = checks.check_unused_settings()
+    assert [message.level for message in found] == [INFO, INFO]
+    assert [message.msg.split(" does nothing")[0] for message in found] == [
+        "CHECKS_BEFORE_CLEANUP",
+        "PARTISAN_CONFIG['mail']['CHECKS_BEFORE_CLEANUP']",
+    ]
+
+
+def test_checks_survive_a_config_of_the_wrong_shape(settings: Any) -> None:
+    settings.PARTISAN_CONFIG = ["mail"]
+    assert len(checks.check_settings()) == 1
+    assert checks.check_unused_settings() == []
+
+
+def test_sqlite_as_startproject_makes_it_gets_a_snippet_to_copy() -> None:
+    [message] = checks.sqlite_messages("default", {"NAME": "db.sqlite3", "OPTIONS": {}})
+    assert message.level == WARNING
+    assert "transaction_mode, init_command, timeout" in message.msg
+    snippet = str(message.hint).split("\n", 1)[1]
+    assert eval("{" + snippet + "}") == {"OPTIONS": checks.SQLITE_OPTIONS}
+
+
+def test_the_snippet_keeps_what_the_project_has_set() -> None:
+    options = {"timeout": 60, "isolation_level": None}
+    [message] = checks.sqlite_messages("other", {"NAME": "db.sqlite3", "OPTIONS": options})
+    snippet = eval("{" + str(message.hint).split("\n", 1)[1] + "}")
+    assert snippet["OPTIONS"] == {**checks.SQLITE_OPTIONS, **options}
+    assert "timeout" not in message.msg
+    assert "DATABASES['other']" in str(message.hint)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"NAME": ":memory:", "OPTIONS": {}},
+        {"NAME": "file:memorydb_default?mode=memory&cache=shared", "OPTIONS": {}},
+        {"OPTIONS": {**checks.SQLITE_OPTIONS, "transaction_mode": "exclusive"}},
+    ],
+)
+def test_a_database_that_is_set_up_or_only_in_memory_gets_no_warning(
+    changes: dict[str, Any],
+) -> None:
+    assert checks.sqlite_messages("default", {**COMPLETE, **changes}) == []
+
+
+def test_half_an_init_command_is_not_enough() -> None:
+    options = {**checks.SQLITE_OPTIONS, "init_command": "PRAGMA foreign_keys=ON;"}
+    [message] = checks.sqlite_messages("default", {**COMPLETE, "OPTIONS": options})
+    assert "init_command" in message.msg
+    assert "foreign_keys=ON" in str(message.hint)
+    assert "journal_mode=WAL" in str(message.hint)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "expected"), [("sqlite", ["django_partisan.W002"]), ("postgresql", [])]
+)
+def test_the_database_that_holds_the_tasks_is_the_one_looked_at(
+    monkeypatch: pytest.MonkeyPatch, vendor: str, expected: list[str]
+) -> None:
+    connection = connections["default"]
+    monkeypatch.setitem(connection.settings_dict, "NAME", "db.sqlite3")
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {})
+    monkeypatch.setattr(connection, "vendor", vendor)
+    assert [message.id for message in checks.check_databases()] == expected

@@ -1,0 +1,1 @@
+"""What manager and worker say to each other."""
