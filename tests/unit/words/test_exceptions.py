@@ -23,7 +23,7 @@ from django_partisan.exceptions import (
     WorkerDied,
 )
 from django_partisan.lifecycle.transitions import orphan_outcome
-from tests.unit.tasks import claimed_task
+from tests.support.claimed_tasks import claimed_task
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 

@@ -19,7 +19,7 @@ from django_partisan.lifecycle import lost_claims, transitions
 from django_partisan.lifecycle.instances import claimed_of, instance_of
 from django_partisan.lifecycle.transitions import EndedAttempt, Transition, updates_of
 from django_partisan.models import Task
-from tests.factories import (
+from tests.support.factories import (
     OWNER,
     claim,
     ended_attempt,

@@ -25,7 +25,7 @@ from django_partisan.wire.messages import (
     order_in,
     report_in,
 )
-from tests.unit.tasks import claimed_task
+from tests.support.claimed_tasks import claimed_task
 
 KINDS = {value for name, value in vars(attempt).items() if name.isupper()}
 REPORTED = sorted(KINDS - {RELEASED, CRASHED, ORPHANED})
