@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from django_partisan.fault_points import reach
+from django_partisan.lifecycle import managers
 from django_partisan.manager.claiming.claimer import Claimer
 from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.heartbeat import Fence, Heartbeat
@@ -66,13 +67,15 @@ class Standing:
     # ----- the registration -----
 
     def next_deadline(self) -> float:
-        """Return when the next beat is due, or at once where there is no registration."""
-        return self._heartbeat.next_deadline()
+        """Return when the next beat is due, or at once where the row is not what it should be."""
+        return 0.0 if self._pool.has_new_launcher else self._heartbeat.next_deadline()
 
     def turn(self, now: float) -> None:
         """Register where that is not done, and beat when it is time to."""
         if self._heartbeat.manager_id is None:
             self._register()
+        elif self._pool.has_new_launcher:
+            self._note_launchers(self._heartbeat.manager_id)
         if now >= self._heartbeat.next_deadline():
             self._beat(now)
             reach("manager.beaten")
@@ -99,7 +102,9 @@ class Standing:
             self._claimer.surveyed(pulse.found, now)
 
     def _register(self) -> None:
-        self._heartbeat.register()
+        launchers = self._pool.launchers
+        self._heartbeat.register(launchers)
+        self._pool.launchers_are_noted(launchers)
         self.owes_takeover = bool(self._heartbeat.predecessors)
         reach("manager.registered")
         logger.info(
@@ -111,6 +116,11 @@ class Standing:
             self._link.connection.display_name,
             self._claimer.wakeup.mode,
         )
+
+    def _note_launchers(self, manager_id: int) -> None:
+        launchers = self._pool.launchers
+        managers.note_launchers(manager_id, launchers)
+        self._pool.launchers_are_noted(launchers)
 
     def _snapshot(self) -> dict[str, Any]:
         workers = [worker.snapshot() for worker in self._pool.workers.values()]
