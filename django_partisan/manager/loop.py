@@ -155,11 +155,12 @@ class WorkersManager:
         ``is_last`` says that the process exits afterwards: then late signals are ignored.
         Raises WorkerBootError, NotMigrated or ManagerAlreadyRunning when it cannot begin.
         """
-        setproctitle.setproctitle(f"partisan/parent {self.queue_name}")
         reaping.become_subreaper()
         # A signal that arrives while everything is closed must not end the process in the middle.
         noted = noted_signals(self.selector, self.stop, self.report, is_last=is_last)
         with self.selector, noted as signals:
+            # Whoever goes by the title may send signals from now on.
+            setproctitle.setproctitle(f"partisan/parent {self.queue_name}")
             if signals is not None:
                 self.link.watchdog.watch_signals(signals, STOP_SIGNALS)
             try:
