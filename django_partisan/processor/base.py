@@ -23,6 +23,7 @@ from django_partisan.processor.calls import (
 )
 from django_partisan.processor.new_task import template_of
 from django_partisan.processor.rules import accept_old_queue_attribute, check_rules
+from django_partisan.processor.run_method import check_run
 from django_partisan.registry.registry import registry
 from django_partisan.settings import get_process_settings
 
@@ -78,6 +79,7 @@ class BaseTaskProcessor(abc.ABC):
         super().__init_subclass__(**kwargs)
         accept_old_queue_attribute(cls)
         check_rules(cls)
+        check_run(cls)
         record_calls_of_own_new(cls, BaseTaskProcessor.__new__)
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
