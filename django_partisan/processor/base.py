@@ -123,8 +123,8 @@ class BaseTaskProcessor(abc.ABC):
 
         Raises TypeError for a processor bound to a task and for arguments that are not JSON (naming
         the argument), ValueError for values no database can store, ProcessorClassNotFound for a
-        class that is not registered, UnknownQueue for a queue that is not configured. Then nothing
-        is stored.
+        class that is not registered, ProcessorNotDiscovered for one that workers would not find,
+        UnknownQueue for a queue that is not configured. Then nothing is stored.
         """
         template = template_of(self, priority, execute_after)
         arguments = self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES)

@@ -1,7 +1,11 @@
 """The registry: which processor class a stored name stands for."""
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
+
+from django.apps import apps
 
 from django_partisan.config.const import MAX_STORED_NAME_LENGTH
 from django_partisan.config.wording import close_match
@@ -23,6 +27,9 @@ class Registry:
         self._by_stored_name: dict[str, ProcessorClass] = {}
         self._by_alias: dict[str, ProcessorClass] = {}
         self._by_bare_name: defaultdict[str, list[ProcessorClass]] = defaultdict(list)
+        self.late_names: set[str] = set()
+        """Stored names of what was registered after Django was set up: workers lack it."""
+        self._is_discovering = False
 
     def register(self, processor_class: SomeClass) -> SomeClass:
         """Register a class and return it, so that it also serves as a decorator."""
@@ -42,6 +49,17 @@ class Registry:
         self._by_stored_name[name] = processor_class
         self._by_alias.update(dict.fromkeys(aliases, processor_class))
         self._by_bare_name[processor_class.__name__].append(processor_class)
+        if apps.ready and not self._is_discovering:
+            self.late_names.add(name)
+
+    @contextmanager
+    def discovering(self) -> Iterator[None]:
+        """Take what is registered inside for what every process finds when Django is set up."""
+        before, self._is_discovering = self._is_discovering, True
+        try:
+            yield
+        finally:
+            self._is_discovering = before
 
     def is_processor_registered(self, name: str) -> bool:
         """Say whether `get_processor_class_by_name` would find exactly one class."""
