@@ -20,7 +20,7 @@ def autodiscover() -> None:
     does nothing new.
     """
     with registry.discovering():
-        autodiscover_modules(*_modules())
+        autodiscover_modules(*module_names())
 
 
 initialize_processors = autodiscover
@@ -34,16 +34,17 @@ def advice_for_late(processor_class: ProcessorClass) -> str:
     if app is None:
         return (
             f"No installed app contains its module {module}: add the app to INSTALLED_APPS, and "
-            f"import the module in its {_modules()[0]}.py."
+            f"import the module in its {module_names()[0]}.py."
         )
     inner = module.removeprefix(app.name).lstrip(".")
-    if inner in _modules():
+    if inner in module_names():
         return f"Register it while {module} is imported, not later."
-    remedy = f"Import its module {module} in {app.name}.{_modules()[0]}"
+    remedy = f"Import its module {module} in {app.name}.{module_names()[0]}"
     return f"{remedy}, or add {inner!r} to the setting PARTISAN_MODULES." if inner else f"{remedy}."
 
 
-def _modules() -> Sequence[str]:
+def module_names() -> Sequence[str]:
+    """Return PARTISAN_MODULES, or their default where the setting is wrong."""
     try:
         return get_process_settings().MODULES
     except ConfigurationError:  # `manage.py check` and `start_partisan` tell it

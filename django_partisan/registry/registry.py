@@ -15,6 +15,13 @@ ProcessorClass = type[Any]
 """A subclass of BaseTaskProcessor, which this floor does not know."""
 SomeClass = TypeVar("SomeClass", bound=type[Any])
 
+_NOTHING: Any = object()
+_CALLED = (
+    "@registry.register takes no arguments and no parentheses; write @registry.register above a "
+    "subclass of BaseTaskProcessor, and its queue, priority and the like as QUEUE_NAME, PRIORITY "
+    "and other attributes of the class"
+)
+
 
 class Registry:
     """Know every processor class by its stored name, its aliases and its bare name.
@@ -31,8 +38,13 @@ class Registry:
         """Stored names of what was registered after Django was set up: workers lack it."""
         self._is_discovering = False
 
-    def register(self, processor_class: SomeClass) -> SomeClass:
-        """Register a class and return it, so that it also serves as a decorator."""
+    def register(self, processor_class: SomeClass = _NOTHING, /, **options: Any) -> SomeClass:
+        """Register a class and return it, so that it also serves as a decorator.
+
+        The decorator takes no arguments: how a task is run is said by attributes of its class.
+        """
+        if processor_class is _NOTHING or options:
+            raise TypeError(_CALLED)
         self.register_processor_class(processor_class)
         return processor_class
 
@@ -42,6 +54,8 @@ class Registry:
         Raises ProcessorClassAlreadyRegistered when the stored name or an alias is taken, also by
         this very class; then nothing has changed. ALIASES of a parent class are not inherited.
         """
+        if not isinstance(processor_class, type):
+            raise TypeError(_refusal(processor_class))
         name, aliases = self.stored_name(processor_class), _own_aliases(processor_class)
         for taken in (name, *aliases):
             if taken in self._by_stored_name or taken in self._by_alias:
@@ -120,10 +134,21 @@ def _own_aliases(processor_class: ProcessorClass) -> list[str]:
     return [alias for alias in dict.fromkeys(aliases) if alias != own]
 
 
+def _refusal(given: object) -> str:
+    if not callable(given):
+        return _CALLED
+    name = getattr(given, "__name__", type(given).__name__)
+    return (
+        f"{name} is no class: @registry.register takes subclasses of BaseTaskProcessor. Write "
+        f"class {name.title().replace('_', '')}(BaseTaskProcessor) with a method run(self) that "
+        "calls it"
+    )
+
+
 registry = Registry()
 """The project's registry."""
 
 
-def register(processor_class: SomeClass) -> SomeClass:
+def register(processor_class: SomeClass = _NOTHING, /, **options: Any) -> SomeClass:
     """Register a processor class with the project's registry and return the class."""
-    return registry.register(processor_class)
+    return registry.register(processor_class, **options)
