@@ -26,7 +26,13 @@ SQLITE_OPTIONS: dict[str, str | int] = {
 
 def register_all() -> None:
     """Register every check of this module; calling it again changes nothing."""
-    for check in (check_settings, check_unused_settings, check_databases, check_processors):
+    for check in (
+        check_settings,
+        check_unused_settings,
+        check_databases,
+        check_processors,
+        check_commits,
+    ):
         checks.register(check)
 
 
@@ -62,6 +68,46 @@ def check_databases(**_: Any) -> CheckMessages:
         if connections[alias].vendor == "sqlite"
         for message in sqlite_messages(alias, connections[alias].settings_dict)
     ]
+
+
+def check_commits(**_: Any) -> CheckMessages:
+    """Report options under which `.delay()` needs a commit of the project's, or never gets one."""
+    alias = router.db_for_write(apps.get_model("django_partisan", "Task"))
+    database = connections[alias].settings_dict
+    messages: CheckMessages = []
+    if not database["AUTOCOMMIT"]:
+        messages.append(_needs_own_commit(alias))
+    messages += [
+        _never_commits(alias, option)
+        for option, value in database.get("OPTIONS", {}).items()
+        if connections[alias].vendor == "sqlite" and _begins_transaction(option, value)
+    ]
+    return messages
+
+
+def _needs_own_commit(alias: str) -> checks.CheckMessage:
+    return checks.Warning(
+        f"DATABASES[{alias!r}] has AUTOCOMMIT = False: .delay() stores a task with the project's "
+        "own commit, and not without one.",
+        hint="Remove it, or commit after .delay(). Managers commit what they write.",
+        id="django_partisan.W010",
+    )
+
+
+def _never_commits(alias: str, option: str) -> checks.CheckMessage:
+    return checks.Error(
+        f"DATABASES[{alias!r}]['OPTIONS'][{option!r}] begins a transaction that nothing ends: what "
+        ".delay() stores is never committed.",
+        hint="Remove it; use transaction.atomic() where a transaction is needed.",
+        id="django_partisan.E010",
+    )
+
+
+def _begins_transaction(option: str, value: object) -> bool:
+    if option == "autocommit":
+        return value is False
+    words = str(value).upper().replace(";", " ; ").split()
+    return option == "init_command" and words.count("BEGIN") > words.count("COMMIT")
 
 
 def sqlite_messages(alias: str, database: Mapping[str, Any]) -> CheckMessages:

@@ -11,6 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_partisan import lifecycle
 from django_partisan.attempt import RECORDED, ClaimedTask, Outcome
 from django_partisan.database import dialect_for
+from django_partisan.database.autocommit import autocommit
 from django_partisan.exceptions import AtomicityLost, LeaseLost
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.rows import database, task_rows
@@ -33,7 +34,11 @@ def atomically(task: ClaimedTask, attempt: Callable[[], Outcome]) -> Outcome:
     committed: list[bool] = []
     outcome: Outcome | None = None
     try:
-        with dialect_for(alias).writing(connection), transaction.atomic(alias, durable=True):
+        with (
+            autocommit(connection),
+            dialect_for(alias).writing(connection),
+            transaction.atomic(alias, durable=True),
+        ):
             # The first hook of all: whatever a later one raises, this one has been called.
             connection.on_commit(lambda: committed.append(True))
             outcome = _made_inside(connection, task, attempt)

@@ -110,3 +110,33 @@ def test_the_database_that_holds_the_tasks_is_the_one_looked_at(
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", {})
     monkeypatch.setattr(connection, "vendor", vendor)
     assert [message.id for message in checks.check_databases()] == expected
+
+
+def commit_messages(monkeypatch: pytest.MonkeyPatch, **database: Any) -> list[str]:
+    settings = {**connections["default"].settings_dict, **database}
+    monkeypatch.setattr(connections["default"], "settings_dict", settings)
+    return [message.id or "" for message in checks.check_commits()]
+
+
+def test_without_autocommit_delay_needs_a_commit_of_the_projects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert commit_messages(monkeypatch) == []
+    assert commit_messages(monkeypatch, AUTOCOMMIT=False) == ["django_partisan.W010"]
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        ({"autocommit": False}, ["django_partisan.E010"]),
+        ({"autocommit": True}, []),
+        ({"init_command": "PRAGMA foreign_keys=ON; begin immediate;"}, ["django_partisan.E010"]),
+        ({"init_command": "BEGIN; PRAGMA user_version; COMMIT;"}, []),
+        (checks.SQLITE_OPTIONS, []),
+    ],
+)
+def test_an_option_that_begins_a_transaction_for_ever_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], ids: list[str]
+) -> None:
+    assert commit_messages(monkeypatch, OPTIONS=options) == ids
