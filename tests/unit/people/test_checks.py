@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.core.checks import ERROR, INFO, WARNING
 from django.db import connections
+from django.db.backends.signals import connection_created
 
 from django_partisan import checks
 
@@ -140,3 +141,29 @@ def test_an_option_that_begins_a_transaction_for_ever_is_an_error(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], ids: list[str]
 ) -> None:
     assert commit_messages(monkeypatch, OPTIONS=options) == ids
+
+
+def test_a_pool_is_told_of_with_what_workers_do_instead() -> None:
+    [message] = checks.pool_messages("default", {"OPTIONS": {"pool": {"min_size": 2}}})
+    assert message.level == INFO
+    assert "'default'" in message.msg
+    assert "workers" in message.msg
+    assert checks.pool_messages("default", {"OPTIONS": {"pool": False}}) == []
+    assert checks.pool_messages("default", {}) == []
+
+
+def test_what_is_set_up_on_each_new_connection_is_told_of() -> None:
+    if connections["default"].vendor == "sqlite":
+        pytest.skip("SQLite has no session on a server")
+    assert checks.check_sessions() == []
+    connection_created.connect(_set_something_up)
+    try:
+        [message] = checks.check_sessions()
+    finally:
+        connection_created.disconnect(_set_something_up)
+    assert message.level == INFO
+    assert "_set_something_up is called for each new connection" in message.msg
+
+
+def _set_something_up(**_: Any) -> None:
+    """Do nothing: what counts is that Django would call it."""
