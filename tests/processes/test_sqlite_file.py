@@ -1,14 +1,22 @@
-"""A manager whose SQLite file is written to by other processes."""
+"""A manager whose SQLite file is written to, or replaced, by other processes."""
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import sys
+from functools import partial
+from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from django_partisan.lifecycle import request_cancel
+from django_partisan.models import Task
 from tests.app.partisan_tasks import Note, Sleep
 from tests.processes.conftest import StartManager
+from tests.settings import DATABASE_VARIABLE
+from tests.support.harness import Manager
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are
 
@@ -42,3 +50,43 @@ def test_a_cancel_request_of_another_process_is_noticed(
     assert request_cancel(ids) == ([], ids)
     wait_until(lambda: all_are(ids, "cancelled"), message=lambda: manager.log)
     wait_until(lambda: all_are(behind, "finished"), message=lambda: manager.log)
+
+
+def test_a_manager_goes_on_with_the_file_that_replaces_its_own(
+    database: None, tmp_path: Path
+) -> None:
+    live, restored = tmp_path / "live.sqlite3", tmp_path / "restored.sqlite3"
+    _copy_to(live)
+    manager = Manager(tmp_path, environment={DATABASE_VARIABLE: f"sqlite:///{live}"}).start()
+    try:
+        manager.wait_until_serving()
+        for _ in range(2):
+            task = Note().delay()
+            _copy_to(restored)
+            _replace(live, restored)
+            is_done = partial(_is_finished, live, task)
+            wait_until(is_done, message=lambda: manager.log)
+        assert manager.log.count("the database's file was replaced") == 2
+        assert manager.log.count("serves queue") == 3, "it registered in each file"
+        assert manager.stop() == 0
+        manager.assert_nothing_left()
+    finally:
+        manager.destroy()
+
+
+def _copy_to(path: Path) -> None:
+    connection.ensure_connection()
+    with contextlib.closing(sqlite3.connect(path)) as target:
+        connection.connection.backup(target)
+
+
+def _replace(path: Path, other: Path) -> None:
+    for end in ("-wal", "-shm"):
+        path.with_name(path.name + end).unlink()
+    other.replace(path)
+
+
+def _is_finished(path: Path, task: Task) -> bool:
+    question = "SELECT status = 'finished' FROM django_partisan_task WHERE id = ?"
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as asking:
+        return bool(asking.execute(question, [task.pk]).fetchone()[0])
