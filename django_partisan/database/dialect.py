@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, ClassVar
 
 from django.db import DataError, Error, IntegrityError
@@ -177,6 +178,14 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
         """Return a number that changes when another connection has written, None without one."""
+
+    def own_changes(self, connection: BaseDatabaseWrapper) -> int:  # noqa: ARG002
+        """Return a number that changes when this connection itself writes, where it can be had."""
+        return 0
+
+    def watched_path(self, connection: BaseDatabaseWrapper) -> Path | None:  # noqa: ARG002
+        """Return the file to which each commit writes, and which is there now; None without one."""
+        return None
 
 
 def in_order(rows: Iterator[tuple[Any, ...]] | Sequence[tuple[Any, ...]]) -> list[ClaimedTask]:

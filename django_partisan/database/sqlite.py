@@ -1,4 +1,4 @@
-"""SQLite: one manager per file, one short statement at a time, `PRAGMA data_version` as wake-up."""
+"""SQLite: one manager per file, one short statement at a time, the file itself as wake-up."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import ClassVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from django.utils.dateparse import parse_datetime
 
 from django_partisan.attempt import ClaimedTask
@@ -273,8 +275,7 @@ class SQLite(Dialect):
     def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:  # noqa: ARG002
         connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
         with connection.cursor() as cursor:
-            cursor.execute("PRAGMA busy_timeout = 20000")
-            cursor.execute("PRAGMA journal_mode = WAL")
+            _turn_log_on(cursor)
             cursor.execute("PRAGMA synchronous = NORMAL")
 
     @contextmanager
@@ -291,10 +292,10 @@ class SQLite(Dialect):
             connection.transaction_mode = former  # type: ignore[attr-defined]
 
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
-        """Do nothing: the file's data_version tells."""
+        """Do nothing: the file itself tells."""
 
     def listen(self, connection: BaseDatabaseWrapper) -> None:
-        """Do nothing: the file's data_version tells."""
+        """Do nothing: the file itself tells."""
 
     def received_notifications(self, connection: BaseDatabaseWrapper) -> list[str]:  # noqa: ARG002
         return []
@@ -309,6 +310,24 @@ class SQLite(Dialect):
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA data_version")
             return int(cursor.fetchone()[0])
+
+    def own_changes(self, connection: BaseDatabaseWrapper) -> int:
+        return int(connection.connection.total_changes)
+
+    def watched_path(self, connection: BaseDatabaseWrapper) -> Path | None:
+        with connection.cursor() as cursor:
+            has_log = _turn_log_on(cursor)
+            # Resolved: the log stands beside the file, not beside a link to it.
+            cursor.execute("SELECT file FROM pragma_database_list WHERE name = 'main'")
+            (path,) = cursor.fetchone()
+        return Path(f"{path}-wal") if path and has_log else None
+
+
+def _turn_log_on(cursor: CursorWrapper) -> bool:
+    """Turn the write-ahead log on; say whether it is. It stays with the file."""
+    cursor.execute("PRAGMA busy_timeout = 20000")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    return bool(cursor.fetchone()[0] == "wal")
 
 
 def _text_of(moment: datetime) -> str:

@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_partisan.backoff import Backoff
 from django_partisan.database import Dialect, dialect_for
 from django_partisan.database.autocommit import require_autocommit, switch_on_autocommit
+from django_partisan.database.database_file import DatabaseFile
 from django_partisan.database.watchdog import Watchdog
 from django_partisan.logs import Reasons
 from django_partisan.manager.statement_thread import StatementThread
@@ -25,6 +26,8 @@ RETRY_SECONDS: Final = (0.1, 2.0)
 """The first and the longest wait before the database is tried again."""
 LONGEST_ATTEMPT_SECONDS: Final = 2.0
 """How long a lost connection may keep the loop once it is in a hurry."""
+FILE_CHECK_SECONDS: Final = 1.0
+"""How often to see whether the file of an SQLite database was replaced."""
 
 
 class DatabaseLink:
@@ -47,6 +50,8 @@ class DatabaseLink:
         self._retry_at = 0.0
         self._deadline = float("inf")
         self._session: Any = None
+        self._file: DatabaseFile | None = None
+        self._file_check_at = 0.0
         self._is_connected = False
         self._has_failed = False
         self._reasons = Reasons()
@@ -79,7 +84,7 @@ class DatabaseLink:
         self.finish(now)
         if self._has_failed and now < self._retry_at:
             return False
-        if self._is_connected and not self._is_our_session():
+        if self._is_connected and not (self._is_our_session() and self._is_our_file(now)):
             self.close()
         if not self._is_connected:
             # Not yet proof of anything: who may connect may be refused all the rest.
@@ -169,6 +174,7 @@ class DatabaseLink:
     def _connect(self) -> None:
         self.dialect.prepare_options(self.connection)
         self.connection.settings_dict["AUTOCOMMIT"] = True
+        self._file = DatabaseFile(self.connection)
         self.connection.ensure_connection()
         switch_on_autocommit(self.connection)
         # DEBUG would keep every statement in memory.
@@ -219,3 +225,13 @@ class DatabaseLink:
         block: a session that hears no notifications, has no limits, and knows of no lost claim.
         """
         return self.connection.connection is self._session
+
+    def _is_our_file(self, now: float) -> bool:
+        """Say whether the database's file is still the one that is open, as far as is known."""
+        if self._file is None or now < self._file_check_at:
+            return True
+        self._file_check_at = now + FILE_CHECK_SECONDS
+        if not self._file.is_replaced():
+            return True
+        logger.warning("the database's file was replaced: opening the new one")
+        return False

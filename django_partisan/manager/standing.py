@@ -38,6 +38,7 @@ class Standing:
         self._claimer = claimer
         self.is_stopping = False
         """Whether the shutdown has begun: nothing new is begun any more."""
+        self._known_connects = 0
         self.owes_takeover = False
         """Whether unfinished tasks of a dead predecessor go before all others."""
 
@@ -66,14 +67,18 @@ class Standing:
     # ----- the registration -----
 
     def next_deadline(self) -> float:
-        """Return when the next beat is due, or at once where there is no registration."""
-        return self._heartbeat.next_deadline()
+        """Return when the next beat is due, or at once where there is no registration.
+
+        At once as well on a fresh connection: what it leads to may know nothing of this manager.
+        """
+        is_known = self._known_connects == self._link.connects
+        return self._heartbeat.next_deadline() if is_known else 0.0
 
     def turn(self, now: float) -> None:
         """Register where that is not done, and beat when it is time to."""
         if self._heartbeat.manager_id is None:
             self._register()
-        if now >= self._heartbeat.next_deadline():
+        if now >= self.next_deadline():
             self._beat(now)
             reach("manager.beaten")
 
@@ -97,9 +102,11 @@ class Standing:
             self._register()
         elif pulse.found is not None:
             self._claimer.surveyed(pulse.found, now)
+        self._known_connects = self._link.connects
 
     def _register(self) -> None:
         self._heartbeat.register()
+        self._known_connects = self._link.connects
         self.owes_takeover = bool(self._heartbeat.predecessors)
         reach("manager.registered")
         logger.info(

@@ -1,0 +1,1 @@
+"""The process that claims, hands out and records."""
