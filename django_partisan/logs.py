@@ -6,14 +6,17 @@ import json
 import logging
 import re
 from datetime import UTC, datetime
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
-from django_partisan.attempt import ClaimedTask
+from django_partisan.attempt import ClaimedTask, ErrorReport
 
 LOGGER_NAME = "django_partisan"
 """The logger above all loggers of django-partisan."""
 MOST_REASONS = 10
 """How many reasons of one failure are logged."""
+SHORT: Final = 500
+"""Characters of an error on one line."""
+_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+\s*")
 _FIELDS = ("task_id", "processor", "queue", "attempt")
 _LEVELS = {0: logging.WARNING, 1: logging.INFO}
 
@@ -49,6 +52,56 @@ def extra_of(task: ClaimedTask) -> dict[str, Any]:
     )
 
 
+def one_line(text: object, limit: int = SHORT) -> str:
+    """Return what an error or a text of several lines says on one line, cut if it is too long."""
+    line = _BREAKS.sub(" ", str(text).strip())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def short_error(error: ErrorReport) -> str:
+    """Return an error on one line."""
+    return one_line(f"{error.type}: {error.message}")
+
+
+class Running:
+    """Which task runs in this process; a worker says it."""
+
+    task: ClaimedTask | None = None
+
+
+running: Final = Running()
+
+
+class TaskFilter(logging.Filter):
+    """Gives a record the fields of the task that runs in this process, where it has none itself.
+
+    Every handler has one in a worker; handlers that are made later get it by Django's ``LOGGING``.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        if running.task is not None:
+            for field, value in extra_of(running.task).items():
+                vars(record).setdefault(field, value)
+        return True
+
+
+def name_tasks() -> None:
+    """Have all handlers that there are name the task whose code logs."""
+    known = logging.root.manager.loggerDict.values()
+    loggers = [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
+    handlers = {handler for logger in loggers for handler in logger.handlers}
+    for handler in (*handlers, logging.lastResort):
+        if handler and not any(isinstance(each, TaskFilter) for each in handler.filters):
+            handler.addFilter(TaskFilter())
+
+
+def configure_last_resort(json: bool = False) -> None:
+    """Write what no handler wants, warnings and errors of the project, as our own records."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(JsonFormatter() if json else ConsoleFormatter())
+
+
 class JsonFormatter(logging.Formatter):
     """Write a record as one line of JSON.
 
@@ -78,6 +131,7 @@ class ConsoleFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """Return the line without a traceback."""
+        record.message = _BREAKS.sub(" ", record.message)
         fields = " ".join(f"{name}={value}" for name, value in _fields_of(record).items())
         line = super().formatMessage(record)
         return f"{line} [{fields}]" if fields else line

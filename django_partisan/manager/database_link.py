@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_partisan.backoff import Backoff
 from django_partisan.database import Dialect, dialect_for
 from django_partisan.database.watchdog import Watchdog
-from django_partisan.logs import Reasons
+from django_partisan.logs import Reasons, one_line
 from django_partisan.manager.statement_thread import StatementThread
 
 logger = logging.getLogger(__name__)
@@ -199,10 +199,11 @@ class DatabaseLink:
         is_first = not len(self._reasons)
         if not self._reasons.add(error):
             return
+        reason = one_line(error)
         if is_first:
-            logger.error("the database cannot be used; trying again until it can: %s", error)
+            logger.error("the database cannot be used; trying again until it can: %s", reason)
         else:
-            logger.error("the database is still not usable, now because of: %s", error)
+            logger.error("the database is still not usable, now because of: %s", reason)
 
     def _clear_of_deadline(self, moment: float) -> float:
         is_too_late = self._deadline - LONGEST_ATTEMPT_SECONDS < moment < self._deadline

@@ -9,7 +9,7 @@ from typing import Final
 
 from django.db import Error
 
-from django_partisan import lifecycle
+from django_partisan import execution, lifecycle
 from django_partisan.attempt import FAILED, FINISHED, ErrorReport
 from django_partisan.config.const import NEVER
 from django_partisan.database import dialect_for
@@ -92,7 +92,9 @@ class Recorder:
                 recorded = self._record([ended])
             except Error as own_error:
                 _raise_unless_refusal(own_error)
-                recorded = self._record([_refused(ended, own_error)])
+                refused = _refused(ended, own_error)
+                recorded = self._record([refused])
+                execution.log_end(refused.task, refused.outcome)
             self.confirm([ended], recorded, now)
 
     def confirm(self, batch: list[EndedAttempt], recorded: set[int], now: float) -> None:
