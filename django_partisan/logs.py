@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
+import sys
 from datetime import UTC, datetime
 from typing import Any, Final, TypedDict
 
@@ -61,6 +63,43 @@ def one_line(text: object, limit: int = SHORT) -> str:
 def short_error(error: ErrorReport) -> str:
     """Return an error on one line."""
     return one_line(f"{error.type}: {error.message}")
+
+
+def say(logger: logging.Logger, text: str, *args: object) -> None:
+    """Log at ``INFO`` what must be seen, and write it to standard error where no handler shows it.
+
+    At ``-v 0`` it is not.
+    """
+    logger.info(text, *args)
+    if not _console.is_silent and sys.stderr is not None and not _is_shown(logger, logging.INFO):
+        record = logger.makeRecord(logger.name, logging.INFO, "", 0, text, args, None)
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(f"{ConsoleFormatter().format(record)}\n")
+            sys.stderr.flush()
+
+
+class _Console:
+    """What was said about the console on the command line."""
+
+    is_silent = False
+
+
+_console: Final = _Console()
+
+
+def _is_shown(logger: logging.Logger | None, level: int) -> bool:
+    """Say whether a handler writes the records of a logger at a level."""
+    if logger is None or not logger.isEnabledFor(level):
+        return False
+    while logger is not None:
+        if any(handler.level <= level for handler in logger.handlers if _writes(handler)):
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
+
+
+def _writes(handler: logging.Handler) -> bool:
+    return not isinstance(handler, logging.NullHandler)
 
 
 class Running:
@@ -144,6 +183,7 @@ def configure_console(verbosity: int = 1, json: bool = False) -> logging.Handler
     handler, or None when the project has configured one, also on the root logger; then nothing
     is changed. Calling it again changes nothing.
     """
+    _console.is_silent = verbosity < 1
     logger = logging.getLogger(LOGGER_NAME)
     if logger.hasHandlers():
         return None

@@ -113,8 +113,7 @@ class Recorder:
 
     def summary(self) -> str:
         """Return in words how many attempts ended how."""
-        counts = self.counts
-        return ", ".join(f"{counts[kind]} {kind}" for kind in sorted(counts)) or "no task was run"
+        return counts_in_words(self.counts) or "no task was run"
 
     def _record(self, batch: list[EndedAttempt]) -> set[int]:
         return lifecycle.record(
@@ -131,6 +130,11 @@ class Recorder:
             task.lease,
             extra=extra_of(task),
         )
+
+
+def counts_in_words(counts: Counter[str]) -> str:
+    """Return how many attempts ended how, as in `12 finished, 1 retried`."""
+    return ", ".join(f"{counts[kind]:,} {kind}" for kind in sorted(counts))
 
 
 def _raise_unless_refusal(error: Error) -> None:

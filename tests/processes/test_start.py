@@ -12,6 +12,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from django_partisan import migrations
 from django_partisan.config.const import ExitCode
+from tests.app.partisan_tasks import Note
 from tests.processes.conftest import StartManager
 from tests.settings import DATABASE_VARIABLE, INSTALLED_APPS
 from tests.support.harness import run_command
@@ -121,3 +122,23 @@ class _empty_database:  # noqa: N801 - used like a function
     def _execute(statement: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute(statement)
+
+
+def test_a_manager_says_that_it_lives_whoever_has_configured_logging(
+    start_manager: StartManager, book: Book
+) -> None:
+    logging = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {"out": {"class": "logging.StreamHandler"}},
+        "root": {"handlers": ["out"], "level": "WARNING"},
+    }
+    settings = {"LOGGING": logging, "PARTISAN_HARTBEAT": 1}
+    manager = start_manager(settings=settings, arguments=("-v1",))
+    book.run(Note())
+    assert manager.stop() == 0
+    assert manager.log.count("serves queue 'default' with 2 workers") == 1
+    assert "and " in manager.log.partition("processors: ")[2], "which ones, as far as there is room"
+    assert "PARTISAN_HARTBEAT" in manager.log, "a warning of the check"
+    assert "django_partisan.W001" in manager.log
+    assert "stopped (clean)" not in manager.log, "the rest is the project's own choice"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from argparse import ArgumentParser
 from typing import Any, NoReturn
 
 from django.core.management import BaseCommand
 
+from django_partisan.checks import own_messages
 from django_partisan.config.const import DEFAULT_QUEUE_NAME, ExitCode
 from django_partisan.exceptions import (
     ConfigurationError,
@@ -16,10 +18,11 @@ from django_partisan.exceptions import (
     PartisanException,
     WorkerBootError,
 )
-from django_partisan.logs import configure_console
+from django_partisan.logs import configure_console, one_line
 from django_partisan.manager import WorkersManager
 from django_partisan.settings import validate_settings
 
+logger = logging.getLogger(__name__)
 _EXIT_CODES: dict[type[PartisanException], ExitCode] = {
     ConfigurationError: ExitCode.CONFIGURATION,
     NotMigrated: ExitCode.CONFIGURATION,
@@ -69,6 +72,7 @@ class Command(BaseCommand):
             self._fail("\n".join(map(str, problems)), ExitCode.CONFIGURATION)
         console = {"verbosity": options["verbosity"], "json": options["json_logs"]}
         is_ours = configure_console(**console) is not None
+        _tell_warnings()
         try:
             code = WorkersManager(
                 queue_name=options["queue_name"],
@@ -86,6 +90,14 @@ class Command(BaseCommand):
     def _fail(self, message: str, code: ExitCode) -> NoReturn:
         self.stderr.write(self.style.ERROR(message))
         sys.exit(code)
+
+
+def _tell_warnings() -> None:
+    """Log what `manage.py check` would say of django-partisan: here its warnings are seen."""
+    for message in own_messages():
+        logger.log(
+            message.level, "%s (%s; see `manage.py check`)", one_line(message.msg), message.id
+        )
 
 
 def _exit_code_of(error: PartisanException) -> ExitCode:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from django_partisan import lifecycle
+from django_partisan.config.wording import counted
 from django_partisan.exceptions import ConfigurationError
 from django_partisan.management.verbs.base import (
     Console,
@@ -155,7 +156,7 @@ def _said(seconds: float | None) -> str:
 
 
 def _summary(result: _Result) -> str:
-    tasks = f"{result.total:,} task{'' if result.total == 1 else 's'}"
+    tasks = counted(result.total, "task")
     if result.is_dry:
         return f"Would delete {tasks}; this was a dry run, nothing was deleted."
     stopped = "" if result.is_complete else "Stopped. "
