@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_partisan.backoff import Backoff
 from django_partisan.database import Dialect, dialect_for
 from django_partisan.database.watchdog import Watchdog
+from django_partisan.exceptions import DatabaseRefused
 from django_partisan.logs import Reasons, one_line
 from django_partisan.manager.statement_thread import StatementThread
 
@@ -83,7 +84,7 @@ class DatabaseLink:
         if not self._is_connected:
             # Not yet proof of anything: who may connect may be refused all the rest.
             with self._forgiving(now):
-                self._connect()
+                self._connect_or_refuse()
         return self._is_connected
 
     def use(self, now: float, work: Callable[[], object]) -> bool:
@@ -164,6 +165,18 @@ class DatabaseLink:
         except Error as error:
             # The attempt itself may have taken long.
             self._failed(error, max(now, time.monotonic()))
+
+    def _connect_or_refuse(self) -> None:
+        """Connect; raise DatabaseRefused where the very first attempt shows that none will do."""
+        try:
+            self._connect()
+        except Error as error:
+            why = None if self.connects else self.dialect.why_refused(self.connection, error)
+            if why is None:
+                raise
+            raise DatabaseRefused(
+                f"The database cannot be used: {why} in DATABASES[{self.alias!r}]."
+            ) from error
 
     def _connect(self) -> None:
         self.dialect.prepare_options(self.connection)

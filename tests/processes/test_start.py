@@ -142,3 +142,41 @@ def test_a_manager_says_that_it_lives_whoever_has_configured_logging(
     assert "PARTISAN_HARTBEAT" in manager.log, "a warning of the check"
     assert "django_partisan.W001" in manager.log
     assert "stopped (clean)" not in manager.log, "the rest is the project's own choice"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"NAME": "no_such_base"}, ["has no database 'no_such_base'", "createdb", "correct NAME"]),
+        ({"USER": "nobody_here"}, ["'nobody_here'", "USER"]),
+    ],
+)
+def test_a_server_that_refuses_is_believed_at_the_start(
+    tmp_path: Path, changes: dict[str, str], words: list[str]
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs a server")
+    url = database_url({**connection.settings_dict, **changes})
+    code, output = run_command(tmp_path, environment={DATABASE_VARIABLE: url})
+    assert code == ExitCode.CONFIGURATION, output
+    assert all(word in output for word in [*words, "DATABASES['default']"]), output
+    assert "Traceback" not in output
+
+
+def test_a_file_that_cannot_be_a_database_is_told_at_the_start(tmp_path: Path) -> None:
+    text = tmp_path / "letter.txt"
+    text.write_text("This is no database, however long one looks at it. " * 50)
+    for name, words in (("no/such/directory", "cannot be opened"), (text.name, "is no SQLite")):
+        environment = {DATABASE_VARIABLE: f"sqlite:///{tmp_path / name}"}
+        code, output = run_command(tmp_path, environment=environment)
+        assert code == ExitCode.CONFIGURATION, output
+        assert words in output
+        assert name in output
+        assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("option", ["--queue-name", "--queue_name"])
+def test_a_queue_is_named_in_either_spelling(tmp_path: Path, option: str) -> None:
+    code, output = run_command(tmp_path, arguments=(option, "defautl"))
+    assert code == ExitCode.CONFIGURATION
+    assert "did you mean 'default'" in output

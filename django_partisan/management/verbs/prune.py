@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 from django_partisan import lifecycle
 from django_partisan.config.wording import counted
 from django_partisan.exceptions import ConfigurationError
+from django_partisan.management.options import add_option
 from django_partisan.management.verbs.base import (
     Console,
     Verb,
@@ -68,16 +69,19 @@ touched. Works in small batches, beside running managers; stop it at any time an
         add_queue_argument(parser)
         ages = {"finished": "finished and cancelled tasks", "failed": "tasks in error"}
         for name, what in ages.items():
-            parser.add_argument(
+            add_option(
+                parser,
                 f"--keep-{name}",
-                f"--keep_{name}",
                 type=parse_duration,
                 metavar="AGE",
                 help=f"keep {what} this long: seconds, or 15m, 12h, 7d, 2w "
                 f"(default: the queue's KEEP_{name.upper()}_SECONDS)",
             )
-        parser.add_argument(
-            "--dry-run", action="store_true", help="say what would be deleted, delete nothing"
+        add_option(
+            parser,
+            "--dry-run",
+            action="store_true",
+            help="say what would be deleted, delete nothing",
         )
         add_format_argument(parser)
 
