@@ -1,15 +1,20 @@
 """System checks: what `manage.py check` says about a project's use of django-partisan."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from django.apps import apps
+from django.conf import global_settings
 from django.conf import settings as django_settings
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
+from django_partisan.database.sessions import foreign_receivers, is_django_s_own
 from django_partisan.exceptions import ConfigurationError
-from django_partisan.settings import unknown_settings, validate_settings
+from django_partisan.processor import review
+from django_partisan.settings import FLAT_NAMES, unknown_settings, validate_settings
 
 CheckMessages = list[checks.CheckMessage]
 
@@ -23,7 +28,14 @@ SQLITE_OPTIONS: dict[str, str | int] = {
 
 def register_all() -> None:
     """Register every check of this module; calling it again changes nothing."""
-    for check in (check_settings, check_unused_settings, check_databases):
+    for check in (
+        check_settings,
+        check_unused_settings,
+        check_databases,
+        check_processors,
+        check_commits,
+        check_sessions,
+    ):
         checks.register(check)
 
 
@@ -55,7 +67,12 @@ def check_unused_settings(**_: Any) -> CheckMessages:
         checks.Warning(error.message, hint="Correct or remove it.", id="django_partisan.W001")
         for error in unknown_settings()
     ]
-    return [*unknown, *map(_does_nothing, _places_of_checks_before_cleanup())]
+    return [*unknown, *_mistyped(), *map(_does_nothing, _places_of_checks_before_cleanup())]
+
+
+def check_processors(**_: Any) -> CheckMessages:
+    """Report processors that cannot be enqueued or run, and what is mistyped in them."""
+    return [_MESSAGES[finding.kind](finding) for finding in review.review()]
 
 
 def check_databases(**_: Any) -> CheckMessages:
@@ -67,6 +84,98 @@ def check_databases(**_: Any) -> CheckMessages:
         for alias in aliases
         if connections[alias].vendor == "sqlite"
         for message in sqlite_messages(alias, connections[alias].settings_dict)
+    ]
+
+
+def check_commits(**_: Any) -> CheckMessages:
+    """Report options under which `.delay()` needs a commit of the project's, or never gets one."""
+    alias = router.db_for_write(apps.get_model("django_partisan", "Task"))
+    database = connections[alias].settings_dict
+    messages: CheckMessages = []
+    if not database["AUTOCOMMIT"]:
+        messages.append(_needs_own_commit(alias))
+    messages += [
+        _never_commits(alias, option)
+        for option, value in database.get("OPTIONS", {}).items()
+        if connections[alias].vendor == "sqlite" and _begins_transaction(option, value)
+    ]
+    return messages
+
+
+def _needs_own_commit(alias: str) -> checks.CheckMessage:
+    return checks.Warning(
+        f"DATABASES[{alias!r}] has AUTOCOMMIT = False: .delay() stores a task with the project's "
+        "own commit, and not without one.",
+        hint="Remove it, or commit after .delay(). Managers commit what they write.",
+        id="django_partisan.W010",
+    )
+
+
+def _never_commits(alias: str, option: str) -> checks.CheckMessage:
+    return checks.Error(
+        f"DATABASES[{alias!r}]['OPTIONS'][{option!r}] begins a transaction that nothing ends: what "
+        ".delay() stores is never committed.",
+        hint="Remove it; use transaction.atomic() where a transaction is needed.",
+        id="django_partisan.E010",
+    )
+
+
+def _begins_transaction(option: str, value: object) -> bool:
+    if option == "autocommit":
+        return value is False
+    words = str(value).upper().replace(";", " ; ").split()
+    return option == "init_command" and words.count("BEGIN") > words.count("COMMIT")
+
+
+def check_sessions(**_: Any) -> CheckMessages:
+    """Report what makes the connections of workers dearer, or other than the project's own."""
+    return [
+        message
+        for alias in filter(_is_on_server, connections)
+        for message in (
+            *pool_messages(alias, connections[alias].settings_dict),
+            *_renewal_messages(alias),
+        )
+    ]
+
+
+def _is_on_server(alias: str) -> bool:
+    try:
+        return connections[alias].vendor != "sqlite"
+    except ImproperlyConfigured:
+        return False  # Its driver is not installed: nobody uses it here.
+
+
+def pool_messages(alias: str, database: Mapping[str, Any]) -> CheckMessages:
+    """Return what is to be known about the connection pool of one database, if it has one."""
+    if not database.get("OPTIONS", {}).get("pool"):
+        return []
+    return [
+        checks.Info(
+            f"DATABASES[{alias!r}] has a connection pool. The workers of a manager do without it: "
+            "each opens one plain connection when a task needs it, and a pool would hand the "
+            "session of one task to another. The manager's own process may hold as many "
+            "connections as the pool does.",
+            hint='Count them: see "How many connections" in the guide on deploying.',
+            id="django_partisan.I002",
+        )
+    ]
+
+
+def _renewal_messages(alias: str) -> CheckMessages:
+    reasons = [f"{name} is called for each new connection" for name in foreign_receivers()]
+    if not is_django_s_own(connections[alias]):
+        reasons.append(f"{type(connections[alias]).__module__} is not a backend of Django's")
+    if not reasons:
+        return []
+    return [
+        checks.Info(
+            f"Workers connect anew to DATABASES[{alias!r}] after each task that has used it, which "
+            f"takes some milliseconds: {'; '.join(reasons)}. What is set up there is gone from a "
+            "session that is made fresh, and only a new connection gets it again.",
+            hint="Where that is too dear, set it up by OPTIONS['options'] or ALTER ROLE ... SET.",
+            id="django_partisan.I003",
+        )
     ]
 
 
@@ -85,6 +194,25 @@ def sqlite_messages(alias: str, database: Mapping[str, Any]) -> CheckMessages:
             hint=f"Put this into DATABASES[{alias!r}]:\n{_snippet({**options, **missing})}",
             id="django_partisan.W002",
         )
+    ]
+
+
+def _mistyped() -> CheckMessages:
+    """Report plain settings that look like those of every queue: mistyped, nobody reads them."""
+    known = {*FLAT_NAMES, *dir(global_settings)}
+    found = {
+        name: get_close_matches(name, FLAT_NAMES, n=1, cutoff=0.85)
+        for name in dir(django_settings)
+        if name.isupper() and name not in known
+    }
+    return [
+        checks.Warning(
+            f"{name}: nobody reads it; did you mean {close[0]!r}?",
+            hint="Correct or remove it.",
+            id="django_partisan.W001",
+        )
+        for name, close in found.items()
+        if close
     ]
 
 
@@ -134,3 +262,25 @@ def _listed(missing: Mapping[str, object]) -> str:
 def _snippet(options: Mapping[str, object]) -> str:
     lines = [f"    {key!r}: {value!r}," for key, value in options.items()]
     return "\n".join(("'OPTIONS': {", *lines, "},"))
+
+
+_MESSAGES: dict[str, Callable[[review.Finding], checks.CheckMessage]] = {
+    review.NO_PROCESSOR: lambda found: checks.Error(
+        found.message, hint=found.remedy, id="django_partisan.E002"
+    ),
+    review.CANNOT_RUN: lambda found: checks.Error(
+        found.message, hint=found.remedy, id="django_partisan.E003"
+    ),
+    review.MISTYPED: lambda found: checks.Warning(
+        found.message, hint=found.remedy, id="django_partisan.W003"
+    ),
+    review.NOT_REGISTERED: lambda found: checks.Warning(
+        found.message, hint=found.remedy, id="django_partisan.W004"
+    ),
+    review.UNUSED_QUEUE: lambda found: checks.Warning(
+        found.message, hint=found.remedy, id="django_partisan.W005"
+    ),
+    review.UNKNOWN_QUEUE: lambda found: checks.Warning(
+        found.message, hint=found.remedy, id="django_partisan.W006"
+    ),
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import sys
@@ -13,13 +14,13 @@ from typing import Any
 import pytest
 
 import django_partisan
-from django_partisan import registry
 from django_partisan.config.processor_configs import ErrorsHandleConfig
 from django_partisan.exceptions import CancelTask
 from django_partisan.execution import execute
 from django_partisan.execution.logged_error import exc_info_of
 from django_partisan.logs import JsonFormatter
 from django_partisan.processor import BaseTaskProcessor
+from django_partisan.registry.registry import registry
 from tests.support.factories import claimed_task
 
 PACKAGE = str(Path(django_partisan.__file__).parent)
@@ -58,7 +59,6 @@ class UnnameableError(Exception, metaclass=Meta):
     pass
 
 
-@registry.register
 class Failing(BaseTaskProcessor):
     """Raises what its first argument names; the second is the secret where there is one."""
 
@@ -66,16 +66,23 @@ class Failing(BaseTaskProcessor):
         raise_it(*self.args)
 
 
-@registry.register
 class FailingInSecret(Failing):
     SENSITIVE_PARAMS = ("1",)
 
 
-@registry.register
 class RetryingInSecret(FailingInSecret):
     RETRY_ON_ERROR_CONFIG = ErrorsHandleConfig(
         retry_on_errors=(Exception,), retries_count=1, retry_pause=1
     )
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register the processors for one test: secrets of one mask what nobody knows."""
+    for name in vars(registry):
+        monkeypatch.setattr(registry, name, copy.copy(getattr(registry, name)))
+    for processor in (Failing, FailingInSecret, RetryingInSecret):
+        registry.register(processor)
 
 
 def raise_it(kind: str, word: str = "shoes") -> None:
