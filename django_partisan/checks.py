@@ -39,6 +39,20 @@ def register_all() -> None:
         checks.register(check)
 
 
+def own_messages() -> CheckMessages:
+    """Return the warnings and errors of all checks here that the project has not silenced.
+
+    Of other checks nothing is run: they may take long, and ask databases.
+    """
+    known = checks.registry.registry.get_checks()
+    own = [check for check in known if getattr(check, "__module__", None) == __name__]
+    found: CheckMessages = [
+        message for check in own for message in check(app_configs=None, databases=None)
+    ]
+    is_worth_it = [m for m in found if m.level >= checks.WARNING and not m.is_silenced()]
+    return sorted(is_worth_it, key=lambda message: (-message.level, str(message.id)))
+
+
 def check_settings(**_: Any) -> CheckMessages:
     """Report every wrong setting as an error that names queue and key."""
     return [

@@ -230,6 +230,10 @@ class WorkerBootError(PartisanException):
     """The process that starts workers could not load the project."""
 
 
+class DatabaseRefused(PartisanException):
+    """The database of DATABASES cannot be the right one; the message says what to correct."""
+
+
 class NotMigrated(PartisanException):
     """The tables are missing or old; `manage.py migrate` brings them."""
 

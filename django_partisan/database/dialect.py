@@ -175,6 +175,13 @@ class Dialect(abc.ABC):
         """
         return isinstance(error, (DataError, IntegrityError))
 
+    def why_refused(self, connection: BaseDatabaseWrapper, error: Error) -> str | None:  # noqa: ARG002
+        """Say what to correct when a connection failed for a reason that waiting does not end.
+
+        None for all that may pass by itself: a server that is away, starting, or full.
+        """
+        return None
+
     @abc.abstractmethod
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
         """Return a number that changes when another connection has written, None without one."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
+from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.utils.dateparse import parse_datetime
@@ -33,6 +34,14 @@ from django_partisan.database.values import (
 )
 
 # The text form in which Django keeps moments in SQLite; the doubled signs are for its cursor.
+_WRONG_FILES = {
+    "unable to open database file": (
+        "the file {name} cannot be opened or made (is its directory there, and may you write in"
+        " it?); correct that, or NAME"
+    ),
+    "file is not a database": "the file {name} is no SQLite database; correct NAME",
+}
+"""What SQLite says of a file that will never do, and what to correct."""
 _FORMAT = "'%%Y-%%m-%%d %%H:%%M:%%f'"
 _NOW = f"strftime({_FORMAT}, 'now')"
 
@@ -304,6 +313,12 @@ class SQLite(Dialect):
         pass
 
     def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
+        return None
+
+    def why_refused(self, connection: BaseDatabaseWrapper, error: Error) -> str | None:
+        for said, remedy in _WRONG_FILES.items():
+            if said in str(error):
+                return remedy.format(name=connection.settings_dict["NAME"])
         return None
 
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:

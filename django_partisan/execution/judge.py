@@ -24,6 +24,7 @@ from django_partisan.exceptions import (
     ProcessorClassNotFound,
     TaskCancelled,
 )
+from django_partisan.execution.end_log import log_end
 from django_partisan.execution.error_report import report
 from django_partisan.execution.processor import Rules
 from django_partisan.payloads.encoding import encode_result
@@ -52,25 +53,19 @@ def judge(task: ClaimedTask, rules: Rules, error: BaseException, started: float 
     if isinstance(error, PostponeTask):
         return _postponed(task, rules, error, started)
     if isinstance(error, (TaskCancelled, CancelTask)):
-        return ended(task, started, CANCELLED, error=report(error, task))
+        return ended_badly(task, started, CANCELLED, error)
     config = rules.RETRY_ON_ERROR_CONFIG
     retry = task.retries + 1
     if config is not None and _earns_retry(config, error, retry):
         pause = config.get_pause_seconds(retry)
-        return ended(task, started, RETRIED, delay_seconds=pause, error=report(error, task))
-    return ended(task, started, FAILED, error=report(error, task))
+        return ended_badly(task, started, RETRIED, error, delay_seconds=pause)
+    return ended_badly(task, started, FAILED, error)
 
 
-def unreportable(outcome: Outcome, error: ValueError) -> Outcome:
+def unreportable(task: ClaimedTask, outcome: Outcome, error: ValueError) -> Outcome:
     """Return the end in error of an attempt whose outcome cannot travel to the manager."""
-    return Outcome(
-        outcome.task_id,
-        outcome.lease,
-        FAILED,
-        outcome.started,
-        outcome.ended,
-        error=report(TypeError(f"The outcome ({outcome.kind}) holds no plain values: {error}")),
-    )
+    fault = TypeError(f"The outcome ({outcome.kind}) holds no plain values: {error}")
+    return ended_badly(task, outcome.started, FAILED, fault)
 
 
 def killed_outcome(task: ClaimedTask, error: BaseException, started: float | None) -> Outcome:
@@ -79,7 +74,7 @@ def killed_outcome(task: ClaimedTask, error: BaseException, started: float | Non
         # The class has them as well, which no type checker can say of a class it does not know.
         rules: Any = registry.get_processor_class_by_name(task.processor_class)
     except ProcessorClassNotFound:
-        return ended(task, started, FAILED, error=report(error))
+        return ended_badly(task, started, FAILED, error)
     return judge(task, rules, error, started)
 
 
@@ -96,7 +91,7 @@ def _postponed(
     if allowed is not None and task.postpones >= allowed:
         error = MaxPostponesReached(allowed)
         error.__traceback__ = postpone.__traceback__
-        return ended(task, started, FAILED, error=report(error, task))
+        return ended_badly(task, started, FAILED, error)
     if postpone.until is not None:
         return ended(task, started, POSTPONED, due_at=postpone.until.timestamp())
     delay = postpone.postpone_for_seconds
@@ -109,6 +104,15 @@ def _allowed_postpones(task: ClaimedTask, rules: Rules) -> int | None:
     if rules.POSTPONE_CONFIG is not None:
         return rules.POSTPONE_CONFIG.max_postpones
     return get_queue_settings(task.queue_name).DEFAULT_POSTPONES_COUNT
+
+
+def ended_badly(
+    task: ClaimedTask, started: float | None, kind: str, error: BaseException, **details: Any
+) -> Outcome:
+    """Return the outcome of an attempt that an error ends now, and log it."""
+    outcome = ended(task, started, kind, error=report(error, task), **details)
+    log_end(task, outcome, error)
+    return outcome
 
 
 def ended(task: ClaimedTask, started: float | None, kind: str, **details: Any) -> Outcome:

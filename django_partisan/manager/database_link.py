@@ -16,7 +16,8 @@ from django_partisan.database import Dialect, dialect_for
 from django_partisan.database.autocommit import require_autocommit, switch_on_autocommit
 from django_partisan.database.database_file import DatabaseFile
 from django_partisan.database.watchdog import Watchdog
-from django_partisan.logs import Reasons
+from django_partisan.exceptions import DatabaseRefused
+from django_partisan.logs import Reasons, one_line
 from django_partisan.manager.statement_thread import StatementThread
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class DatabaseLink:
         if not self._is_connected:
             # Not yet proof of anything: who may connect may be refused all the rest.
             with self._forgiving(now):
-                self._connect()
+                self._connect_or_refuse()
         return self._is_connected
 
     def use(self, now: float, work: Callable[[], object]) -> bool:
@@ -171,6 +172,18 @@ class DatabaseLink:
             # The attempt itself may have taken long.
             self._failed(error, max(now, time.monotonic()))
 
+    def _connect_or_refuse(self) -> None:
+        """Connect; raise DatabaseRefused where the very first attempt shows that none will do."""
+        try:
+            self._connect()
+        except Error as error:
+            why = None if self.connects else self.dialect.why_refused(self.connection, error)
+            if why is None:
+                raise
+            raise DatabaseRefused(
+                f"The database cannot be used: {why} in DATABASES[{self.alias!r}]."
+            ) from error
+
     def _connect(self) -> None:
         self.dialect.prepare_options(self.connection)
         self.connection.settings_dict["AUTOCOMMIT"] = True
@@ -209,10 +222,11 @@ class DatabaseLink:
         is_first = not len(self._reasons)
         if not self._reasons.add(error):
             return
+        reason = one_line(error)
         if is_first:
-            logger.error("the database cannot be used; trying again until it can: %s", error)
+            logger.error("the database cannot be used; trying again until it can: %s", reason)
         else:
-            logger.error("the database is still not usable, now because of: %s", error)
+            logger.error("the database is still not usable, now because of: %s", reason)
 
     def _clear_of_deadline(self, moment: float) -> float:
         is_too_late = self._deadline - LONGEST_ATTEMPT_SECONDS < moment < self._deadline

@@ -29,6 +29,7 @@ from django_partisan.manager.duties.pruning import Pruning
 from django_partisan.manager.duties.rescue import Rescue
 from django_partisan.manager.duties.side_duty import SideDuty
 from django_partisan.manager.duties.takeover import Takeover
+from django_partisan.manager.duties.tally import Tally
 from django_partisan.manager.heartbeat import Heartbeat
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.pool import reaping
@@ -152,6 +153,7 @@ class WorkersManager:
             self.hard_limits,
             self.pool,
             Fencing(heartbeat, standing),
+            Tally(self.recorder, self.queue, self.pool),
         )
 
     # ----- life -----

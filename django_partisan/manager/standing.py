@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django_partisan.config.wording import counted, listed
 from django_partisan.fault_points import reach
+from django_partisan.logs import say
 from django_partisan.manager.claiming.claimer import Claimer
 from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.heartbeat import Fence, Heartbeat
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.pool.worker_pool import WorkerPool
 from django_partisan.models import ManagerProcess
+from django_partisan.registry.registry import registry
 
 logger = logging.getLogger(__name__)
 
@@ -109,16 +112,29 @@ class Standing:
         self._known_connects = self._link.connects
         self.owes_takeover = bool(self._heartbeat.predecessors)
         reach("manager.registered")
-        logger.info(
-            "manager %d on %s serves queue %r with %d workers (%s, %s)",
+        say(
+            logger,
+            "manager %d on %s serves queue %r with %s (%s, %s)",
             self._heartbeat.manager_id,
             self._heartbeat.identity.node_name,
             self._claimer.queue_name,
-            self._pool.count,
+            counted(self._pool.count, "worker"),
             self._link.connection.display_name,
             self._claimer.wakeup.mode,
         )
+        _say_which_processors()
 
     def _snapshot(self) -> dict[str, Any]:
         workers = [worker.snapshot() for worker in self._pool.workers.values()]
         return {"workers": workers, "waiting": self._queue.qsize()}
+
+
+def _say_which_processors() -> None:
+    names = registry.names()
+    if names:
+        say(logger, "it knows %s: %s", counted(len(names), "processor"), listed(names))
+    else:
+        logger.warning(
+            "no processor is registered, so every task will fail: decorate classes with"
+            " @registry.register in the module partisan_tasks of an app in INSTALLED_APPS"
+        )

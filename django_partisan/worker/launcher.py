@@ -154,10 +154,12 @@ def _load_project(options: dict[str, Any]) -> None:
     from django.db import connections
 
     from django_partisan.database.sessions import leave_pools
-    from django_partisan.logs import configure_console
+    from django_partisan.logs import configure_console, configure_last_resort, name_tasks
 
     if options["console"] is not None:
         configure_console(**options["console"])
+        configure_last_resort(json=options["console"]["json"])
+    name_tasks()
     # An app may have opened connections or started threads in its ready().
     connections.close_all()
     leave_pools()

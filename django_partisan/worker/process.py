@@ -16,19 +16,11 @@ from typing import Any, Final, NamedTuple
 
 import setproctitle
 
-from django_partisan.attempt import (
-    CANCELLED,
-    FAILED,
-    FINISHED,
-    RECORDED,
-    RETRIED,
-    ClaimedTask,
-    Outcome,
-)
+from django_partisan.attempt import FINISHED, RECORDED, ClaimedTask, Outcome
 from django_partisan.config.const import CUT_OFF_WORKER
 from django_partisan.execution import execute, unreportable
 from django_partisan.fault_points import reach
-from django_partisan.logs import extra_of
+from django_partisan.logs import extra_of, running
 from django_partisan.wire.channel import BlockingChannel
 from django_partisan.wire.messages import Chunk, Limited, Order, Retired, message_of, order_in
 from django_partisan.worker.connections import (
@@ -149,6 +141,7 @@ class Worker:
         self._show(task.processor_class)
         close_ended_connections()
         self._process_state.prepare(task.processor_class)
+        running.task = task
         outcome = execute(task, self._host)
         if self._process_state.damage and not all(map(is_open, self._descriptors)):
             os._exit(CUT_OFF_WORKER)  # Nothing can be said any more but by the exit code.
@@ -156,14 +149,15 @@ class Worker:
         if not self._process_state.damage:  # Else they end with the worker, whatever they are.
             tidy_connections(task.processor_class)
         reach("worker.ran")
-        self._report(outcome)
+        self._report(task, outcome)
+        running.task = None
         reach("worker.reported")
 
-    def _report(self, outcome: Outcome) -> None:
+    def _report(self, task: ClaimedTask, outcome: Outcome) -> None:
         try:
             self._channel.send(message_of(outcome))
         except ValueError as error:
-            self._channel.send(message_of(unreportable(outcome, error)))
+            self._channel.send(message_of(unreportable(task, outcome, error)))
 
     def _let_go(self) -> None:
         """Leave the manager to the worker alone: a process that a task forks is no worker."""
@@ -231,20 +225,10 @@ def _jittered(count: int | None) -> int | None:
 
 
 def _log(task: ClaimedTask, outcome: Outcome) -> None:
-    if outcome.kind == FAILED:
-        level, text = logging.ERROR, "task %s failed: %s: %s"
-    elif outcome.kind == RETRIED:
-        level, text = logging.WARNING, "task %s will be retried: %s: %s"
-    elif outcome.kind == CANCELLED:
-        level, text = logging.INFO, "task %s is cancelled: %s: %s"
-    else:
-        level, text = logging.DEBUG, "task %s %s"
-    if not logger.isEnabledFor(level):
-        return
-    error = outcome.error
-    kind = FINISHED if outcome.kind == RECORDED else outcome.kind
-    details = (kind,) if error is None else (error.type, error.message)
-    logger.log(level, text, task.id, *details, extra=extra_of(task))
+    """Log an end without an error; one with an error is logged where it is judged."""
+    if outcome.error is None and logger.isEnabledFor(logging.DEBUG):
+        kind = FINISHED if outcome.kind == RECORDED else outcome.kind
+        logger.debug("task %d %s", task.id, kind, extra=extra_of(task))
 
 
 def _memory_mb() -> float:
