@@ -140,6 +140,23 @@ class LeaseLost(PartisanException):
     """The task is no longer this owner's: another claim or a rescue has taken it since."""
 
 
+class TaskNotInProcess(LeaseLost):
+    """Nobody runs the task, so its end cannot be recorded; claim it first."""
+
+    def __init__(self, task_id: int | None, status: str) -> None:
+        super().__init__(task_id, status)
+        self.task_id = task_id
+        self.status = status
+
+    def __str__(self) -> str:
+        return (
+            f"Task {self.task_id} is {self.status!r}, not in process, so nothing was recorded: "
+            "only who has claimed a task can complete or fail it. Claim it with "
+            "Task.objects.select_for_process(), or leave it to a manager; Task.cancel() ends a "
+            "task that waits."
+        )
+
+
 class AtomicityLost(PartisanException):
     """An ATOMIC task has ended its transaction itself, so its end could not be part of it."""
 
