@@ -227,6 +227,10 @@ class UnknownQueue(ConfigurationError):  # noqa: N818 - says it without the suff
     """A queue name that PARTISAN_CONFIG does not have."""
 
 
+class UnsupportedDatabase(ConfigurationError):  # noqa: N818 - says it without the suffix
+    """The database that the routers name for tasks is of a kind that cannot hold them."""
+
+
 class ManagerAlreadyRunning(PartisanException):
     """Another manager serves this database file, and there can be only one."""
 

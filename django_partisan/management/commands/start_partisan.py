@@ -52,6 +52,8 @@ class Command(BaseCommand):
             "--max_queue_size", type=int, help="fill the local queue up to so many tasks"
         )
         parser.add_argument("--checks_before_cleanup", type=int, help="accepted, does nothing")
+        # Django has it for commands that run checks; deployments give it to every command.
+        parser.add_argument("--skip-checks", action="store_true", help="accepted, does nothing")
         parser.add_argument("--workers_count", type=int, help="how many worker processes to run")
         parser.add_argument(
             "--sleep_delay_seconds",
