@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from django_partisan.backoff import MAX_PAUSE_SECONDS
+from django_partisan.config.moments import with_zone
 
 
 class PartisanException(Exception):  # noqa: N818 - the name of 1.6.1
@@ -59,7 +60,8 @@ class Postpone(Exception):  # noqa: N818 - a request, not an error
 class PostponeTask(Postpone):
     """Raise inside `run()` to have the same task run again later, free of charge.
 
-    Give seconds (a number or a timedelta, 0 or more) or `until` (an aware datetime), not both.
+    Give seconds (a number or a timedelta, 0 or more) or `until` (an aware datetime; a naive
+    one only under `USE_TZ = False`), not both.
     With neither, the task waits DEFAULT_POSTPONE_DELAY_SECONDS of its own queue; whoever handles
     the exception looks that up. Raises ValueError or TypeError for anything else.
     """
@@ -272,6 +274,7 @@ def _checked_moment(until: datetime | None) -> datetime | None:
         return None
     if not isinstance(until, datetime):
         raise TypeError(f"PostponeTask(until=...) takes a datetime, got {until!r}")
+    until = with_zone(until)
     if until.utcoffset() is None:
         raise ValueError("PostponeTask(until=...) needs an aware datetime; see timezone.now()")
     return until

@@ -129,9 +129,9 @@ class BaseTaskProcessor(abc.ABC):
     ) -> Task:
         """Store the task in the caller's transaction and return it.
 
-        ``execute_after`` is an aware datetime, or a timedelta or seconds from now by the database's
-        clock. A unique task that already waits is returned instead, by ``ON_DUPLICATE``; then its
-        ``was_duplicate`` is True.
+        ``execute_after`` is an aware datetime (under ``USE_TZ = False`` a naive one is in
+        ``TIME_ZONE``), or a timedelta or seconds from now by the database's clock. A unique task
+        that already waits is returned instead, by ``ON_DUPLICATE``; its ``was_duplicate`` is True.
 
         Raises TypeError for a processor bound to a task and for arguments that are not JSON (naming
         the argument), ValueError for values no database can store, ProcessorClassNotFound for a
