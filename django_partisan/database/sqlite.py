@@ -175,11 +175,14 @@ class SQLite(Dialect):
     def insert(
         self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
     ) -> InsertedTask | None:
+        parameters = task.parameters(None if task.due_at is None else _text_of(task.due_at))
         with connection.cursor() as cursor:
-            due_at = None if task.due_at is None else _text_of(task.due_at)
-            cursor.execute(_INSERTS[on_duplicate], task.parameters(due_at))
-            row = cursor.fetchone()
-        return InsertedTask(row[0], _moment(row[1]), _moment(row[2])) if row else None
+            row = cursor.execute(_INSERTS["keep"], parameters).fetchone()
+            is_new = row is not None
+            # RETURNING does not tell a row that was changed from a new one.
+            if row is None and on_duplicate != "keep":
+                row = cursor.execute(_INSERTS[on_duplicate], parameters).fetchone()
+        return InsertedTask(row[0], _moment(row[1]), _moment(row[2]), is_new) if row else None
 
     def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
         with connection.cursor() as cursor:

@@ -27,7 +27,7 @@ from django_partisan.exceptions import (
 from django_partisan.execution.end_log import log_end
 from django_partisan.execution.error_report import report
 from django_partisan.execution.processor import Rules
-from django_partisan.payloads.encoding import encode_result
+from django_partisan.payloads.encoding import result_or_reason
 from django_partisan.registry.registry import registry
 from django_partisan.settings import get_process_settings, get_queue_settings
 
@@ -38,12 +38,13 @@ def finished_outcome(task: ClaimedTask, started: float, value: Any) -> Outcome:
     """Return the outcome of an attempt that returned ``value``."""
     if value is None:
         return Outcome(task.id, task.lease, FINISHED, started, time.monotonic())
-    result, is_repr = encode_result(value, get_process_settings().MAX_RESULT_BYTES)
-    if is_repr:
+    result, reason = result_or_reason(value, get_process_settings().MAX_RESULT_BYTES)
+    if reason:
         logger.warning(
-            "task %s: the return value of %s is not JSON; its repr is kept instead",
+            "task %s: the return value of %s is %s; its repr is kept instead",
             task.id,
             task.processor_class,
+            reason,
         )
     return ended(task, started, FINISHED, result=result)
 

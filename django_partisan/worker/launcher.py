@@ -148,9 +148,14 @@ class Launcher:
 def _load_project(options: dict[str, Any]) -> None:
     import django
     import setproctitle
+    from django.apps import apps
+    from django.utils.module_loading import import_string
 
     setproctitle.setproctitle(options["title"])
-    django.setup()
+    if options["setup"]:
+        import_string(options["setup"])()
+    if not apps.ready:
+        django.setup()
     from django.db import connections
 
     from django_partisan.database.sessions import leave_pools

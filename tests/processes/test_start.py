@@ -47,6 +47,25 @@ def test_wrong_settings_are_named_and_nothing_starts(
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize(
+    "databases", [{}, {"default": {"ENGINE": "django.db.backends.dummy"}}], ids=["none", "dummy"]
+)
+def test_a_database_that_cannot_hold_tasks_is_told_in_one_sentence(
+    tmp_path: Path, databases: dict[str, Any]
+) -> None:
+    code, output = run_command(tmp_path, settings={"DATABASES": databases})
+    assert code == ExitCode.CONFIGURATION, output
+    assert "DATABASES['default'] (django.db.backends.dummy) cannot hold the tasks" in output
+    assert "Traceback" not in output
+
+
+def test_skip_checks_is_accepted_as_by_other_commands(tmp_path: Path) -> None:
+    settings = {"PARTISAN_CONFIG": {"default": {"WORKER_COUNT": 2}}}
+    code, output = run_command(tmp_path, settings=settings, arguments=("--skip-checks",))
+    assert code == ExitCode.CONFIGURATION, output
+    assert "WORKER_COUNT" in output
+
+
 def test_all_wrong_settings_are_named_at_once(tmp_path: Path) -> None:
     settings = {
         "PARTISAN_CONFIG": {"default": {"WORKER_COUNT": 2}, "mail": {"MAX_QUEUE_SIZE": -1}},

@@ -67,6 +67,8 @@ class Command(BaseCommand):
         add_option(
             parser, "--checks_before_cleanup", type=whole_number, help="accepted, does nothing"
         )
+        # Django has it for commands that run checks; deployments give it to every command.
+        parser.add_argument("--skip-checks", action="store_true", help="accepted, does nothing")
         add_option(
             parser, "--workers_count", type=whole_number, help="how many worker processes to run"
         )

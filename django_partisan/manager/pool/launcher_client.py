@@ -73,10 +73,11 @@ class LauncherClient:
     def __init__(self, options: dict[str, Any]) -> None:
         """Start the process; ``options`` are plain values for the ``main`` of the launcher."""
         settings_module = getattr(settings, "SETTINGS_MODULE", None)
-        if not settings_module:
+        if not settings_module and not options["setup"]:
             raise WorkerBootError(
-                "Workers load the project anew, so DJANGO_SETTINGS_MODULE must be set; "
-                "settings.configure() is not enough"
+                "Workers load the project anew, so DJANGO_SETTINGS_MODULE must be set; where "
+                "settings.configure() is called instead, name a function that does it in the "
+                "setting PARTISAN_SETUP"
             )
         ours, theirs = socket.socketpair()
         with theirs:
@@ -92,7 +93,7 @@ class LauncherClient:
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "DJANGO_SETTINGS_MODULE": settings_module},
+                env=_environment(settings_module),
             )
         self._control = ours
         ours.setblocking(False)
@@ -171,6 +172,12 @@ class LauncherClient:
         return text.decode(errors="replace").strip()
 
 
+def _environment(settings_module: str | None) -> dict[str, str]:
+    if not settings_module:
+        return {**os.environ}
+    return {**os.environ, "DJANGO_SETTINGS_MODULE": settings_module}
+
+
 def launcher_options(
     queue_name: str,
     settings: QueueSettings,
@@ -181,6 +188,7 @@ def launcher_options(
     return {
         "title": f"partisan/launcher {queue_name}",
         "console": console,
+        "setup": process_settings.SETUP,
         "worker": {
             "title": f"partisan/worker {queue_name}",
             "max_tasks": settings.TASKS_PER_WORKER_INSTANCE,
