@@ -32,13 +32,31 @@ def boot_id() -> str:
         return boot
 
 
+class Stat(NamedTuple):
+    """What the system tells of a process: some fields of /proc/PID/stat (proc(5))."""
+
+    session: int
+    started: str
+    has_ended: bool
+
+
+def stat_of(pid: int) -> Stat | None:
+    """Return what the system tells of a process; None without such a process, or without /proc."""
+    fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    if not fields:
+        return None
+    # A zombie is left to be reaped; but its other threads may still be about to end.
+    has_ended = fields[0] in "ZX" and int(fields[17]) <= 1
+    return Stat(session=int(fields[3]), started=fields[19], has_ended=has_ended)
+
+
 def start_time_of(pid: int) -> str:
     """Return when a process started, in its system's own unit; '' when that cannot be known.
 
-    Field 22 of /proc/PID/stat (proc(5)): two processes that got the same pid differ in it.
+    Two processes that got the same pid differ in it.
     """
-    stat = _read(Path(f"/proc/{pid}/stat"))
-    return stat.rpartition(")")[2].split()[19] if stat else ""
+    stat = stat_of(pid)
+    return "" if stat is None else stat.started
 
 
 def is_gone(other: Identity) -> bool:
@@ -51,7 +69,11 @@ def is_gone(other: Identity) -> bool:
         return True
     except PermissionError:
         pass
-    return bool(other.process_started) and start_time_of(other.pid) != other.process_started
+    stat = stat_of(other.pid)
+    if stat is not None and stat.has_ended:
+        return True
+    started = "" if stat is None else stat.started
+    return bool(other.process_started) and started != other.process_started
 
 
 def _read(path: Path) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -34,6 +33,7 @@ class Watchdog:
         self._seconds = seconds
         self._since: dict[int, float] = {}
         self._signals: socket.socket | None = None
+        self._urgent: Collection[int] = ()
         self.signalled_at = float("inf")
         """When the first signal was seen to wait for the main thread."""
         self._ended = threading.Event()
@@ -68,12 +68,12 @@ class Watchdog:
 
         return make
 
-    def watch_signals(self, signals: socket.socket) -> None:
-        """Be impatient while this is readable: a signal waits for the main thread to have time.
+    def watch_signals(self, signals: socket.socket, urgent: Collection[int]) -> None:
+        """Be impatient while an urgent signal waits here for the main thread to have time.
 
         Python runs no handler as long as that thread waits inside the driver.
         """
-        self._signals = signals
+        self._signals, self._urgent = signals, urgent
 
     def shorten_timeouts(self) -> None:
         """Be impatient from now on."""
@@ -112,10 +112,17 @@ class Watchdog:
     def _patience(self) -> float:
         if self._signals is None or self._seconds <= URGENT_SECONDS:
             return self._seconds
-        if not select.select([self._signals], [], [], 0)[0]:
+        if not self._is_urgent(self._signals):
             return self._seconds
         self.signalled_at = min(self.signalled_at, time.monotonic())
         return URGENT_SECONDS
+
+    def _is_urgent(self, signals: socket.socket) -> bool:
+        try:
+            waiting = signals.recv(4096, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        return any(number in self._urgent for number in waiting)
 
     def _shut_down(self) -> None:
         fd = self._descriptor()

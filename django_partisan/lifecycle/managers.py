@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.db import connections, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -17,22 +18,39 @@ from django_partisan.exceptions import ManagerAlreadyRunning
 from django_partisan.identity import Identity, is_gone
 from django_partisan.lifecycle.rows import database, manager_rows, task_rows
 from django_partisan.models import ManagerProcess, Task
+from django_partisan.process_groups import Session, end_session
+
+_SESSION_SECONDS: Final = 5.0
+"""How long killed processes may take to end; less than the watchdog waits for an answer."""
 
 
 def register(
-    identity: Identity, queues: list[str], *, dead_after: float, is_named: bool, former: int | None
+    identity: Identity,
+    queues: list[str],
+    launchers: Sequence[Session] = (),
+    *,
+    dead_after: float,
+    is_named: bool,
+    former: int | None,
 ) -> tuple[int, list[int]]:
     """Store a manager's row; return its id and the ids of its dead predecessors.
 
     A predecessor is a row of the same node whose process is certainly gone, a row of the same name
     elsewhere when the name was given (``is_named``), or ``former``, this process's own lost one.
-    From then on all of them count as dead. Raises ManagerAlreadyRunning where the database can
-    have one manager only and another one lives: whose last beat is less than ``dead_after`` seconds
-    old.
+    What is left of their workers on this host is ended before; from then on all of them count as
+    dead. ``launchers`` are the sessions that the manager's own workers belong to.
+
+    Raises ManagerAlreadyRunning where the database can have one manager only and another one lives:
+    whose last beat is less than ``dead_after`` seconds old.
     """
+    former_rows = [
+        row
+        for row in manager_rows().order_by("pk")
+        if _is_predecessor(row, identity, is_named, former)
+    ]
+    # Outside of the transaction: this may take its time.
+    dead = [row.pk for row in former_rows if row.pk == former or _has_no_workers(row, identity)]
     with transaction.atomic(using=database()):
-        others = list(manager_rows().order_by("pk"))
-        dead = [row.pk for row in others if _is_predecessor(row, identity, is_named, former)]
         if dialect_for(database()).has_one_manager:
             _refuse_second(set(dead), dead_after)
         manager_rows().filter(pk__in=dead).update(last_seen=Now() - timedelta(days=365))
@@ -41,6 +59,7 @@ def register(
             pid=identity.pid,
             boot_id=identity.boot_id,
             process_started=identity.process_started,
+            launchers=launchers,
             version=django_partisan.__version__,
             queues=queues,
         )
@@ -62,6 +81,24 @@ def beat(
     alias = database()
     saying = Beat(manager_id, str(state), json.dumps(snapshot), dead_after, queue_name)
     return dialect_for(alias).beat(connections[alias], saying)
+
+
+def note_launchers(manager_id: int, launchers: Sequence[Session]) -> None:
+    """Store the sessions that a manager's workers belong to, before there is a worker in them."""
+    manager_rows().filter(pk=manager_id).update(launchers=launchers)
+
+
+def dead_siblings(identity: Identity, manager_id: int, dead_after: float) -> list[int]:
+    """Return other managers of this host that seem to live and have certainly ended.
+
+    What is left of their workers is ended; one that still has some is left out.
+    """
+    others = manager_rows().filter(boot_id=identity.boot_id, last_seen__gt=_last_moment(dead_after))
+    return [
+        row.pk
+        for row in others.exclude(pk=manager_id)
+        if is_gone(_identity_of(row)) and _has_no_workers(row, identity)
+    ]
 
 
 def deregister(manager_id: int) -> None:
@@ -109,7 +146,25 @@ def _is_predecessor(
         return False
     if is_named and row.boot_id != identity.boot_id:
         return True
-    return is_gone(Identity(row.node_name, row.boot_id, row.pid, row.process_started))
+    return is_gone(_identity_of(row))
+
+
+def _identity_of(row: ManagerProcess) -> Identity:
+    return Identity(row.node_name, row.boot_id, row.pid, row.process_started)
+
+
+def _has_no_workers(row: ManagerProcess, identity: Identity) -> bool:
+    """End what is left of a dead manager's workers; say whether none is left.
+
+    Those of another boot or pid namespace are out of sight, and are gone with it.
+    """
+    if row.boot_id != identity.boot_id:
+        return True
+    # Each of them, also after one that goes on.
+    ended = [
+        end_session((leader, started), _SESSION_SECONDS) for leader, started in row.launchers or ()
+    ]
+    return all(ended)
 
 
 def _refuse_second(dead: set[int], dead_after: float) -> None:

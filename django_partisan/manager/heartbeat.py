@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
 from django_partisan.database.values import Pulse
 from django_partisan.identity import own_identity
 from django_partisan.lifecycle import managers
+from django_partisan.process_groups import Session
 from django_partisan.settings import ProcessSettings
 
 
@@ -63,12 +65,13 @@ class Heartbeat:
         is_held = time.monotonic() - self._good_at >= dead_after * 2 / 3
         return self._good_at + (dead_after if is_held else dead_after * 2 / 3)
 
-    def register(self) -> None:
+    def register(self, launchers: Sequence[Session] = ()) -> None:
         """Store the manager's row; it may act from now on, its predecessors count as dead."""
         sent_at = time.monotonic()
         self.manager_id, self.predecessors = managers.register(
             self.identity,
             [self._queue_name],
+            launchers,
             dead_after=self._settings.DEAD_AFTER_SECONDS,
             # At the start alone: two that have one name by mistake would oust each other for ever.
             is_named=self._settings.NODE_NAME is not None and self._former is None,
@@ -105,6 +108,11 @@ class Heartbeat:
         self._good_at = sent_at
         self._beat_at = sent_at + self._settings.HEARTBEAT_SECONDS
         return pulse
+
+    @property
+    def beaten_at(self) -> float:
+        """When the last good beat was sent."""
+        return self._good_at
 
     def next_deadline(self) -> float:
         """Return when the next beat is due; at once where there is no registration."""

@@ -27,6 +27,7 @@ from django_partisan.manager.duties.local_ttl import LocalTtl
 from django_partisan.manager.duties.long_transactions import LongTransactions
 from django_partisan.manager.duties.pruning import Pruning
 from django_partisan.manager.duties.rescue import Rescue
+from django_partisan.manager.duties.siblings import Siblings
 from django_partisan.manager.duties.side_duty import SideDuty
 from django_partisan.manager.duties.takeover import Takeover
 from django_partisan.manager.duties.tally import Tally
@@ -41,7 +42,7 @@ from django_partisan.manager.round_trip import RoundTrip
 from django_partisan.manager.runtimes import Runtimes
 from django_partisan.manager.shutdown import Shutdown
 from django_partisan.manager.standing import Standing
-from django_partisan.manager.stop_signals import noted_signals
+from django_partisan.manager.stop_signals import STOP_SIGNALS, noted_signals
 from django_partisan.manager.worker_reports import WorkerReports
 from django_partisan.settings import get_process_settings, merge_overrides
 
@@ -141,6 +142,7 @@ class WorkersManager:
         self._database_duties: tuple[Duty, ...] = (
             standing,
             SideDuty(Rescue(heartbeat, standing, settings), "rescuing orphans", link),
+            SideDuty(Siblings(heartbeat, standing, settings), "looking for dead siblings", link),
             SideDuty(cancels, "looking for tasks to cancel", link),
             SideDuty(takeover, "taking over a former manager's tasks", link),
             SideDuty(local_ttl, "giving tasks back that have waited for too long", link),
@@ -159,18 +161,19 @@ class WorkersManager:
     # ----- life -----
 
     def run_partisan(self, *, is_last: bool = False) -> ExitCode:
-        """Serve the queue until SIGTERM or SIGINT, and return the exit code.
+        """Serve the queue until a signal asks for a stop, and return the exit code.
 
         ``is_last`` says that the process exits afterwards: then late signals are ignored.
         Raises WorkerBootError, NotMigrated or ManagerAlreadyRunning when it cannot begin.
         """
         reaping.become_subreaper()
         # A signal that arrives while everything is closed must not end the process in the middle.
-        with self.selector, noted_signals(self.selector, self.stop, is_last=is_last) as signals:
+        noted = noted_signals(self.selector, self.stop, self.report, is_last=is_last)
+        with self.selector, noted as signals:
             # Whoever goes by the title may send signals from now on.
             setproctitle.setproctitle(f"partisan/parent {self.queue_name}")
             if signals is not None:
-                self.link.watchdog.watch_signals(signals)
+                self.link.watchdog.watch_signals(signals, STOP_SIGNALS)
             try:
                 self.turn(time.monotonic())
                 while self.shutdown.exit_code is None:
@@ -189,6 +192,19 @@ class WorkersManager:
         Within a second it is the same wish: a process group may deliver a signal twice.
         """
         self.shutdown.request()
+
+    def report(self) -> None:
+        """Log what every worker does at this moment, and what waits."""
+        # As warnings: somebody has asked for it, whatever else is logged.
+        logger.warning(
+            "manager %s serves queue %r: %d tasks wait here, %d outcomes wait to be recorded",
+            self.heartbeat.manager_id,
+            self.queue_name,
+            self.queue.qsize(),
+            len(self.recorder),
+        )
+        for line in self.pool.describe(time.monotonic()):
+            logger.warning("%s", line)
 
     def turn(self, now: float) -> None:
         """Do everything that is due, once. Never waits for anything but the database."""

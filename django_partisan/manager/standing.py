@@ -7,6 +7,7 @@ from typing import Any
 
 from django_partisan.config.wording import counted, listed
 from django_partisan.fault_points import reach
+from django_partisan.lifecycle import managers
 from django_partisan.logs import say
 from django_partisan.manager.claiming.claimer import Claimer
 from django_partisan.manager.database_link import DatabaseLink
@@ -70,17 +71,20 @@ class Standing:
     # ----- the registration -----
 
     def next_deadline(self) -> float:
-        """Return when the next beat is due, or at once where there is no registration.
+        """Return when the next beat is due, or at once where the row is not what it should be.
 
         At once as well on a fresh connection: what it leads to may know nothing of this manager.
         """
         is_known = self._known_connects == self._link.connects
-        return self._heartbeat.next_deadline() if is_known else 0.0
+        is_due = not is_known or self._pool.has_new_launcher
+        return 0.0 if is_due else self._heartbeat.next_deadline()
 
     def turn(self, now: float) -> None:
         """Register where that is not done, and beat when it is time to."""
         if self._heartbeat.manager_id is None:
             self._register()
+        elif self._pool.has_new_launcher:
+            self._note_launchers(self._heartbeat.manager_id)
         if now >= self.next_deadline():
             self._beat(now)
             reach("manager.beaten")
@@ -108,7 +112,9 @@ class Standing:
         self._known_connects = self._link.connects
 
     def _register(self) -> None:
-        self._heartbeat.register()
+        launchers = self._pool.launchers
+        self._heartbeat.register(launchers)
+        self._pool.launchers_are_noted(launchers)
         self._known_connects = self._link.connects
         self.owes_takeover = bool(self._heartbeat.predecessors)
         reach("manager.registered")
@@ -123,6 +129,11 @@ class Standing:
             self._claimer.wakeup.mode,
         )
         _say_which_processors()
+
+    def _note_launchers(self, manager_id: int) -> None:
+        launchers = self._pool.launchers
+        managers.note_launchers(manager_id, launchers)
+        self._pool.launchers_are_noted(launchers)
 
     def _snapshot(self) -> dict[str, Any]:
         workers = [worker.snapshot() for worker in self._pool.workers.values()]

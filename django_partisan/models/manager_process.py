@@ -24,6 +24,11 @@ class ManagerProcess(models.Model):
     process_started = models.CharField(
         max_length=64, help_text="The process's start time by its system, so a reused pid is seen."
     )
+    launchers = models.JSONField(
+        null=True,
+        help_text="The processes that start workers, each with its pid and start time: "
+        "whoever takes over makes sure that their sessions have ended.",
+    )
     version = models.CharField(max_length=32)
     queues = models.JSONField(default=list)
     state = models.CharField(max_length=20, choices=State.choices, default=State.RUNNING)

@@ -16,6 +16,7 @@ import traceback
 from typing import Any
 
 from django_partisan.fault_points import reach
+from django_partisan.process_groups import end_group, ended_child, reap_worker
 from django_partisan.wire.launching import (
     BOOT_FAILED,
     DESCRIPTORS,
@@ -25,13 +26,13 @@ from django_partisan.wire.launching import (
     REQUEST,
     STARTED,
 )
+from django_partisan.worker.signals import ignore_signals
 
 
 def main(control_fd: int, configuration: str) -> None:
     """Load the project, say so, then fork a worker for every request until the manager is gone."""
     control = socket.socket(fileno=control_fd)
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, _ignore)
+    ignore_signals()
     try:
         options = json.loads(configuration)
         _load_project(options)
@@ -48,7 +49,11 @@ def main(control_fd: int, configuration: str) -> None:
 
 
 class Launcher:
-    """Forks workers and reports their ends; it never runs a task and never asks a database."""
+    """Forks workers and reports their ends; it never runs a task and never asks a database.
+
+    Each worker leads a process group, which its task's own children belong to. A worker's pid, and
+    so its group's id, cannot be another's before it is reaped: that is when groups are ended.
+    """
 
     def __init__(self, control: socket.socket, options: dict[str, Any]) -> None:
         self._control = control
@@ -60,7 +65,7 @@ class Launcher:
 
     def run(self) -> None:
         """Serve requests until the control socket ends."""
-        signal.signal(signal.SIGCHLD, _ignore)
+        signal.signal(signal.SIGCHLD, _wake_up)
         signal.set_wakeup_fd(self._woken.fileno(), warn_on_full_buffer=False)
         events = select.poll()
         events.register(self._control, select.POLLIN)
@@ -71,7 +76,15 @@ class Launcher:
                 self._reap()
             if self._control.fileno() in ready and not self._serve_request():
                 break
+        self._end_workers()
         self._close()
+
+    def _end_workers(self) -> None:
+        """End what runs without a manager: how it ends could not be recorded any more."""
+        for pid in self._numbers:
+            end_group(pid)
+        for pid in self._numbers:
+            os.waitpid(pid, 0)
 
     def _close(self) -> None:
         for end in (self._control, self._wake, self._woken):
@@ -94,6 +107,9 @@ class Launcher:
         pid = os.fork()
         if pid == 0:
             self._be_worker(*descriptors)
+        # By both, as nobody knows who comes first.
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)
         self._numbers[pid] = number
         reach("launcher.forked")
         # Before anybody can reap the child: its pid cannot mean another process yet.
@@ -107,6 +123,7 @@ class Launcher:
         """Run a worker in the forked child; never returns."""
         code = 1
         try:
+            os.setpgid(0, 0)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._close()
@@ -128,15 +145,13 @@ class Launcher:
                 pass
         except BlockingIOError:
             pass
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        while (pid := ended_child()) is not None:
+            if pid not in self._numbers:
+                os.waitpid(pid, 0)  # A program that the project has started.
+                continue
+            status = reap_worker(pid)
             reach("launcher.reaped")
-            self._report(EXITED, self._numbers.pop(pid, 0), pid, status, None)
+            self._report(EXITED, self._numbers.pop(pid), pid, status, None)
 
     def _report(self, kind: int, number: int, pid: int, status: int, fd: int | None) -> None:
         report = REPORT.pack(kind, number, pid, status)
@@ -183,5 +198,5 @@ def _flush_streams() -> None:
             stream.flush()
 
 
-def _ignore(number: int, frame: Any) -> None:
-    """Do nothing: the launcher ends with its manager."""
+def _wake_up(number: int, frame: Any) -> None:
+    """Do nothing: that there is a handler makes the wake-up descriptor readable."""

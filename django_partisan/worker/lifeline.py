@@ -5,27 +5,47 @@ from __future__ import annotations
 import logging
 import os
 import select
+import signal
 import threading
-import time
+from typing import NoReturn
 
 logger = logging.getLogger(__name__)
 
 
-def watch_manager(tokens: int, orphan_seconds: float) -> None:
-    """End the process once the manager is gone and the running task has had its time."""
-    thread = threading.Thread(
-        target=_end_without_manager, args=(tokens, orphan_seconds), daemon=True, name="lifeline"
-    )
-    thread.start()
+class Lifeline:
+    """Ends a worker at once when its manager is gone, with all that its task has started.
 
+    How the task ends could not be recorded any more, and it may run again at any moment. Mostly
+    the launcher is faster: it does the same, even while a task keeps Python from running a thread.
+    """
 
-def _end_without_manager(tokens: int, orphan_seconds: float) -> None:
-    hang_up = select.poll()
-    # No event asked for: only the hang-up of the pipe's last writer, the manager, ends the wait.
-    hang_up.register(tokens, 0)
-    while not hang_up.poll():
-        pass
-    time.sleep(orphan_seconds)
-    logger.error("the manager has been gone for %g s; worker %d ends", orphan_seconds, os.getpid())
-    logging.shutdown()
-    os._exit(1)
+    def __init__(self, tokens: int) -> None:
+        """Take the pipe of tokens, whose only writer is the manager."""
+        self._tokens = tokens
+
+    def start(self) -> None:
+        """Begin to watch, in a thread."""
+        threading.Thread(target=self._watch, daemon=True, name="lifeline").start()
+
+    def is_cut(self) -> bool:
+        """Say whether the manager is gone."""
+        return self._has_hung_up(wait=0)
+
+    def _has_hung_up(self, wait: int | None) -> bool:
+        hang_up = select.poll()
+        # No event asked for: only the hang-up of the pipe's last writer ends a wait.
+        hang_up.register(self._tokens, 0)
+        return any(event & select.POLLHUP for _, event in hang_up.poll(wait))
+
+    def _watch(self) -> None:
+        if not self._has_hung_up(wait=None):
+            return  # The task has closed the pipe; its worker ends after it.
+        self.end()
+
+    def end(self) -> NoReturn:
+        """End the worker, and what its tasks have started."""
+        logger.error("the manager is gone; worker %d ends", os.getpid())
+        logging.shutdown()
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)

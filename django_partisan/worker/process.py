@@ -7,12 +7,11 @@ import logging
 import os
 import random
 import resource
-import signal
 import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import setproctitle
 
@@ -32,8 +31,9 @@ from django_partisan.worker.connections import (
 from django_partisan.worker.descriptors import is_open, out_of_reach
 from django_partisan.worker.host import WorkerHost
 from django_partisan.worker.interruption import Interruption
-from django_partisan.worker.lifeline import watch_manager
+from django_partisan.worker.lifeline import Lifeline
 from django_partisan.worker.process_state import ProcessState
+from django_partisan.worker.signals import ignore_signals, restore_in_children
 
 logger = logging.getLogger(__name__)
 _IDLE_CHECK_SECONDS: Final = 1.0
@@ -41,15 +41,11 @@ _MEMORY_CHECK_SECONDS: Final = 0.5
 
 
 class WorkerOptions(NamedTuple):
-    """What a worker is told when it starts; plain values only.
-
-    ``orphan_seconds`` is how long a task may still run once the manager is gone.
-    """
+    """What a worker is told when it starts; plain values only."""
 
     title: str
     max_tasks: int | None
     max_memory_mb: int | None
-    orphan_seconds: float
 
 
 class Worker:
@@ -68,6 +64,7 @@ class Worker:
         self._descriptors = (sock.fileno(), tokens, requests)
         self._process_state: ProcessState | None = None
         self._host: WorkerHost | None = None
+        self._lifeline = Lifeline(tokens)
         self._interruption = Interruption(requests, self._tell_limited)
         self._held_token: bytes | None = None
         self._options = options
@@ -78,8 +75,9 @@ class Worker:
     def run(self) -> None:
         """Serve chunks of tasks until there is a reason to end."""
         reach("worker.born")
-        watch_manager(self._tokens, self._options.orphan_seconds)
+        self._lifeline.start()
         self._interruption.start()
+        restore_in_children()
         self._process_state = ProcessState(self._descriptors)
         self._host = WorkerHost(self._interruption, self._process_state)
         os.register_at_fork(after_in_child=self._let_go)
@@ -91,7 +89,7 @@ class Worker:
                     reach("worker.retired")
                     return
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            logger.warning("the manager is gone; worker %d ends", os.getpid())
+            self._lifeline.end()
 
     def _next_order(self) -> Order:
         waiting_since = time.monotonic()
@@ -145,7 +143,7 @@ class Worker:
         outcome = execute(task, self._host)
         if self._process_state.damage and not all(map(is_open, self._descriptors)):
             os._exit(CUT_OFF_WORKER)  # Nothing can be said any more but by the exit code.
-        _log(task, outcome)
+        _log(task, outcome, self._lifeline)
         if not self._process_state.damage:  # Else they end with the worker, whatever they are.
             tidy_connections(task.processor_class)
         reach("worker.ran")
@@ -199,9 +197,7 @@ class Worker:
 
 def serve(sock: socket.socket, tokens: int, requests: int, options: WorkerOptions) -> None:
     """Be a worker in a freshly forked process; returns when it should exit."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # A handler instead of SIG_IGN: programs that a task starts would inherit the latter.
-        signal.signal(number, _ignore)
+    ignore_signals()
     random.seed()
     watch_connections()
     with socket.socket(fileno=_moved(sock.detach())) as moved:
@@ -215,18 +211,17 @@ def _moved(fd: int) -> int:
     return duplicate
 
 
-def _ignore(number: int, frame: Any) -> None:
-    """Do nothing: the manager decides when a worker ends."""
-
-
 def _jittered(count: int | None) -> int | None:
     """Shorten a limit by up to a tenth, so that workers do not all end at once."""
     return None if count is None else max(1, count - random.randint(0, count // 10))
 
 
-def _log(task: ClaimedTask, outcome: Outcome) -> None:
-    """Log an end without an error; one with an error is logged where it is judged."""
-    if outcome.error is None and logger.isEnabledFor(logging.DEBUG):
+def _log(task: ClaimedTask, outcome: Outcome, lifeline: Lifeline) -> None:
+    """Log an end without an error; one with an error is logged where it is judged.
+
+    What an orphan ends with counts for nothing: its task runs again.
+    """
+    if outcome.error is None and logger.isEnabledFor(logging.DEBUG) and not lifeline.is_cut():
         kind = FINISHED if outcome.kind == RECORDED else outcome.kind
         logger.debug("task %d %s", task.id, kind, extra=extra_of(task))
 

@@ -12,43 +12,58 @@ from django.utils import timezone
 
 from django_partisan.models import Attempt, ManagerProcess, Task
 from tests.app.models import Ledger
+from tests.app.parents import BeAlone, HaveChildren
 from tests.app.partisan_tasks import Note, Sleep, WaitForFile
 from tests.processes.conftest import StartManager
-from tests.support.harness import HOARDING, SHORT_LIVES, Manager, Stopwatch, is_running
+from tests.support.harness import HOARDING, SHORT_LIVES, Manager, Stopwatch, is_running, kill
 from tests.support.helpers import wait_until
-from tests.support.ledger import Book, all_are, done, started, statuses
+from tests.support.ledger import Book, all_are, done, started, statuses, worker_of
 
 
-def test_workers_of_a_killed_manager_end_after_their_task(
+def test_workers_of_a_killed_manager_end_with_all_that_their_tasks_have_started(
     start_manager: StartManager, book: Book, gate: Path
 ) -> None:
     manager = start_manager()
-    running = book.begin(*[WaitForFile(str(gate))] * 2)
-    book.waiting.update(book.enqueue(*[Note()] * 5))
-    manager.kill()
-    busy = set(Ledger.objects.values_list("pid", flat=True))
-    wait_until(lambda: {process.pid for process in manager.processes()} == busy)
+    book.begin(*[HaveChildren(str(gate))] * 2)
+    children = wait_until(lambda: _noted_pids("child", 4))
+    workers = set(_noted_pids("started", 2))
     watch = Stopwatch()
-    gate.touch()
-    wait_until(lambda: not manager.processes())
-    book.recovered("end of a task to the end of its orphaned worker", watch.seconds, within=5)
-    assert len(done(running)) == 2
-    assert not done(book.waiting), "nothing new begins without a manager"
-    start_manager()
-    wait_until(lambda: all_are(book.ids, "finished"))
-
-
-def test_a_worker_does_not_outlive_its_manager_for_ever(
-    start_manager: StartManager, book: Book, gate: Path
-) -> None:
-    manager = start_manager(settings=SHORT_LIVES)
-    (endless,) = book.begin(WaitForFile(str(gate)))
-    worker = Ledger.objects.get(task_id=endless).pid
     manager.kill()
-    wait_until(lambda: not is_running(worker), message=lambda: manager.log)
+    wait_until(lambda: not any(map(is_running, [*workers, *children])))
+    book.recovered("kill of a manager to the end of its workers", watch.seconds, within=1)
+    assert not done(book.ids)
+    assert "finished" not in manager.log, "nobody would record it"
     gate.touch()
     start_manager()
     wait_until(lambda: all_are(book.ids, "finished"))
+    for pid in _noted_pids("child", 8):
+        kill(pid)
+
+
+@pytest.mark.parametrize("holds_python", [False, True])
+@pytest.mark.parametrize("is_launcher_killed", [False, True])
+def test_no_task_runs_twice_at_once_when_a_killed_manager_is_started_again_at_once(
+    start_manager: StartManager,
+    book: Book,
+    gate: Path,
+    tmp_path: Path,
+    holds_python: bool,
+    is_launcher_killed: bool,
+) -> None:
+    manager = start_manager()
+    task = BeAlone(str(tmp_path / "lock"), str(gate), holds_python)
+    (pk,) = book.begin(task)
+    wait_until(lambda: _noted_pids("holds", 1))
+    worker = worker_of(pk)
+    if is_launcher_killed:
+        kill(manager.launchers()[0].pid)
+    manager.kill()
+    successor = start_manager()
+    wait_until(lambda: _noted_pids("holds", 2), message=lambda: successor.log)
+    assert not is_running(worker)
+    gate.touch()
+    wait_until(lambda: all_are([pk], "finished"))
+    assert not _noted_pids("twice at once", 1)
 
 
 def test_a_restart_on_the_same_node_runs_the_orphans_before_all_other_tasks(
@@ -114,6 +129,28 @@ def test_a_peer_rescues_what_a_killed_manager_held(
 
 
 @pytest.mark.postgresql
+@pytest.mark.parametrize("is_launcher_killed", [False, True])
+def test_what_a_killed_manager_held_runs_at_once_beside_a_living_one_of_the_same_host(
+    start_manager: StartManager, book: Book, gate: Path, tmp_path: Path, is_launcher_killed: bool
+) -> None:
+    patient = {"PARTISAN_DEAD_AFTER_SECONDS": 3600.0}
+    north = start_manager(settings={**patient, "PARTISAN_NODE_NAME": "north"})
+    (pk,) = book.begin(BeAlone(str(tmp_path / "lock"), str(gate), is_launcher_killed))
+    wait_until(lambda: _noted_pids("holds", 1))
+    south = start_manager(settings={**patient, "PARTISAN_NODE_NAME": "south"})
+    if is_launcher_killed:
+        kill(north.launchers()[0].pid)
+    north.kill()
+    watch = Stopwatch()
+    wait_until(lambda: _noted_pids("holds", 2), message=lambda: south.log)
+    book.recovered("kill of a manager to a task's start beside it", watch.seconds, within=6)
+    gate.touch()
+    wait_until(lambda: all_are([pk], "finished"))
+    assert not _noted_pids("twice at once", 1)
+    wait_until(lambda: not ManagerProcess.objects.filter(node_name="north").exists())
+
+
+@pytest.mark.postgresql
 def test_a_paused_manager_fences_itself_and_its_late_outcomes_change_nothing(
     start_manager: StartManager, book: Book, gate: Path
 ) -> None:
@@ -156,6 +193,12 @@ def test_a_manager_paused_alone_goes_on_where_it_was(
     paused.send(signal.SIGCONT)
     wait_until(lambda: all_are(ids, "finished"), message=lambda: paused.log)
     assert paused.log.count("serves queue") == 2
+
+
+def _noted_pids(note: str, count: int) -> list[int]:
+    """Return the processes that have left such a note, once there are as many."""
+    pids = list(Ledger.objects.filter(note=note).values_list("pid", flat=True))
+    return pids if len(pids) >= count else []
 
 
 def _start_north(start_manager: StartManager, book: Book, gate: Path) -> tuple[Manager, list[int]]:

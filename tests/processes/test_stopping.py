@@ -16,9 +16,12 @@ from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are, done, statuses
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+ALL = pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
+)
 
 
-@BOTH
+@ALL
 def test_a_signal_lets_running_tasks_finish_and_gives_the_others_back(
     start_manager: StartManager, book: Book, gate: Path, number: int
 ) -> None:

@@ -38,7 +38,7 @@ class Manager:
     """One run of the command: its processes, its log, its end.
 
     ``queue`` holds the settings of the queue it serves, ``settings`` any others; both go on top of
-    short clocks. ``arguments`` are added to the command line.
+    short clocks. ``arguments`` are added to the command line, ``prefix`` goes before it.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Manager:
         queue: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         arguments: tuple[str, ...] = (),
+        prefix: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
         queue_name: str = "default",
     ) -> None:
@@ -59,7 +60,8 @@ class Manager:
         self._log = directory / f"log-{self._mark[:8]}"
         own = {"WORKERS_COUNT": 2, "SLEEP_DELAY_SECONDS": 0.5, **(queue or {})}
         self._settings = {**FAST_CLOCKS, "PARTISAN_CONFIG": {queue_name: own}, **(settings or {})}
-        self._command = [sys.executable, "-m", "django", "start_partisan", "-v2", *arguments]
+        command = [sys.executable, "-m", "django", "start_partisan", "-v2"]
+        self._command = [*prefix, *command, *arguments]
         if queue_name != "default":
             self._command += ["--queue_name", queue_name]
         self._environment = environment or {}

@@ -35,7 +35,7 @@ _EXIT_CODES: dict[type[PartisanException], ExitCode] = {
 
 
 class Command(BaseCommand):
-    """Run the tasks of a queue until SIGTERM or SIGINT (Ctrl-C)."""
+    """Run the tasks of a queue until SIGTERM, SIGINT (Ctrl-C), SIGQUIT or SIGHUP."""
 
     help = (
         "Run the tasks of a queue until SIGTERM or SIGINT (Ctrl-C): running tasks then finish, "

@@ -18,6 +18,7 @@ from django.conf import settings
 
 from django_partisan.config.const import CUT_OFF_WORKER
 from django_partisan.exceptions import WorkerBootError
+from django_partisan.identity import start_time_of
 from django_partisan.settings import ProcessSettings, QueueSettings
 from django_partisan.wire import launching
 
@@ -94,10 +95,14 @@ class LauncherClient:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=_environment(settings_module),
+                # Out of the terminal's reach; and a session says who is left of a dead manager's.
+                start_new_session=True,
             )
         self._control = ours
         ours.setblocking(False)
         self.pid = self._process.pid
+        self.session = (self.pid, start_time_of(self.pid))
+        """The session that this process leads, and all workers belong to."""
         self.is_ready = False
 
     def fileno(self) -> int:
@@ -193,7 +198,6 @@ def launcher_options(
             "title": f"partisan/worker {queue_name}",
             "max_tasks": settings.TASKS_PER_WORKER_INSTANCE,
             "max_memory_mb": settings.WORKER_MAX_MEMORY_MB,
-            "orphan_seconds": process_settings.DEAD_AFTER_SECONDS * 2 / 3,
         },
     }
 

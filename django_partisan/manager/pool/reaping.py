@@ -5,7 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Collection
 from typing import Final
+
+from django_partisan.process_groups import ended_child, reap_worker
 
 _PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
 
@@ -20,17 +23,12 @@ def become_subreaper() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def reap(own_child: int | None) -> dict[int, int]:
-    """Reap every ended child except one's own; return their wait statuses by pid."""
+def reap(own_child: int | None, workers: Collection[int]) -> dict[int, int]:
+    """Reap every ended child except one's own; return their wait statuses by pid.
+
+    ``workers`` are those whose launcher has ended before them.
+    """
     statuses: dict[int, int] = {}
-    while (pid := _next_ended()) is not None and pid != own_child:
-        statuses[pid] = os.waitpid(pid, 0)[1]
+    while (pid := ended_child()) is not None and pid != own_child:
+        statuses[pid] = reap_worker(pid) if pid in workers else os.waitpid(pid, 0)[1]
     return statuses
-
-
-def _next_ended() -> int | None:
-    try:
-        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return None
-    return None if ended is None else ended.si_pid

@@ -234,6 +234,15 @@ class WorkerHandle:
         doing = {} if task is None else {"task": task.id, "processor": task.processor_class}
         return {"worker": self.number, "pid": self.pid, **doing}
 
+    def describe(self, now: float) -> str:
+        """Say in a sentence what the worker does right now."""
+        name, task = f"worker {self.number} (process {self.pid})", self.running
+        if task is None:
+            return f"{name} is {'starting' if self.pid is None else 'idle'}"
+        seconds, others = now - self.changed_at, len(self.in_hand) - 1
+        doing = f"has run task {task.id} ({task.processor_class}) for {seconds:.1f} s"
+        return f"{name} {doing}; {others} more in hand"
+
     def _read_tokens(self) -> bytes:
         try:
             return os.read(self.tokens, 65536)

@@ -6,7 +6,7 @@ import logging
 import os
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 from django_partisan.attempt import ClaimedTask, Outcome
@@ -30,6 +30,7 @@ from django_partisan.manager.pool.launcher_client import (
 from django_partisan.manager.pool.respawn import Respawn
 from django_partisan.manager.pool.worker_handle import WorkerHandle
 from django_partisan.manager.runtimes import CHUNK_SECONDS, Runtimes
+from django_partisan.process_groups import Session
 
 logger = logging.getLogger(__name__)
 _BOOTS: Final = 5
@@ -72,6 +73,9 @@ class WorkerPool:
         self._selector = selector
         self._runtimes = runtimes
         self._launcher: LauncherClient | None = None
+        self.launchers: list[Session] = []
+        """The sessions that workers belong to; another list whenever there is another launcher."""
+        self._noted: list[Session] = self.launchers
         self._has_booted = False
         self._killed_boots = 0
         self._launch_at = 0.0
@@ -79,6 +83,7 @@ class WorkerPool:
         self._respawn = Respawn()
         self._statuses: dict[int, int] = {}
         self._reaped: dict[int, int] = {}
+        self._adopted: set[int] = set()
         self._is_stopping = False
         self._last_number = 0
         self.workers: dict[int, WorkerHandle] = {}
@@ -112,15 +117,18 @@ class WorkerPool:
         """Return the ids of all tasks in hand."""
         return {item.task.id for worker in self.workers.values() for item in worker.in_hand}
 
+    def describe(self, now: float) -> Iterator[str]:
+        """Yield a sentence about each worker."""
+        return (worker.describe(now) for worker in self.workers.values())
+
     def turn(self, now: float) -> None:
         """Start what is missing: the launcher, and workers up to their number."""
         if self._is_stopping:
             return
         self._reap()
         if self._launcher is None and now >= self._launch_at:
-            self._launcher = LauncherClient(self._options)
-            self._selector.register(self._launcher, selectors.EVENT_READ, self._on_launcher)
-        if self._launcher is not None and self._launcher.is_ready and now >= self._respawn.at:
+            self._launch()
+        if self._may_start_workers and now >= self._respawn.at:
             while len(self.workers) < self.count and self._start_worker(now):
                 pass
 
@@ -130,7 +138,7 @@ class WorkerPool:
             return NEVER
         if self._launcher is None:
             return self._launch_at
-        is_short = self._launcher.is_ready and len(self.workers) < self.count
+        is_short = self._may_start_workers and len(self.workers) < self.count
         return self._respawn.at if is_short else NEVER
 
     def hand_out(self, queue: LocalQueue, now: float) -> None:
@@ -188,6 +196,27 @@ class WorkerPool:
         self.kill("the manager ends")
         if self._launcher is not None:
             self._drop_launcher()
+
+    def launchers_are_noted(self, launchers: list[Session]) -> None:
+        """Take note that whoever takes over will know these: they may have workers from now on."""
+        self._noted = launchers
+
+    @property
+    def has_new_launcher(self) -> bool:
+        """Whether there is a launcher that a successor would not know of."""
+        return self._noted is not self.launchers
+
+    @property
+    def _may_start_workers(self) -> bool:
+        is_ready = self._launcher is not None and self._launcher.is_ready
+        return is_ready and not self.has_new_launcher
+
+    def _launch(self) -> None:
+        self._launcher = LauncherClient(self._options)
+        self._selector.register(self._launcher, selectors.EVENT_READ, self._on_launcher)
+        # A worker may outlive its launcher.
+        in_use = {worker.launcher.session for worker in self.workers.values()}
+        self.launchers = [*in_use, self._launcher.session]
 
     def _start_worker(self, now: float) -> bool:
         assert self._launcher is not None
@@ -303,7 +332,8 @@ class WorkerPool:
     def _reap(self) -> None:
         """Reap workers whose launcher died before them, and what tasks left running behind."""
         launcher = None if self._launcher is None else self._launcher.pid
-        if ended := reaping.reap(launcher):
+        if ended := reaping.reap(launcher, self._adopted):
+            self._adopted -= ended.keys()
             # Bounded: only a worker that is buried right after is ever looked up.
             self._reaped = dict([*self._reaped.items(), *ended.items()][-100:])
 
@@ -316,6 +346,8 @@ class WorkerPool:
         if not self._has_booted and not self._may_boot_again():
             raise WorkerBootError("The process that starts workers ended unexpectedly")
         self._drop_launcher()
+        # Without it the workers are this process's own children.
+        self._adopted |= {worker.pid for worker in self.workers.values() if worker.pid is not None}
         wait = self._launch_backoff.next()
         self._launch_at = time.monotonic() + wait
         logger.error("the process that starts workers is gone; starting a new one in %.1f s", wait)

@@ -15,7 +15,7 @@ from django_partisan.worker import Worker
 from django_partisan.worker.process import WorkerOptions
 from tests.support.claimed_tasks import claimed_task, finished_outcome
 
-OPTIONS = WorkerOptions(title="test", max_tasks=None, max_memory_mb=None, orphan_seconds=1.0)
+OPTIONS = WorkerOptions(title="test", max_tasks=None, max_memory_mb=None)
 TASKS = [claimed_task(number) for number in range(1, 6)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import signal
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +28,11 @@ from django_partisan.lifecycle.transitions import (
 from django_partisan.logs import TaskExtra
 from django_partisan.management.commands.start_partisan import Command
 from django_partisan.management.verbs import VERBS
+from django_partisan.manager import stop_signals
 from django_partisan.models import Attempt, ManagerProcess, Task
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.settings import PREFIX, QUEUES_SETTING, ProcessSettings, QueueSettings
+from django_partisan.worker import signals
 from tests.settings import ROOT
 from tests.support.reference import NOTHING, table
 
@@ -66,6 +69,12 @@ def transitions_by_name() -> dict[str, Transition]:
 def test_the_exit_codes_are_those_of_the_code() -> None:
     told = {int(code): name for code, name, _ in table("exit-codes", "Exit codes")}
     assert told == {code.value: code.name for code in ExitCode}
+
+
+def test_the_signals_are_those_that_processes_handle() -> None:
+    told = {getattr(signal, name) for name, *_ in table("command-line", "Signals by process")}
+    managers = {*stop_signals.STOP_SIGNALS, stop_signals.REPORT_SIGNAL, signal.SIGUSR2}
+    assert told - {signal.SIGKILL} == managers == set(signals.IGNORED)
 
 
 def test_the_statuses_are_those_of_the_model() -> None:
