@@ -8,8 +8,10 @@ from django.apps import apps
 from django.conf import global_settings
 from django.conf import settings as django_settings
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
+from django_partisan.database.sessions import foreign_receivers, is_django_s_own
 from django_partisan.exceptions import ConfigurationError
 from django_partisan.processor import review
 from django_partisan.settings import FLAT_NAMES, unknown_settings, validate_settings
@@ -26,7 +28,14 @@ SQLITE_OPTIONS: dict[str, str | int] = {
 
 def register_all() -> None:
     """Register every check of this module; calling it again changes nothing."""
-    for check in (check_settings, check_unused_settings, check_databases, check_processors):
+    for check in (
+        check_settings,
+        check_unused_settings,
+        check_databases,
+        check_processors,
+        check_commits,
+        check_sessions,
+    ):
         checks.register(check)
 
 
@@ -61,6 +70,98 @@ def check_databases(**_: Any) -> CheckMessages:
         for alias in aliases
         if connections[alias].vendor == "sqlite"
         for message in sqlite_messages(alias, connections[alias].settings_dict)
+    ]
+
+
+def check_commits(**_: Any) -> CheckMessages:
+    """Report options under which `.delay()` needs a commit of the project's, or never gets one."""
+    alias = router.db_for_write(apps.get_model("django_partisan", "Task"))
+    database = connections[alias].settings_dict
+    messages: CheckMessages = []
+    if not database["AUTOCOMMIT"]:
+        messages.append(_needs_own_commit(alias))
+    messages += [
+        _never_commits(alias, option)
+        for option, value in database.get("OPTIONS", {}).items()
+        if connections[alias].vendor == "sqlite" and _begins_transaction(option, value)
+    ]
+    return messages
+
+
+def _needs_own_commit(alias: str) -> checks.CheckMessage:
+    return checks.Warning(
+        f"DATABASES[{alias!r}] has AUTOCOMMIT = False: .delay() stores a task with the project's "
+        "own commit, and not without one.",
+        hint="Remove it, or commit after .delay(). Managers commit what they write.",
+        id="django_partisan.W010",
+    )
+
+
+def _never_commits(alias: str, option: str) -> checks.CheckMessage:
+    return checks.Error(
+        f"DATABASES[{alias!r}]['OPTIONS'][{option!r}] begins a transaction that nothing ends: what "
+        ".delay() stores is never committed.",
+        hint="Remove it; use transaction.atomic() where a transaction is needed.",
+        id="django_partisan.E010",
+    )
+
+
+def _begins_transaction(option: str, value: object) -> bool:
+    if option == "autocommit":
+        return value is False
+    words = str(value).upper().replace(";", " ; ").split()
+    return option == "init_command" and words.count("BEGIN") > words.count("COMMIT")
+
+
+def check_sessions(**_: Any) -> CheckMessages:
+    """Report what makes the connections of workers dearer, or other than the project's own."""
+    return [
+        message
+        for alias in filter(_is_on_server, connections)
+        for message in (
+            *pool_messages(alias, connections[alias].settings_dict),
+            *_renewal_messages(alias),
+        )
+    ]
+
+
+def _is_on_server(alias: str) -> bool:
+    try:
+        return connections[alias].vendor != "sqlite"
+    except ImproperlyConfigured:
+        return False  # Its driver is not installed: nobody uses it here.
+
+
+def pool_messages(alias: str, database: Mapping[str, Any]) -> CheckMessages:
+    """Return what is to be known about the connection pool of one database, if it has one."""
+    if not database.get("OPTIONS", {}).get("pool"):
+        return []
+    return [
+        checks.Info(
+            f"DATABASES[{alias!r}] has a connection pool. The workers of a manager do without it: "
+            "each opens one plain connection when a task needs it, and a pool would hand the "
+            "session of one task to another. The manager's own process may hold as many "
+            "connections as the pool does.",
+            hint='Count them: see "How many connections" in the guide on deploying.',
+            id="django_partisan.I002",
+        )
+    ]
+
+
+def _renewal_messages(alias: str) -> CheckMessages:
+    reasons = [f"{name} is called for each new connection" for name in foreign_receivers()]
+    if not is_django_s_own(connections[alias]):
+        reasons.append(f"{type(connections[alias]).__module__} is not a backend of Django's")
+    if not reasons:
+        return []
+    return [
+        checks.Info(
+            f"Workers connect anew to DATABASES[{alias!r}] after each task that has used it, which "
+            f"takes some milliseconds: {'; '.join(reasons)}. What is set up there is gone from a "
+            "session that is made fresh, and only a new connection gets it again.",
+            hint="Where that is too dear, set it up by OPTIONS['options'] or ALTER ROLE ... SET.",
+            id="django_partisan.I003",
+        )
     ]
 
 

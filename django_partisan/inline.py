@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
+from django.db import Error, connections
 from django.db.models.functions import Now
 
 from django_partisan import execution, lifecycle
@@ -24,11 +27,13 @@ from django_partisan.exceptions import LeaseLost
 from django_partisan.identity import Identity, own_identity
 from django_partisan.lifecycle import managers
 from django_partisan.lifecycle.instances import claimed_of
-from django_partisan.lifecycle.rows import manager_rows, task_rows
+from django_partisan.lifecycle.related import others_point_at_tasks
+from django_partisan.lifecycle.rows import database, manager_rows, task_rows
 from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.models import Task
 from django_partisan.settings import get_process_settings, get_queue_settings
 
+logger = logging.getLogger(__name__)
 OWNER_SECONDS: Final = 3600
 """An inline owner has no heartbeat: it counts as alive for so long after each of its calls."""
 _ALL: Final = 1_000_000
@@ -105,9 +110,10 @@ def rescue_orphans() -> int:
 
 def _record(task: Task, claimed: ClaimedTask, outcome: Outcome) -> None:
     _owner_id()
+    is_deleted = get_queue_settings(task.queue_name).DELETE_TASKS_ON_COMPLETE
     recorded = lifecycle.record(
         [EndedAttempt(task=claimed, outcome=outcome, node_name=own_identity().node_name)],
-        delete_finished=get_queue_settings(task.queue_name).DELETE_TASKS_ON_COMPLETE,
+        delete_finished=is_deleted,
         max_rescues=get_process_settings().MAX_RESCUES,
     )
     if not recorded:
@@ -115,9 +121,24 @@ def _record(task: Task, claimed: ClaimedTask, outcome: Outcome) -> None:
             f"Task {task.pk} is not this process's any more (lease {claimed.lease} has passed): "
             "nothing was recorded. It was rescued, cancelled or finished elsewhere."
         )
+    if is_deleted and outcome.kind == FINISHED and others_point_at_tasks():
+        _delete_after_commit(claimed.id)
     fresh = task_rows().filter(pk=task.pk).first()
     if fresh is not None:
         task.__dict__.update({k: v for k, v in vars(fresh).items() if k != "_state"})
+
+
+def _delete_after_commit(pk: int) -> None:
+    """Delete a finished task; what refuses that changes nothing of its outcome."""
+    connection = connections[database()]
+    if connection.in_atomic_block and connection.settings_dict["AUTOCOMMIT"]:
+        # A constraint may be checked with the commit, which holds the outcome as well.
+        connection.on_commit(partial(lifecycle.delete_completed, [pk]), robust=True)
+        return
+    try:
+        lifecycle.delete_completed([pk])
+    except Error as error:
+        logger.warning("task %d has finished, but could not be deleted: %s", pk, error)
 
 
 def _owner_id() -> int:

@@ -22,6 +22,7 @@ MAX_REQUEUED: Final = 10_000
 MAX_DELETED: Final = 900
 _CHUNK: Final = 500
 _IN_PROCESS: Final = ": a task in process cannot be deleted."
+_KEPT: Final = ", because something points at them."
 
 
 @action(permissions=["requeue"], description="Put selected tasks back in their queue")
@@ -89,12 +90,13 @@ def _chunks(ids: list[int]) -> Iterator[list[int]]:
 
 def _delete(model_admin: ModelAdmin[Task], request: HttpRequest, ids: Sequence[int]) -> None:
     tasks = {task.pk: task for task in model_admin.get_queryset(request).filter(pk__in=ids)}
-    deleted = lifecycle.delete(tasks)
+    deleted, kept = lifecycle.delete_or_keep(tasks)
     if deleted:
         gone: Any = [tasks[pk] for pk in deleted]
         model_admin.log_deletions(request, gone)
         model_admin.message_user(request, f"Deleted {_tasks(len(deleted))}.", messages.SUCCESS)
-    _tell_left(model_admin, request, len(tasks) - len(deleted), _IN_PROCESS)
+    _tell_left(model_admin, request, len(kept), _KEPT)
+    _tell_left(model_admin, request, len(tasks) - len(deleted) - len(kept), _IN_PROCESS)
 
 
 def _selected(

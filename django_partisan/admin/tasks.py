@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.db.models.functions import Now
@@ -126,7 +127,18 @@ class TaskAdmin(_ModelAdmin):
     def delete_model(self, request: HttpRequest, obj: Task) -> None:
         """Delete one task; refuse when it was claimed since the page was shown."""
         if not lifecycle.delete([obj.pk]):
-            raise PermissionDenied(f"Task {obj.pk} is in process now.")
+            raise PermissionDenied(f"Task {obj.pk} is in process now, or something points at it.")
+
+    def get_deleted_objects(
+        self, objs: QuerySet[Task] | Sequence[Task], request: HttpRequest
+    ) -> tuple[list[Any], dict[Any, int], set[str], list[Any]]:
+        """Return what Django shows before it deletes; of several tasks, the free ones may go."""
+        deleted, counts, forbidden, protected = super().get_deleted_objects(objs, request)
+        if protected and len(objs) > 1:
+            told = "Tasks that something points at will be kept; all others can be deleted."
+            self.message_user(request, told, messages.WARNING)
+            protected = []
+        return deleted, counts, forbidden, protected
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -5,9 +5,10 @@ Nothing else assigns a status. What is no verb is imported from its module.
 
 from django_partisan.lifecycle.cancel import CancelRequest, request_cancel, requests_to
 from django_partisan.lifecycle.claim import claim, mark_started, survey
+from django_partisan.lifecycle.deletion import delete_completed
 from django_partisan.lifecycle.enqueue import enqueue
 from django_partisan.lifecycle.enqueue_many import enqueue_many
-from django_partisan.lifecycle.prune import count_prunable, delete, prune
+from django_partisan.lifecycle.prune import count_prunable, delete, delete_or_keep, prune
 from django_partisan.lifecycle.record import record, record_and_claim, still_held
 from django_partisan.lifecycle.requeue import requeue
 from django_partisan.lifecycle.rescue import lost_claims, rescue, take_over
@@ -18,6 +19,8 @@ __all__ = [
     "claim",
     "count_prunable",
     "delete",
+    "delete_completed",
+    "delete_or_keep",
     "enqueue",
     "enqueue_many",
     "lost_claims",

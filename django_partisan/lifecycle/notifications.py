@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import Final
 
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 
 from django_partisan.database import dialect_for
 from django_partisan.settings import get_process_settings
@@ -27,7 +27,8 @@ def announce(alias: str, queue_name: str) -> None:
     if not dialect_for(alias).can_notify or not get_process_settings().NOTIFY:
         return
     connection = connections[alias]
-    if connection.in_atomic_block:
+    # Under AUTOCOMMIT = False there is nobody to call such a hook; the server itself waits then.
+    if connection.in_atomic_block and connection.settings_dict["AUTOCOMMIT"]:
         connection.on_commit(partial(_notify, alias, queue_name), robust=True)
     else:
         _notify(alias, queue_name)
@@ -40,7 +41,11 @@ def announce_cancel(alias: str, queue_name: str) -> None:
     """
     if dialect_for(alias).can_notify and get_process_settings().NOTIFY:
         send = partial(_send, alias, cancel_payload(queue_name))
-        connections[alias].on_commit(send, robust=True)
+        connection = connections[alias]
+        if connection.in_atomic_block and connection.settings_dict["AUTOCOMMIT"]:
+            connection.on_commit(send, robust=True)
+        else:
+            send()
 
 
 def cancel_payload(queue_name: str) -> str:
@@ -59,5 +64,5 @@ def _notify(alias: str, queue_name: str) -> None:
 def _send(alias: str, payload: str) -> None:
     try:
         dialect_for(alias).notify(connections[alias], payload)
-    except DatabaseError as error:
+    except Error as error:
         logger.warning("queue %s: managers could not be notified: %s", payload, error)

@@ -2,39 +2,102 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
-from django.db import connections, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from django_partisan.database.conditions import is_terminal
-from django_partisan.lifecycle.rows import attempt_rows, database, task_rows
+from django_partisan.lifecycle.deletion import (
+    DELETE_BATCH,
+    Deletion,
+    can_skip_locked,
+    delete_free,
+)
+from django_partisan.lifecycle.rows import task_rows
 from django_partisan.models import Task
 from django_partisan.settings import QueueSettings
 
-PRUNE_BATCH: Final = 500
-"""Tasks that one statement of :func:`prune` deletes at most."""
-_CHUNK: Final = 500
+PRUNE_BATCH: Final = DELETE_BATCH
+"""Tasks that one batch of a :class:`Pruner` looks at, at most."""
 
 
-def prune(queue_name: str, settings: QueueSettings, *, limit: int = PRUNE_BATCH) -> dict[str, int]:
-    """Delete one batch of a queue's tasks that are kept no longer; return how many by status.
+class Pruner:
+    """Deletes what a queue keeps no longer, batch by batch, in one way through it.
 
     Finished and cancelled tasks go KEEP_FINISHED_SECONDS after their end, tasks in error after
     KEEP_FAILED_SECONDS, on the database's clock, oldest first, with their attempts. None means kept
-    for ever: then nothing of that status is deleted. At most ``limit`` tasks go, each status in a
-    short transaction of its own; rows that somebody else has locked are left for the next time.
-    A batch that comes back full (its counts add up to ``limit``) says that more may be due.
+    for ever: then nothing of that status is deleted. Each status goes in a short transaction of its
+    own; rows that somebody else has locked are left for the next time.
+
+    Tasks that something points at are kept, and not looked at again by the same pruner.
     """
-    deleted = dict.fromkeys(Task.TERMINAL_STATUSES, 0)
-    for status, seconds in _kept_seconds(settings).items():
-        room = limit - sum(deleted.values())
-        if room > 0:
-            deleted[status] = _delete_batch(_expired(queue_name, status, seconds), room)
-    return deleted
+
+    def __init__(self, queue_name: str, settings: QueueSettings) -> None:
+        self._queue_name = queue_name
+        self._kept_seconds = _kept_seconds(settings)
+        self._passed: dict[str, _Passed] = {}
+        self.kept = 0
+        """How many tasks were found that something points at."""
+        self.is_done = False
+        """Whether the last batch found less than it could take: nothing else was due."""
+
+    def batch(self, limit: int = PRUNE_BATCH) -> dict[str, int]:
+        """Look at up to so many tasks that are due; return how many were deleted, by status."""
+        deleted = dict.fromkeys(Task.TERMINAL_STATUSES, 0)
+        room = limit
+        for status, seconds in self._kept_seconds.items():
+            if room > 0:
+                done = self._delete(status, seconds, room)
+                deleted[status] = len(done.deleted)
+                room -= len(done.deleted) + len(done.kept)
+        self.is_done = room > 0
+        return deleted
+
+    def _delete(self, status: str, seconds: float, limit: int) -> Deletion:
+        expired = _expired(self._queue_name, status, seconds)
+        if passed := self._passed.get(status):
+            expired = expired.filter(finished_at__gte=passed.moment).exclude(pk__in=passed.ids)
+        done = _delete_batch(expired, limit)
+        if done.kept:
+            self.kept += len(done.kept)
+            self._passed[status] = _passed_with(done.kept, passed)
+        return done
+
+
+class _Passed(NamedTuple):
+    """How far a pruner has come: the end of the last kept task, and all kept ones of it."""
+
+    moment: datetime
+    ids: list[int]
+
+
+def _passed_with(kept: list[int], before: _Passed | None) -> _Passed:
+    rows = task_rows().filter(pk__in=kept).values_list("finished_at", "pk")
+    ends = [(ended_at, pk) for ended_at, pk in rows if ended_at is not None]
+    moment = max(ended_at for ended_at, _ in ends)
+    ids = [pk for ended_at, pk in ends if ended_at == moment]
+    if before is not None and before.moment == moment:
+        ids += before.ids
+    return _Passed(moment, ids)
+
+
+def prune(queue_name: str, settings: QueueSettings, *, limit: int = PRUNE_BATCH) -> dict[str, int]:
+    """Delete up to ``limit`` of a queue's tasks that are kept no longer; return how many by status.
+
+    See :class:`Pruner`, which goes on where this begins anew. Counts that add up to ``limit`` say
+    that more may be due.
+    """
+    pruner, deleted = (
+        Pruner(queue_name, settings),
+        Counter(dict.fromkeys(Task.TERMINAL_STATUSES, 0)),
+    )
+    while (room := limit - deleted.total()) > 0 and not pruner.is_done:
+        deleted.update(pruner.batch(room))
+    return dict(deleted)
 
 
 def count_prunable(queue_name: str, settings: QueueSettings) -> dict[str, int]:
@@ -46,18 +109,25 @@ def count_prunable(queue_name: str, settings: QueueSettings) -> dict[str, int]:
 
 
 def delete(ids: Iterable[int]) -> list[int]:
-    """Delete tasks with their attempts and return the ids deleted.
+    """Delete tasks with their attempts and return the ids deleted; see :func:`delete_or_keep`."""
+    return delete_or_keep(ids).deleted
+
+
+def delete_or_keep(ids: Iterable[int]) -> Deletion:
+    """Delete tasks with their attempts; return which are gone, and which something points at.
 
     Tasks in process are left alone, as are rows that somebody else has locked: they are about to be
     claimed or recorded.
     """
     wanted = sorted(set(ids))
     deletable = task_rows().exclude(status=Task.STATUS_IN_PROCESS)
-    deleted: list[int] = []
-    for start in range(0, len(wanted), _CHUNK):
-        chunk = wanted[start : start + _CHUNK]
-        deleted += _delete_guarded(deletable.filter(pk__in=chunk).order_by("pk"))
-    return deleted
+    done = Deletion([], [])
+    for start in range(0, len(wanted), DELETE_BATCH):
+        chunk = wanted[start : start + DELETE_BATCH]
+        deleted, kept = delete_free(deletable.filter(pk__in=chunk).order_by("pk"))
+        done.deleted.extend(deleted)
+        done.kept.extend(kept)
+    return done
 
 
 def _kept_seconds(settings: QueueSettings) -> dict[str, float]:
@@ -80,27 +150,9 @@ def _expired(queue_name: str, status: str, seconds: float) -> QuerySet[Task]:
     )
 
 
-def _delete_batch(expired: QuerySet[Task], limit: int) -> int:
-    if _can_skip_locked():
-        return len(_delete_guarded(expired, limit=limit))
+def _delete_batch(expired: QuerySet[Task], limit: int) -> Deletion:
+    if can_skip_locked():
+        return delete_free(expired, limit=limit)
     # SQLite: find them before the transaction, so that nobody waits for the search.
     ids = list(expired.values_list("pk", flat=True)[:limit])
-    return len(_delete_guarded(expired.filter(pk__in=ids))) if ids else 0
-
-
-def _delete_guarded(tasks: QuerySet[Task], *, limit: int | None = None) -> list[int]:
-    """Delete tasks with their attempts in one transaction, without waiting for locked rows."""
-    with transaction.atomic(using=database()):
-        if _can_skip_locked():
-            locked = tasks.select_for_update(skip_locked=True).values_list("pk", flat=True)
-            tasks = tasks.filter(pk__in=list(locked[:limit]))
-        # A DELETE comes first: on SQLite it takes the write lock under which the rest is read.
-        attempt_rows().filter(task__in=tasks.order_by()).delete()
-        ids = list(tasks.values_list("pk", flat=True))
-        # Only the key is read, so arguments that cannot be decoded are no obstacle.
-        task_rows().filter(pk__in=ids).only("pk").delete()
-    return ids
-
-
-def _can_skip_locked() -> bool:
-    return bool(connections[database()].features.has_select_for_update_skip_locked)
+    return delete_free(expired.filter(pk__in=ids)) if ids else Deletion([], [])

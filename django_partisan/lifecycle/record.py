@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from django.db import connections, transaction
+from django.db import Error, connections, transaction
 
 from django_partisan.attempt import FINISHED, ClaimedTask, ErrorReport
 from django_partisan.database import dialect_for
 from django_partisan.database.values import Cursor
 from django_partisan.fault_points import reach
+from django_partisan.lifecycle.related import others_point_at_tasks
 from django_partisan.lifecycle.rows import attempt_rows, database, task_rows
 from django_partisan.lifecycle.transitions import (
     CANCEL,
@@ -32,6 +33,9 @@ def record(
 
     Each attempt worth telling leaves an Attempt row in the same transaction. Recording the same
     outcome twice changes nothing the second time.
+
+    With ``delete_finished``, finished tasks are deleted instead. Where other models point at tasks
+    they are recorded, and left to :func:`delete_completed`.
     """
     finished = [ended for ended in ended_attempts if ended.outcome.kind == FINISHED]
     others = [ended for ended in ended_attempts if ended.outcome.kind != FINISHED]
@@ -75,13 +79,19 @@ def still_held(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
 def _record_finished(ended_attempts: Sequence[EndedAttempt], delete: bool) -> set[int]:
     alias = database()
     dialect, updates = dialect_for(alias), updates_of(ended_attempts)
-    if not delete:
+    if not delete or others_point_at_tasks():
         return set(dialect.record(connections[alias], updates))
     told = [e.task.id for e in ended_attempts if e.task.attempts > 1 or e.task.rescues]
-    with transaction.atomic(using=alias):
-        deleted = dialect.delete_recorded(connections[alias], updates)
-        if told:
-            attempt_rows().filter(task_id__in=deleted.intersection(told)).delete()
+    try:
+        with transaction.atomic(using=alias):
+            deleted = dialect.delete_recorded(connections[alias], updates)
+            if told:
+                attempt_rows().filter(task_id__in=deleted.intersection(told)).delete()
+    except Error as error:
+        # A constraint that Django knows nothing of speaks against the deletion, not the outcome.
+        if len(ended_attempts) > 1 or not dialect.is_refusal(error):
+            raise
+        return set(dialect.record(connections[alias], updates))
     return deleted
 
 

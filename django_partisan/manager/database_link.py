@@ -13,6 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_partisan.backoff import Backoff
 from django_partisan.database import Dialect, dialect_for
+from django_partisan.database.autocommit import require_autocommit, switch_on_autocommit
 from django_partisan.database.database_file import DatabaseFile
 from django_partisan.database.watchdog import Watchdog
 from django_partisan.logs import Reasons
@@ -173,7 +174,9 @@ class DatabaseLink:
     def _connect(self) -> None:
         self.dialect.prepare_options(self.connection)
         self._file = DatabaseFile(self.connection)
+        self.connection.settings_dict["AUTOCOMMIT"] = True
         self.connection.ensure_connection()
+        switch_on_autocommit(self.connection)
         # DEBUG would keep every statement in memory.
         self.connection.force_debug_cursor = False
         self.connection.queries_log.clear()
@@ -181,6 +184,7 @@ class DatabaseLink:
             self.connection.inc_thread_sharing()
         self._session = self.connection.connection
         self._on_connect()
+        require_autocommit(self.connection)
         self._is_connected = True
         self.connects += 1
 

@@ -20,6 +20,7 @@ from django_partisan.manager.claiming.wakeup import Wakeup
 from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.duties import Duty
 from django_partisan.manager.duties.cancels import Cancels
+from django_partisan.manager.duties.completed import Completed
 from django_partisan.manager.duties.fencing import Fencing
 from django_partisan.manager.duties.handing_out import HandingOut
 from django_partisan.manager.duties.local_ttl import LocalTtl
@@ -120,8 +121,15 @@ class WorkersManager:
         """Make what is done in a turn, in this order: with the database, and without it."""
         heartbeat, standing, round_trip = self.heartbeat, self.standing, self.round_trip
         settings, link = self.process_settings, self.link
+        completed = SideDuty(Completed(self.recorder), "deleting finished tasks", link)
         self.shutdown = Shutdown(
-            link, heartbeat, standing, round_trip, self.pool, settings.SHUTDOWN_GRACE_SECONDS
+            link,
+            heartbeat,
+            standing,
+            round_trip,
+            self.pool,
+            completed.turn,
+            settings.SHUTDOWN_GRACE_SECONDS,
         )
         self.handing_out = HandingOut(self.queue, self.pool, standing)
         cancels = Cancels(heartbeat, self.pool, self.hard_limits, self.claimer.wakeup, round_trip)
@@ -135,6 +143,7 @@ class WorkersManager:
             SideDuty(cancels, "looking for tasks to cancel", link),
             SideDuty(takeover, "taking over a former manager's tasks", link),
             SideDuty(local_ttl, "giving tasks back that have waited for too long", link),
+            completed,
             SideDuty(pruning, "pruning", link),
             SideDuty(warning, "looking for long transactions", link),
             round_trip,

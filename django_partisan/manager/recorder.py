@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import replace
 from typing import Final
 
 from django.db import Error
 
 from django_partisan import lifecycle
-from django_partisan.attempt import FAILED, FINISHED, ErrorReport
+from django_partisan.attempt import FAILED, FINISHED, ClaimedTask, ErrorReport
 from django_partisan.config.const import NEVER
 from django_partisan.database import dialect_for
 from django_partisan.fault_points import reach
+from django_partisan.lifecycle.related import others_point_at_tasks
 from django_partisan.lifecycle.rows import database
 from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.logs import extra_of
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 FLUSH_SECONDS: Final = 0.02
 FLUSH_OUTCOMES: Final = 100
 _LOCKED_SECONDS: Final = 0.05
+_MOST_COMPLETED: Final = 10_000
+"""So many wait for their deletion; what is too much then stays, as a finished task."""
 _REFUSED: Final = (
     "The task ran, but its outcome could not be stored: the database refuses what it holds."
 )
@@ -36,10 +39,13 @@ class Recorder:
 
     def __init__(self, *, delete_finished: bool, max_rescues: int) -> None:
         self._delete_finished = delete_finished
+        self._deletes_later = delete_finished and others_point_at_tasks()
         self._max_rescues = max_rescues
         self._pending: list[EndedAttempt] = []
         self._flush_at = 0.0
         self.counts: Counter[str] = Counter()
+        self.completed: deque[int] = deque(maxlen=_MOST_COMPLETED)
+        """Tasks that are recorded as finished, and still to be deleted."""
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -105,9 +111,18 @@ class Recorder:
         self._pending = [ended for ended in self._pending if id(ended) not in confirmed]
         self._flush_at = now + (_LOCKED_SECONDS if held else FLUSH_SECONDS)
         self.counts.update(e.outcome.kind for e in batch if e.task.id in recorded)
+        if self._deletes_later:
+            ours = (e for e in batch if e.task.id in recorded)
+            self.completed.extend(e.task.id for e in ours if e.outcome.kind == FINISHED)
         for ended in missing:
             if ended.task.id not in held:
                 self._note_stale(ended)
+
+    def was_recorded(self, task: ClaimedTask) -> None:
+        """Take note of a task whose worker has recorded itself that it finished."""
+        self.counts[FINISHED] += 1
+        if self._deletes_later:
+            self.completed.append(task.id)
 
     def summary(self) -> str:
         """Return in words how many attempts ended how."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 from django_partisan.attempt import ClaimedTask
@@ -36,6 +37,7 @@ class Shutdown:
         standing: Standing,
         round_trip: RoundTrip,
         pool: WorkerPool,
+        delete_completed: Callable[[float], None],
         grace_seconds: float,
     ) -> None:
         self._link = link
@@ -43,6 +45,7 @@ class Shutdown:
         self._standing = standing
         self._round_trip = round_trip
         self._pool = pool
+        self._delete_completed = delete_completed
         self._grace_seconds = grace_seconds
         self._signals = 0
         self._signalled_at = float("-inf")
@@ -110,5 +113,6 @@ class Shutdown:
 
     def _finish(self, recorder: Recorder, now: float) -> None:
         recorder.flush(now)
+        self._delete_completed(now)
         self._heartbeat.deregister()
         reach("manager.deregistered")

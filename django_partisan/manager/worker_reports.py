@@ -8,7 +8,6 @@ import time
 from django_partisan import lifecycle
 from django_partisan.attempt import (
     CRASHED,
-    FINISHED,
     RECORDED,
     RELEASED,
     ClaimedTask,
@@ -35,7 +34,7 @@ class WorkerReports:
     def ended(self, worker: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
         """Take a worker's report in."""
         if outcome.kind == RECORDED:
-            self._round_trip.recorder.counts[FINISHED] += 1
+            self._round_trip.recorder.was_recorded(task)
             return
         self._round_trip.ended(task, outcome, worker.pid)
 

@@ -11,12 +11,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_partisan import lifecycle
 from django_partisan.attempt import RECORDED, ClaimedTask, Outcome
 from django_partisan.database import dialect_for
+from django_partisan.database.autocommit import autocommit
 from django_partisan.exceptions import AtomicityLost, LeaseLost
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.models import Task
 from django_partisan.settings import get_process_settings, get_queue_settings
+from django_partisan.worker.connections import refusing_other_threads
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,11 @@ def atomically(task: ClaimedTask, attempt: Callable[[], Outcome]) -> Outcome:
     committed: list[bool] = []
     outcome: Outcome | None = None
     try:
-        with dialect_for(alias).writing(connection), transaction.atomic(alias, durable=True):
+        with (
+            autocommit(connection),
+            dialect_for(alias).writing(connection),
+            transaction.atomic(alias, durable=True),
+        ):
             # The first hook of all: whatever a later one raises, this one has been called.
             connection.on_commit(lambda: committed.append(True))
             outcome = _made_inside(connection, task, attempt)
@@ -53,7 +59,8 @@ def _made_inside(
     # A savepoint dies with its transaction: so it tells whether that is still the same.
     savepoint = connection.savepoint() or ""
     session = connection.connection
-    outcome = attempt()
+    with refusing_other_threads(connection.alias, task.processor_class):
+        outcome = attempt()
     is_lost = connection.closed_in_transaction or connection.connection is not session
     if is_lost or connection.needs_rollback or not connection.in_atomic_block:
         raise AtomicityLost(task.processor_class)

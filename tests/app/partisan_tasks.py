@@ -35,6 +35,13 @@ class Note(Noted):
 
 
 @registry.register
+class AtomicNote(Note):
+    """Leaves its notes and its end in one transaction."""
+
+    ATOMIC = True
+
+
+@registry.register
 class NoteElsewhere(Note):
     QUEUE_NAME = "elsewhere"
 

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connections
 
 from django_partisan.config.const import ExitCode
+from django_partisan.database.autocommit import autocommit
 from django_partisan.database.migration_state import require_migrated
 from django_partisan.exceptions import ConfigurationError, NotMigrated, PartisanException
 from django_partisan.lifecycle.rows import database
@@ -37,8 +38,10 @@ class Command(BaseCommand):
         """Run the verb; raises CommandError with an exit code of :class:`ExitCode`."""
         console = Console(self.stdout, self.stderr)
         try:
-            require_migrated(connections[database()])
-            code = VERBS[verb].run(console, options)
+            connection = connections[database()]
+            with autocommit(connection):
+                require_migrated(connection)
+                code = VERBS[verb].run(console, options)
         except (ConfigurationError, NotMigrated) as error:
             _fail(error, ExitCode.CONFIGURATION)
         except PartisanException as error:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 
 from django_partisan import lifecycle
 from django_partisan.exceptions import ConfigurationError
+from django_partisan.lifecycle.prune import Pruner
 from django_partisan.management.verbs.base import (
     Console,
     Verb,
@@ -41,6 +42,8 @@ class _Result:
     is_dry: bool
     settings: dict[str, QueueSettings]
     counts: dict[str, Counter[str]] = field(default_factory=dict)
+    kept: Counter[str] = field(default_factory=Counter)
+    """How many of each queue are to go and cannot, since something points at them."""
     seconds: float = 0.0
     is_complete: bool = True
 
@@ -87,8 +90,10 @@ touched. Works in small batches, beside running managers; stop it at any time an
         try:
             for queue_name, settings in result.settings.items():
                 counts = result.counts[queue_name] = Counter(dict.fromkeys(_STATUSES, 0))
-                for batch in _work(console, queue_name, settings, is_dry=result.is_dry):
+                pruner = Pruner(queue_name, settings)
+                for batch in _work(console, pruner, queue_name, settings, is_dry=result.is_dry):
                     counts.update(batch)
+                    result.kept[queue_name] = pruner.kept
         except KeyboardInterrupt:
             result.is_complete = False
         result.seconds = time.monotonic() - started
@@ -118,7 +123,7 @@ def _keeps_all(settings: QueueSettings) -> bool:
 
 
 def _work(
-    console: Console, queue_name: str, settings: QueueSettings, *, is_dry: bool
+    console: Console, pruner: Pruner, queue_name: str, settings: QueueSettings, *, is_dry: bool
 ) -> Iterator[dict[str, int]]:
     """Yield the counts of each batch that was deleted, or would be."""
     if is_dry:
@@ -126,10 +131,11 @@ def _work(
         return
     total = _total(queue_name, settings) if console.is_watched else 0
     done = 0
-    while pruned := sum((batch := lifecycle.prune(queue_name, settings)).values()):
-        done += pruned
+    while not pruner.is_done:
+        batch = pruner.batch()
+        done += sum(batch.values())
         yield batch
-        console.show_progress(f"pruning {queue_name}", done, max(done, total))
+        console.show_progress(f"pruning {queue_name}", done + pruner.kept, max(done, total))
 
 
 def _total(queue_name: str, settings: QueueSettings) -> int:
@@ -159,7 +165,14 @@ def _summary(result: _Result) -> str:
     if result.is_dry:
         return f"Would delete {tasks}; this was a dry run, nothing was deleted."
     stopped = "" if result.is_complete else "Stopped. "
-    return f"{stopped}Deleted {tasks} in {result.seconds:.1f} s."
+    return f"{stopped}Deleted {tasks} in {result.seconds:.1f} s.{_kept_back(result)}"
+
+
+def _kept_back(result: _Result) -> str:
+    if not (count := result.kept.total()):
+        return ""
+    what = "1 task is" if count == 1 else f"{count:,} tasks are"
+    return f" {what} kept, because something points at {'it' if count == 1 else 'them'}."
 
 
 def _write_json(console: Console, result: _Result) -> None:
@@ -168,6 +181,7 @@ def _write_json(console: Console, result: _Result) -> None:
             "dry_run": result.is_dry,
             "complete": result.is_complete,
             "total": result.total,
+            "kept": result.kept.total(),
             "seconds": round(result.seconds, 3),
             "queues": {name: dict(counts) for name, counts in result.counts.items()},
         }

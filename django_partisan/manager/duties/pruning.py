@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Final
 
 from django_partisan.config.const import NEVER
-from django_partisan.lifecycle import prune
-from django_partisan.lifecycle.prune import PRUNE_BATCH
+from django_partisan.lifecycle.prune import Pruner
 from django_partisan.manager.standing import Standing
 from django_partisan.settings import QueueSettings
 
+logger = logging.getLogger(__name__)
 _INTERVAL_SECONDS: Final = 60.0
 _TIMES_AS_LONG: Final = 5.0
 """While batches come back full: from one to the next, compared with what it takes."""
+_AGAIN_SECONDS: Final = 3600.0
+"""How long tasks that something points at are passed by before they are tried again."""
 
 
 class Pruning:
     """Prunes one queue by its retention settings, batch by batch.
 
     Once a minute; a full batch is followed by the next one soon, at a fifth of the manager's time
-    in all. So the faster tasks can be deleted, the more of them are.
+    in all. So the faster tasks can be deleted, the more of them are. What cannot go since something
+    points at it is tried again once an hour.
     """
 
     def __init__(self, queue_name: str, settings: QueueSettings, standing: Standing) -> None:
@@ -28,6 +32,9 @@ class Pruning:
         self._settings = settings
         self._standing = standing
         self._next_at = 0.0
+        self._anew_at = 0.0
+        self._pruner = Pruner(queue_name, settings)
+        self._has_told = False
 
     def next_deadline(self) -> float:
         """Return when the next batch is due; NEVER while no work may be begun."""
@@ -37,7 +44,18 @@ class Pruning:
         """Delete a batch of what the settings let go of, if it is time."""
         if now < self.next_deadline():
             return
+        if now >= self._anew_at:
+            self._pruner = Pruner(self._queue_name, self._settings)
+            self._anew_at = now + _AGAIN_SECONDS
         started = time.monotonic()
-        is_full = sum(prune(self._queue_name, self._settings).values()) >= PRUNE_BATCH
+        self._pruner.batch()
         spent = time.monotonic() - started
-        self._next_at = now + (_TIMES_AS_LONG * spent if is_full else _INTERVAL_SECONDS)
+        is_done = self._pruner.is_done
+        self._next_at = now + (_INTERVAL_SECONDS if is_done else _TIMES_AS_LONG * spent)
+        if self._pruner.kept and not self._has_told:
+            self._has_told = True
+            logger.warning(
+                "ended tasks of queue %r are kept beyond their retention, since something points at"
+                " them; they are tried again every hour",
+                self._queue_name,
+            )

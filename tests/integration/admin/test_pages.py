@@ -20,6 +20,7 @@ from django_partisan.admin.attempts import MAX_ATTEMPTS
 from django_partisan.admin.rendering import duration, json_block
 from django_partisan.models import Attempt, ManagerProcess, Task
 from tests.support.admin_pages import LIST, MANAGERS, login, page_of
+from tests.support.pointing import pointing_models
 from tests.support.rows import make_attempt, make_task
 
 HOSTILE = "<script>alert('x')</script>"
@@ -414,6 +415,25 @@ def test_a_task_claimed_while_its_delete_page_is_sent_stays(
     assert response.status_code == 403
     assert not LogEntry.objects.exists()
     assert status_of(task) == "new"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tasks_that_something_points_at_are_kept_and_counted(admin: Client) -> None:
+    with pointing_models() as models:
+        tasks = [make_task("finished") for _ in range(3)]
+        models.Protecting.objects.create(task=tasks[1])
+        page = text_of(act(admin, "delete_selected", tasks))
+        assert "will be kept; all others can be deleted" in page
+        assert "Are you sure" in page
+        page = text_of(act(admin, "delete_selected", tasks, post="yes"))
+        assert "Deleted 2 tasks." in page
+        assert "Left 1 task alone, because something points at them." in page
+        assert Task.objects.get() == tasks[1]
+        models.Unlooked.objects.create(task=tasks[1])
+        models.Protecting.objects.all().delete()
+        address = f"{LIST}{tasks[1].pk}/delete/"
+        assert admin.post(address, {"post": "yes"}).status_code == 403
+        assert Task.objects.get() == tasks[1]
 
 
 def test_an_action_takes_a_bounded_number_of_tasks(

@@ -14,11 +14,11 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from django_partisan import lifecycle
 from django_partisan.config.const import ExitCode
+from django_partisan.lifecycle.prune import Pruner
 from django_partisan.models import Task
-from django_partisan.settings import QueueSettings
 from tests.support.helpers import command_environment
+from tests.support.pointing import pointing_models
 from tests.support.rows import make_task
 
 DAY = 86_400.0
@@ -126,15 +126,28 @@ def test_ctrl_c_leaves_a_summary_of_what_was_done(
 def in_small_batches(
     monkeypatch: pytest.MonkeyPatch, before_call: Callable[[int], None] = lambda call: None
 ) -> None:
-    original = lifecycle.prune
-    calls: list[str] = []
+    original = Pruner.batch
+    calls: list[Pruner] = []
 
-    def prune_one(queue_name: str, settings: QueueSettings) -> dict[str, int]:
-        calls.append(queue_name)
+    def prune_one(pruner: Pruner) -> dict[str, int]:
+        calls.append(pruner)
         before_call(len(calls))
-        return original(queue_name, settings, limit=1)
+        return original(pruner, limit=1)
 
-    monkeypatch.setattr(lifecycle, "prune", prune_one)
+    monkeypatch.setattr(Pruner, "batch", prune_one)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_something_points_at_is_kept_and_counted() -> None:
+    with pointing_models() as models:
+        tasks = [make_task("finished", ended_ago=3 * DAY) for _ in range(4)]
+        for task in tasks[:2]:
+            models.Protecting.objects.create(task=task)
+        told = prune("--keep-finished", "1d")
+        assert "Deleted 2 tasks in" in told
+        assert "2 tasks are kept, because something points at them." in told
+        written = json.loads(prune("--keep-finished", "1d", "--format", "json"))
+        assert (written["total"], written["kept"]) == (0, 2)
 
 
 def test_with_nothing_configured_it_says_how_to() -> None:
@@ -173,7 +186,7 @@ def test_an_unreachable_database_is_one_sentence(
     def fail(*args: Any, **options: Any) -> None:
         raise OperationalError("connection refused\n")
 
-    monkeypatch.setattr(lifecycle, "prune", fail)
+    monkeypatch.setattr(Pruner, "batch", fail)
     error = refusal()
     assert error.returncode == ExitCode.ERROR
     assert str(error) == "The database says: connection refused"

@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from tests.support.harness import command_environment
-from tests.support.helpers import HANG_SECONDS
+from tests.support.helpers import HANG_SECONDS, command_environment
 
 ENQUEUE = """
 import sys, django

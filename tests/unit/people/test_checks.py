@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.core.checks import ERROR, INFO, WARNING
 from django.db import connections
+from django.db.backends.signals import connection_created
 
 from django_partisan import checks
 
@@ -110,3 +111,59 @@ def test_the_database_that_holds_the_tasks_is_the_one_looked_at(
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", {})
     monkeypatch.setattr(connection, "vendor", vendor)
     assert [message.id for message in checks.check_databases()] == expected
+
+
+def commit_messages(monkeypatch: pytest.MonkeyPatch, **database: Any) -> list[str]:
+    settings = {**connections["default"].settings_dict, **database}
+    monkeypatch.setattr(connections["default"], "settings_dict", settings)
+    return [message.id or "" for message in checks.check_commits()]
+
+
+def test_without_autocommit_delay_needs_a_commit_of_the_projects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert commit_messages(monkeypatch) == []
+    assert commit_messages(monkeypatch, AUTOCOMMIT=False) == ["django_partisan.W010"]
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        ({"autocommit": False}, ["django_partisan.E010"]),
+        ({"autocommit": True}, []),
+        ({"init_command": "PRAGMA foreign_keys=ON; begin immediate;"}, ["django_partisan.E010"]),
+        ({"init_command": "BEGIN; PRAGMA user_version; COMMIT;"}, []),
+        (checks.SQLITE_OPTIONS, []),
+    ],
+)
+def test_an_option_that_begins_a_transaction_for_ever_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], ids: list[str]
+) -> None:
+    assert commit_messages(monkeypatch, OPTIONS=options) == ids
+
+
+def test_a_pool_is_told_of_with_what_workers_do_instead() -> None:
+    [message] = checks.pool_messages("default", {"OPTIONS": {"pool": {"min_size": 2}}})
+    assert message.level == INFO
+    assert "'default'" in message.msg
+    assert "workers" in message.msg
+    assert checks.pool_messages("default", {"OPTIONS": {"pool": False}}) == []
+    assert checks.pool_messages("default", {}) == []
+
+
+def test_what_is_set_up_on_each_new_connection_is_told_of() -> None:
+    if connections["default"].vendor == "sqlite":
+        pytest.skip("SQLite has no session on a server")
+    assert checks.check_sessions() == []
+    connection_created.connect(_set_something_up)
+    try:
+        [message] = checks.check_sessions()
+    finally:
+        connection_created.disconnect(_set_something_up)
+    assert message.level == INFO
+    assert "_set_something_up is called for each new connection" in message.msg
+
+
+def _set_something_up(**_: Any) -> None:
+    """Do nothing: what counts is that Django would call it."""
