@@ -1,1 +1,1 @@
-"""The process that claims, hands out and records."""
+"""What tasks look like in SQL, and where that is kept."""
