@@ -51,7 +51,9 @@ def is_gone(other: Identity) -> bool:
         return True
     except PermissionError:
         pass
-    return bool(other.process_started) and start_time_of(other.pid) != other.process_started
+    # Empty as well where no file can be opened just now: that says nothing against it.
+    started = start_time_of(other.pid)
+    return bool(other.process_started and started) and started != other.process_started
 
 
 def _read(path: Path) -> str:

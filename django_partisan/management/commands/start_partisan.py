@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from argparse import ArgumentParser
 from typing import Any, NoReturn
@@ -16,9 +17,10 @@ from django_partisan.exceptions import (
     PartisanException,
     WorkerBootError,
 )
-from django_partisan.logs import configure_console
+from django_partisan.logs import configure_console, flush_or_forget
 from django_partisan.manager import WorkersManager
 from django_partisan.settings import validate_settings
+from django_partisan.shortage import is_shortage
 
 _EXIT_CODES: dict[type[PartisanException], ExitCode] = {
     ConfigurationError: ExitCode.CONFIGURATION,
@@ -81,10 +83,20 @@ class Command(BaseCommand):
             ).run_partisan(is_last=getattr(self, "_called_from_command_line", False))
         except tuple(_EXIT_CODES) as error:
             self._fail(str(error), _exit_code_of(error))
-        sys.exit(code)
+        except (OSError, RuntimeError, MemoryError) as error:
+            if not is_shortage(error):
+                raise
+            self._fail(f"The machine lacks what a manager needs: {error}", ExitCode.SHORTAGE)
+        self._exit(code)
 
     def _fail(self, message: str, code: ExitCode) -> NoReturn:
-        self.stderr.write(self.style.ERROR(message))
+        with contextlib.suppress(OSError):
+            self.stderr.write(self.style.ERROR(message))
+        self._exit(code)
+
+    def _exit(self, code: ExitCode) -> NoReturn:
+        if getattr(self, "_called_from_command_line", False):
+            flush_or_forget(sys.stdout, sys.stderr)
         sys.exit(code)
 
 
