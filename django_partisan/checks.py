@@ -2,16 +2,24 @@
 
 import os
 import resource
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from django.apps import apps
+from django.conf import global_settings
 from django.conf import settings as django_settings
 from django.core import checks
 from django.db import connections, router
 
 from django_partisan.exceptions import ConfigurationError
-from django_partisan.settings import PARTISAN_CONFIG, unknown_settings, validate_settings
+from django_partisan.processor import review
+from django_partisan.settings import (
+    FLAT_NAMES,
+    PARTISAN_CONFIG,
+    unknown_settings,
+    validate_settings,
+)
 
 CheckMessages = list[checks.CheckMessage]
 
@@ -39,6 +47,7 @@ def register_all() -> None:
         check_settings,
         check_unused_settings,
         check_databases,
+        check_processors,
         check_commits,
         check_limits,
     ):
@@ -59,7 +68,12 @@ def check_unused_settings(**_: Any) -> CheckMessages:
         checks.Warning(error.message, hint="Correct or remove it.", id="django_partisan.W001")
         for error in unknown_settings()
     ]
-    return [*unknown, *map(_does_nothing, _places_of_checks_before_cleanup())]
+    return [*unknown, *_mistyped(), *map(_does_nothing, _places_of_checks_before_cleanup())]
+
+
+def check_processors(**_: Any) -> CheckMessages:
+    """Report processors that cannot be enqueued or run, and what is mistyped in them."""
+    return [_MESSAGES[finding.kind](finding) for finding in review.review()]
 
 
 def check_databases(**_: Any) -> CheckMessages:
@@ -174,6 +188,25 @@ def sqlite_messages(alias: str, database: Mapping[str, Any]) -> CheckMessages:
     ]
 
 
+def _mistyped() -> CheckMessages:
+    """Report plain settings that look like those of every queue: mistyped, nobody reads them."""
+    known = {*FLAT_NAMES, *dir(global_settings)}
+    found = {
+        name: get_close_matches(name, FLAT_NAMES, n=1, cutoff=0.85)
+        for name in dir(django_settings)
+        if name.isupper() and name not in known
+    }
+    return [
+        checks.Warning(
+            f"{name}: nobody reads it; did you mean {close[0]!r}?",
+            hint="Correct or remove it.",
+            id="django_partisan.W001",
+        )
+        for name, close in found.items()
+        if close
+    ]
+
+
 def _settings_hint(error: ConfigurationError) -> str:
     if error.queue is None:
         return "Correct it in the Django settings; start_partisan does not start until then."
@@ -220,3 +253,25 @@ def _listed(missing: Mapping[str, object]) -> str:
 def _snippet(options: Mapping[str, object]) -> str:
     lines = [f"    {key!r}: {value!r}," for key, value in options.items()]
     return "\n".join(("'OPTIONS': {", *lines, "},"))
+
+
+_MESSAGES: dict[str, Callable[[review.Finding], checks.CheckMessage]] = {
+    review.NO_PROCESSOR: lambda found: checks.Error(
+        found.message, hint=found.remedy, id="django_partisan.E002"
+    ),
+    review.CANNOT_RUN: lambda found: checks.Error(
+        found.message, hint=found.remedy, id="django_partisan.E003"
+    ),
+    review.MISTYPED: lambda found: checks.Warning(
+        found.message, hint=found.remedy, id="django_partisan.W003"
+    ),
+    review.NOT_REGISTERED: lambda found: checks.Warning(
+        found.message, hint=found.remedy, id="django_partisan.W004"
+    ),
+    review.UNUSED_QUEUE: lambda found: checks.Warning(
+        found.message, hint=found.remedy, id="django_partisan.W005"
+    ),
+    review.UNKNOWN_QUEUE: lambda found: checks.Warning(
+        found.message, hint=found.remedy, id="django_partisan.W006"
+    ),
+}

@@ -29,8 +29,17 @@ class ProcessorClassNotFound(ProcessorClassException):
 
     template = (
         "Processor class {name} cannot be found. Is it registered? Decorate it with "
-        "@registry.register in partisan_tasks.py of an installed app; for a renamed class "
-        "add the old name to its ALIASES."
+        "@registry.register in a module that workers load: partisan_tasks.py of an installed app, "
+        "or another one in PARTISAN_MODULES. For a renamed class add the old name to its ALIASES."
+    )
+
+
+class ProcessorNotDiscovered(ProcessorClassNotFound):
+    """The processor is known to this process only: workers do not import its module."""
+
+    template = (
+        "Processor class {name} would not be found by workers: it was registered after Django had "
+        "been set up, and workers know only what is registered by then."
     )
 
 

@@ -59,7 +59,7 @@ def run(task: Task) -> Any:
     claimed = claimed_of(task)
     processor = task.get_initialized_processor()
     try:
-        return processor.run()
+        return execution.done(processor.run())
     except BaseException as error:
         outcome = execution.judge(claimed, processor, error, started)
         if outcome.kind not in (RETRIED, POSTPONED, CANCELLED):

@@ -5,11 +5,13 @@ from django_partisan.execution.execute import execute, initialized_processor
 from django_partisan.execution.host import Host, PlainHost
 from django_partisan.execution.judge import finished_outcome, judge, killed_outcome, unreportable
 from django_partisan.execution.processor import Processor
+from django_partisan.execution.returned import done
 
 __all__ = [
     "Host",
     "PlainHost",
     "Processor",
+    "done",
     "execute",
     "finished_outcome",
     "initialized_processor",

@@ -10,6 +10,7 @@ from django_partisan.execution.error_report import report
 from django_partisan.execution.host import Host, PlainHost
 from django_partisan.execution.judge import ended, finished_outcome, judge
 from django_partisan.execution.processor import Processor
+from django_partisan.execution.returned import done
 from django_partisan.payloads.encoding import decode_arguments
 from django_partisan.registry.registry import registry
 
@@ -60,7 +61,7 @@ def _bound(task: ClaimedTask, host: Host) -> Processor:
 
 def _run(task: ClaimedTask, processor: Processor, host: Host) -> Any:
     try:
-        return host.run(task, processor)
+        return done(host.run(task, processor))
     finally:
         host.restore(task.processor_class)
 

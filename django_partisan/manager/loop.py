@@ -162,10 +162,11 @@ class WorkersManager:
         ``is_last`` says that the process exits afterwards: then late signals are ignored.
         Raises WorkerBootError, NotMigrated or ManagerAlreadyRunning when it cannot begin.
         """
-        setproctitle.setproctitle(f"partisan/parent {self.queue_name}")
         reaping.become_subreaper()
         # A signal that arrives while everything is closed must not end the process in the middle.
         with self.selector, noted_signals(self.selector, self.stop, is_last=is_last) as signals:
+            # Whoever goes by the title may send signals from now on.
+            setproctitle.setproctitle(f"partisan/parent {self.queue_name}")
             if signals is not None:
                 self.link.watchdog.watch_signals(signals)
             try:

@@ -13,8 +13,17 @@ from django_partisan.config.processor_configs import ErrorsHandleConfig, Postpon
 from django_partisan.config.wording import shown
 from django_partisan.lifecycle.instances import instance_of
 from django_partisan.payloads.encoding import canonical_hash, encode_arguments
+from django_partisan.processor.calls import (
+    NO_CALL,
+    Call,
+    FromCall,
+    kept,
+    note,
+    record_calls_of_own_new,
+)
 from django_partisan.processor.new_task import template_of
 from django_partisan.processor.rules import accept_old_queue_attribute, check_rules
+from django_partisan.processor.run_method import check_run
 from django_partisan.registry.registry import registry
 from django_partisan.settings import get_process_settings
 
@@ -27,7 +36,9 @@ class BaseTaskProcessor(abc.ABC):
     """Subclass this, write :meth:`run`, register the class, and call ``YourClass(...).delay()``.
 
     Positional and keyword arguments are kept as ``self.args`` and ``self.kwargs``; they travel as
-    JSON, so a tuple arrives as a list. Inside a running task ``self.task_obj`` is its row.
+    JSON, so a tuple arrives as a list. Inside a running task ``self.task_obj`` is its row. A class
+    may have an ``__init__`` of its own, which need not call this one: the arguments that it was
+    called with are what is stored, and what it is called with again by the worker.
     """
 
     PRIORITY: ClassVar[int] = 10
@@ -54,8 +65,13 @@ class BaseTaskProcessor(abc.ABC):
     ALIASES: ClassVar[tuple[str, ...]] = ()
     """Former names of the class, under which stored tasks still find it."""
 
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = {}  # noqa: RUF012 (replaced, never changed)
+    if TYPE_CHECKING:
+        args: tuple[Any, ...]
+        kwargs: dict[str, Any]
+    else:
+        args = FromCall(0)
+        kwargs = FromCall(1)
+    _called_with: Call = NO_CALL
     _claimed: ClaimedTask | None = None
     _task_obj: Task | None = None
 
@@ -63,8 +79,18 @@ class BaseTaskProcessor(abc.ABC):
         super().__init_subclass__(**kwargs)
         accept_old_queue_attribute(cls)
         check_rules(cls)
+        check_run(cls)
+        record_calls_of_own_new(cls, BaseTaskProcessor.__new__)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
+        """Record the arguments of the call: what :meth:`delay` stores."""
+        self = super().__new__(cls)
+        # A constructor of its own may change what it is given.
+        is_plain = cls.__init__ is BaseTaskProcessor.__init__
+        note(self, "_called_with", (args, kwargs) if is_plain else kept(args, kwargs))
+        return self
+
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         self.args = args
         self.kwargs = kwargs
 
@@ -76,7 +102,7 @@ class BaseTaskProcessor(abc.ABC):
     def task_obj(self) -> Task | None:
         """The task that runs now, None outside a task. Columns not yet known are read lazily."""
         if self._task_obj is None and self._claimed is not None:
-            self._task_obj = instance_of(self._claimed)
+            note(self, "_task_obj", instance_of(self._claimed))
         return self._task_obj
 
     @property
@@ -97,8 +123,8 @@ class BaseTaskProcessor(abc.ABC):
 
         Raises TypeError for a processor bound to a task and for arguments that are not JSON (naming
         the argument), ValueError for values no database can store, ProcessorClassNotFound for a
-        class that is not registered, UnknownQueue for a queue that is not configured. Then nothing
-        is stored.
+        class that is not registered, ProcessorNotDiscovered for one that workers would not find,
+        UnknownQueue for a queue that is not configured. Then nothing is stored.
         """
         template = template_of(self, priority, execute_after)
         arguments = self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES)
@@ -135,11 +161,11 @@ class BaseTaskProcessor(abc.ABC):
 
     def bind(self, task: ClaimedTask) -> None:
         """Tie the processor to the claimed task that it runs."""
-        self._claimed = task
+        note(self, "_claimed", task)
 
     def set_task_object(self, task_obj: Task) -> None:
         """Tie the processor to a task's row."""
-        self._task_obj = task_obj
+        note(self, "_task_obj", task_obj)
 
     @classmethod
     def get_processor_class(cls, processor_name: str) -> type[BaseTaskProcessor]:
@@ -161,22 +187,33 @@ class BaseTaskProcessor(abc.ABC):
                 f"{type(self).__name__} is bound to a task, so it cannot be enqueued; "
                 "make a new one to enqueue, or raise PostponeTask to run this one again"
             )
-        return encode_arguments(
-            self.args, self.kwargs, processor=type(self).__name__, max_bytes=max_bytes
-        )
+        args, kwargs = self._called_with
+        return encode_arguments(args, kwargs, processor=type(self).__name__, max_bytes=max_bytes)
 
     @classmethod
     def _encoded_items(cls, items: Iterable[Self | Sequence[Any]]) -> list[str]:
         max_bytes = get_process_settings().MAX_ARGUMENTS_BYTES
+        name, is_plain = cls.__name__, cls._keeps_arguments_as_they_are()
         texts = []
         for place, item in enumerate(items):
             try:
-                texts.append(cls._encoded(cls._made_of(item), max_bytes))
+                if is_plain and isinstance(item, (tuple, list)):
+                    text = encode_arguments(tuple(item), {}, processor=name, max_bytes=max_bytes)
+                else:
+                    text = cls._encoded(cls._made_of(item), max_bytes)
+                texts.append(text)
             except TypeError as error:
                 raise TypeError(f"items[{place}]: {error}") from error
             except ValueError as error:
                 raise ValueError(f"items[{place}]: {error}") from error
         return texts
+
+    @classmethod
+    def _keeps_arguments_as_they_are(cls) -> bool:
+        """Say whether making a processor of arguments would neither check nor refuse anything."""
+        base = BaseTaskProcessor
+        is_plain = cls.__init__ is base.__init__ and cls.__new__ is base.__new__
+        return is_plain and not cls.__abstractmethods__
 
     @classmethod
     def _made_of(cls, item: Self | Sequence[Any]) -> Self:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.core import mail
+
 from django_partisan.backoff import MAX_PAUSE_SECONDS
 from django_partisan.database.values import NewTask
-from django_partisan.exceptions import ProcessorClassNotFound
+from django_partisan.exceptions import ProcessorClassNotFound, ProcessorNotDiscovered
 from django_partisan.processor.rules import checked_priority
+from django_partisan.registry.autodiscover import advice_for_late
 from django_partisan.registry.registry import registry
 from django_partisan.settings import get_queue_settings
 
@@ -20,12 +23,16 @@ def template_of(
 ) -> NewTask:
     """Return a task without arguments, by the rules of a processor or of its class.
 
-    Raises ProcessorClassNotFound for a class that is not registered, UnknownQueue for its queue,
-    TypeError or ValueError for a priority or a time that cannot be.
+    Raises ProcessorClassNotFound for a class that is not registered, ProcessorNotDiscovered for one
+    that workers would not find, UnknownQueue for its queue, TypeError or ValueError for a priority
+    or a time that cannot be.
     """
-    name = registry.stored_name(source if isinstance(source, type) else type(source))
+    processor_class = source if isinstance(source, type) else type(source)
+    name = registry.stored_name(processor_class)
     if not registry.is_processor_registered(name):
         raise ProcessorClassNotFound(name)
+    if name in registry.late_names and not _is_under_test():
+        raise ProcessorNotDiscovered(name, advice_for_late(processor_class))
     get_queue_settings(source.QUEUE_NAME)
     due_at, delay_seconds = _when(execute_after)
     return NewTask(
@@ -38,6 +45,11 @@ def template_of(
         unique_hash=None,
         is_unique_until_finish=source.UNIQUE_FOR_PARAMS and source.UNIQUE_UNTIL == "finish",
     )
+
+
+def _is_under_test() -> bool:
+    """Say whether Django's test environment is set up: tests run their own classes themselves."""
+    return hasattr(mail, "outbox")
 
 
 def _when(given: datetime | timedelta | float | None) -> tuple[datetime | None, float]:

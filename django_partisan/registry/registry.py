@@ -1,7 +1,11 @@
 """The registry: which processor class a stored name stands for."""
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
+
+from django.apps import apps
 
 from django_partisan.config.const import MAX_STORED_NAME_LENGTH
 from django_partisan.config.wording import close_match
@@ -10,6 +14,13 @@ from django_partisan.exceptions import ProcessorClassAlreadyRegistered, Processo
 ProcessorClass = type[Any]
 """A subclass of BaseTaskProcessor, which this floor does not know."""
 SomeClass = TypeVar("SomeClass", bound=type[Any])
+
+_NOTHING: Any = object()
+_CALLED = (
+    "@registry.register takes no arguments and no parentheses; write @registry.register above a "
+    "subclass of BaseTaskProcessor, and its queue, priority and the like as QUEUE_NAME, PRIORITY "
+    "and other attributes of the class"
+)
 
 
 class Registry:
@@ -23,9 +34,17 @@ class Registry:
         self._by_stored_name: dict[str, ProcessorClass] = {}
         self._by_alias: dict[str, ProcessorClass] = {}
         self._by_bare_name: defaultdict[str, list[ProcessorClass]] = defaultdict(list)
+        self.late_names: set[str] = set()
+        """Stored names of what was registered after Django was set up: workers lack it."""
+        self._is_discovering = False
 
-    def register(self, processor_class: SomeClass) -> SomeClass:
-        """Register a class and return it, so that it also serves as a decorator."""
+    def register(self, processor_class: SomeClass = _NOTHING, /, **options: Any) -> SomeClass:
+        """Register a class and return it, so that it also serves as a decorator.
+
+        The decorator takes no arguments: how a task is run is said by attributes of its class.
+        """
+        if processor_class is _NOTHING or options:
+            raise TypeError(_CALLED)
         self.register_processor_class(processor_class)
         return processor_class
 
@@ -35,6 +54,8 @@ class Registry:
         Raises ProcessorClassAlreadyRegistered when the stored name or an alias is taken, also by
         this very class; then nothing has changed. ALIASES of a parent class are not inherited.
         """
+        if not isinstance(processor_class, type):
+            raise TypeError(_refusal(processor_class))
         name, aliases = self.stored_name(processor_class), _own_aliases(processor_class)
         for taken in (name, *aliases):
             if taken in self._by_stored_name or taken in self._by_alias:
@@ -42,6 +63,17 @@ class Registry:
         self._by_stored_name[name] = processor_class
         self._by_alias.update(dict.fromkeys(aliases, processor_class))
         self._by_bare_name[processor_class.__name__].append(processor_class)
+        if apps.ready and not self._is_discovering:
+            self.late_names.add(name)
+
+    @contextmanager
+    def discovering(self) -> Iterator[None]:
+        """Take what is registered inside for what every process finds when Django is set up."""
+        before, self._is_discovering = self._is_discovering, True
+        try:
+            yield
+        finally:
+            self._is_discovering = before
 
     def is_processor_registered(self, name: str) -> bool:
         """Say whether `get_processor_class_by_name` would find exactly one class."""
@@ -102,10 +134,21 @@ def _own_aliases(processor_class: ProcessorClass) -> list[str]:
     return [alias for alias in dict.fromkeys(aliases) if alias != own]
 
 
+def _refusal(given: object) -> str:
+    if not callable(given):
+        return _CALLED
+    name = getattr(given, "__name__", type(given).__name__)
+    return (
+        f"{name} is no class: @registry.register takes subclasses of BaseTaskProcessor. Write "
+        f"class {name.title().replace('_', '')}(BaseTaskProcessor) with a method run(self) that "
+        "calls it"
+    )
+
+
 registry = Registry()
 """The project's registry."""
 
 
-def register(processor_class: SomeClass) -> SomeClass:
+def register(processor_class: SomeClass = _NOTHING, /, **options: Any) -> SomeClass:
     """Register a processor class with the project's registry and return the class."""
-    return registry.register(processor_class)
+    return registry.register(processor_class, **options)

@@ -1,10 +1,10 @@
 """What can be set, with types, bounds and defaults: per queue and per process."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from django_partisan.backoff import MAX_PAUSE_SECONDS
 
@@ -13,6 +13,15 @@ Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0, le=MAX_PAUSE_SECONDS, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=MAX_PAUSE_SECONDS, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(ge=256)]
+
+
+def _dotted_name(name: str) -> str:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ValueError(f"{name!r} is no name of a module; write names such as 'partisan_tasks'")
+    return name
+
+
+DottedName = Annotated[str, AfterValidator(_dotted_name)]
 
 
 def _usable_cpus() -> int:
@@ -94,6 +103,8 @@ class ProcessSettings(BaseModel):
 
     NODE_NAME: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     """The name of this node; a manager restarted under it takes over its predecessor at once."""
+    MODULES: Annotated[Sequence[DottedName], Field(min_length=1)] = ("partisan_tasks",)
+    """The modules of every installed app in which processors are looked for."""
     NOTIFY: bool = True
     """Wake managers through the database when a task is enqueued; False: they only poll."""
     HEARTBEAT_SECONDS: PositiveSeconds = 5.0

@@ -197,7 +197,9 @@ def test_callers_in_transactions_of_their_own_enqueue_one_task() -> None:
 TEN_CALLS = """
 import sys, django
 django.setup()
-from tests.support.processors import Unique
+from django_partisan import registry
+with registry.registry.discovering():
+    from tests.support.processors import Unique
 print("ready", flush=True)
 sys.stdin.readline()
 print(len({Unique("same").delay().pk for _ in range(10)}))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -145,6 +146,7 @@ ACTIONS: dict[str, Any] = {
     "raise": _raise,
     "recurse": _recurse,
     "postpone": _postpone,
+    "defer": lambda name: DEFERRED[name](),
 }
 
 
@@ -480,3 +482,40 @@ def test_a_task_that_was_stopped_is_cancelled_whatever_its_config_says() -> None
     killed = TaskCancelled(killed=" It was killed.")
     outcome = execution.killed_outcome(claimed_task(Doing()), killed, None)
     assert (outcome.kind, outcome.started) == ("cancelled", None)
+
+
+async def _never_awaited() -> None:
+    """Awaited by nobody."""
+
+
+def _future() -> Any:
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.create_future()
+    finally:
+        loop.close()
+
+
+async def _never_iterated() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("processor_class", [Doing, AtomicRetrying])
+@pytest.mark.parametrize("name", ["coroutine", "generator", "async_generator", "Future"])
+def test_work_that_was_returned_instead_of_done_is_an_error(
+    processor_class: type[Doing], name: str
+) -> None:
+    outcome = execute(claimed_task(processor_class("defer", name)))
+    assert outcome.kind == attempt.FAILED
+    assert outcome.error is not None
+    assert outcome.error.type == "TypeError"
+    assert f"returned a {name}" in outcome.error.message
+    assert "async_to_sync" in outcome.error.message
+
+
+DEFERRED: dict[str, Callable[[], Any]] = {
+    "coroutine": _never_awaited,
+    "generator": lambda: (number for number in range(3)),
+    "async_generator": _never_iterated,
+    "Future": _future,
+}

@@ -12,6 +12,7 @@ import django_partisan.registry as package
 from django_partisan.exceptions import ProcessorClassAlreadyRegistered, ProcessorClassNotFound
 from django_partisan.registry import Registry, autodiscover
 from django_partisan.registry.registry import registry as the_object
+from django_partisan.settings import validate_settings
 
 
 def processor(name: str = "Send", module: str = "shop.tasks", **attributes: Any) -> type[Any]:
@@ -189,3 +190,41 @@ def test_an_error_inside_partisan_tasks_is_shown(
 ) -> None:
     with pytest.raises((ImportError, ZeroDivisionError)):
         installed_app(source)  # installing runs ready(), which discovers
+
+
+def test_what_is_registered_after_django_was_set_up_is_known_to_be_late(names: Registry) -> None:
+    names.register(processor())
+    with names.discovering():
+        names.register(processor("Found"))
+    names.register(processor("After"))
+    assert names.late_names == {"shop.tasks.Send", "shop.tasks.After"}
+
+
+def test_the_modules_that_the_setting_names_are_imported_instead(
+    installed_app: Callable[[str | None], str], settings: Any
+) -> None:
+    settings.PARTISAN_MODULES = ["background", "tasks"]
+    module = installed_app("raise AssertionError('nobody names it')")
+    settings.PARTISAN_MODULES = ["background", "partisan_tasks"]
+    with pytest.raises(AssertionError, match="nobody names it"):
+        autodiscover()
+    assert module not in sys.modules
+
+
+def test_a_wrong_setting_leaves_the_modules_at_their_default(
+    installed_app: Callable[[str | None], str], settings: Any
+) -> None:
+    settings.PARTISAN_MODULES = "tasks"
+    assert installed_app("FOUND = True") in sys.modules
+
+
+def test_a_class_of_a_module_that_a_discovered_one_imports_is_not_late() -> None:
+    assert "tests.app.stopped_tasks.SleepLimited" in the_object.names()
+    assert "tests.app.stopped_tasks.SleepLimited" not in the_object.late_names
+
+
+@pytest.mark.parametrize("bad", ["tasks", [], ["my tasks"], ["tasks.py."], [1], {"tasks"}, None])
+def test_modules_that_cannot_be_are_a_wrong_setting(settings: Any, bad: Any) -> None:
+    settings.PARTISAN_MODULES = bad
+    [error] = validate_settings()
+    assert "PARTISAN_MODULES" in str(error)

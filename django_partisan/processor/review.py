@@ -1,0 +1,168 @@
+"""The review of all registered processors: what `manage.py check` tells of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any, Final, NamedTuple
+
+from django.apps import apps
+
+from django_partisan.config.const import DEFAULT_QUEUE_NAME
+from django_partisan.exceptions import ConfigurationError, UnknownQueue
+from django_partisan.processor.base import BaseTaskProcessor
+from django_partisan.processor.rules import check_rules
+from django_partisan.processor.run_method import check_run
+from django_partisan.registry.autodiscover import module_names
+from django_partisan.registry.registry import registry
+from django_partisan.settings import PARTISAN_CONFIG, get_queue_settings
+
+NO_PROCESSOR: Final = "no processor"
+UNKNOWN_QUEUE: Final = "unknown queue"
+CANNOT_RUN: Final = "cannot run"
+MISTYPED: Final = "mistyped"
+NOT_REGISTERED: Final = "not registered"
+UNUSED_QUEUE: Final = "unused queue"
+
+_ATTRIBUTES: Final = frozenset(name for name in vars(BaseTaskProcessor) if name.isupper())
+_CLOSE: Final = 0.8
+# What other queues call it, and what is no close match.
+_ELSEWHERE: Final = {
+    "RETRIES": "RETRY_ON_ERROR_CONFIG",
+    "MAX_RETRIES": "RETRY_ON_ERROR_CONFIG",
+    "RETRIES_COUNT": "RETRY_ON_ERROR_CONFIG",
+    "RETRY_COUNT": "RETRY_ON_ERROR_CONFIG",
+    "AUTORETRY_FOR": "RETRY_ON_ERROR_CONFIG",
+    "MAX_POSTPONES": "POSTPONE_CONFIG",
+    "POSTPONES": "POSTPONE_CONFIG",
+    "TIME_LIMIT": "TIMEOUT_SECONDS",
+    "SOFT_TIME_LIMIT": "TIMEOUT_SECONDS",
+    "TIMEOUTS": "TIMEOUT_SECONDS",
+    "ALIAS": "ALIASES",
+    "TRANSACTIONAL": "ATOMIC",
+}
+
+
+class Finding(NamedTuple):
+    """What is wrong, of which kind, and what to do about it."""
+
+    kind: str
+    message: str
+    remedy: str
+
+
+def review() -> Iterator[Finding]:
+    """Yield what is wrong with the registered processors, and with what should be registered."""
+    queues = set()
+    for name in registry.names():
+        processor_class = registry.get_processor_class_by_name(name)
+        if issubclass(processor_class, BaseTaskProcessor):
+            queues.add(processor_class.QUEUE_NAME)
+            yield from _faults_of(name, processor_class)
+        else:
+            yield Finding(
+                NO_PROCESSOR,
+                f"{name} is registered and is no processor.",
+                "Derive it from django_partisan.processor.BaseTaskProcessor, or take the decorator "
+                "@registry.register away.",
+            )
+    yield from _forgotten()
+    yield from _mistyped_queues(queues)
+
+
+def _faults_of(name: str, processor_class: type[BaseTaskProcessor]) -> Iterator[Finding]:
+    try:
+        get_queue_settings(processor_class.QUEUE_NAME)
+    except UnknownQueue as error:
+        remedy = "Correct its QUEUE_NAME, or add the queue to PARTISAN_CONFIG."
+        yield Finding(UNKNOWN_QUEUE, f"{name}.QUEUE_NAME: {error}", remedy)
+    except ConfigurationError:
+        pass  # told as a wrong setting
+    if inspect.isabstract(processor_class):
+        missing = ", ".join(sorted(processor_class.__abstractmethods__))
+        message = f"{name} is registered and cannot be run: it has no {missing}()."
+        remedy = "Write the method, or take the decorator away from what is only a base class."
+        yield Finding(CANNOT_RUN, message, remedy)
+    yield from _broken_rules(name, processor_class)
+    yield from _mistyped_attributes(name, processor_class)
+
+
+def _broken_rules(name: str, processor_class: type[BaseTaskProcessor]) -> Iterator[Finding]:
+    """Look again: an attribute may have been set after the class was made."""
+    try:
+        check_rules(processor_class)
+        check_run(processor_class)
+    except (TypeError, ValueError) as error:
+        message = f"{name} cannot be run: {error}."
+        yield Finding(CANNOT_RUN, message, "Correct it; it was set after the class was made.")
+
+
+def _mistyped_attributes(name: str, processor_class: type[BaseTaskProcessor]) -> Iterator[Finding]:
+    own = processor_class.__mro__[: processor_class.__mro__.index(BaseTaskProcessor)]
+    for attribute in dict.fromkeys(attribute for each in own for attribute in vars(each)):
+        meant = _meant(attribute, getattr(processor_class, attribute, None))
+        if meant:
+            yield Finding(
+                MISTYPED,
+                f"{name}.{attribute} does nothing; did you mean {meant}?",
+                f"Write {meant}, or choose a name that is less alike.",
+            )
+
+
+def _meant(attribute: str, value: Any) -> str | None:
+    """Return the attribute that was probably meant; None for one that may be the project's own."""
+    if attribute.startswith("_") or attribute in _ATTRIBUTES or attribute == "QUEUE":
+        return None
+    upper = attribute.upper()
+    if attribute != upper:
+        is_rule = upper in _ATTRIBUTES and isinstance(value, (int, float, str))
+        return upper if is_rule else None
+    if attribute in _ELSEWHERE:
+        return _ELSEWHERE[attribute]
+    begun = sorted(name for name in _ATTRIBUTES if name.startswith(f"{attribute}_"))
+    close = get_close_matches(attribute, sorted(_ATTRIBUTES), n=1, cutoff=_CLOSE)
+    return next(iter([*begun, *close]), None)
+
+
+def _forgotten() -> Iterator[Finding]:
+    """Yield the classes in discovered modules that nobody registered or derived another from."""
+    modules = {f"{app.name}.{name}" for app in apps.get_app_configs() for name in module_names()}
+    registered = set(registry.names())
+    for each in dict.fromkeys(_leaves(BaseTaskProcessor)):
+        name = f"{each.__module__}.{each.__qualname__}"
+        is_base = inspect.isabstract(each) or each.__name__.startswith("_")
+        if each.__module__ in modules and not is_base and name not in registered:
+            message = f"{name} is not registered, so its tasks can neither be enqueued nor run."
+            yield Finding(NOT_REGISTERED, message, "Decorate the class with @registry.register.")
+
+
+def _leaves(processor_class: type[Any]) -> Iterator[type[Any]]:
+    for subclass in processor_class.__subclasses__():
+        if subclass.__subclasses__():
+            yield from _leaves(subclass)
+        else:
+            yield subclass
+
+
+def _mistyped_queues(used: set[str]) -> Iterator[Finding]:
+    """Yield the configured queues that no processor uses and that look like one that is used."""
+    configured = _configured()
+    for queue in configured:
+        if queue in used or queue == DEFAULT_QUEUE_NAME:
+            continue
+        meant = get_close_matches(queue, sorted({*used, DEFAULT_QUEUE_NAME}), n=1, cutoff=_CLOSE)
+        if meant and meant[0] not in set(configured) - {DEFAULT_QUEUE_NAME}:
+            yield Finding(
+                UNUSED_QUEUE,
+                f"PARTISAN_CONFIG[{queue!r}]: no processor uses this queue; did you mean "
+                f"{meant[0]!r}?",
+                "Correct the name, in PARTISAN_CONFIG or in the QUEUE_NAME of the processors.",
+            )
+
+
+def _configured() -> list[str]:
+    try:
+        return list(map(str, PARTISAN_CONFIG))
+    except ConfigurationError:  # told as a wrong setting
+        return []
