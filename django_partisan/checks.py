@@ -10,8 +10,10 @@ from django.apps import apps
 from django.conf import global_settings
 from django.conf import settings as django_settings
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
+from django_partisan.database.sessions import foreign_receivers, is_django_s_own
 from django_partisan.exceptions import ConfigurationError
 from django_partisan.processor import review
 from django_partisan.settings import (
@@ -50,6 +52,7 @@ def register_all() -> None:
         check_processors,
         check_commits,
         check_limits,
+        check_sessions,
     ):
         checks.register(check)
 
@@ -168,6 +171,58 @@ def _too_low(count: int, needed: int, what: str, limit: int) -> str:
         f"A manager with {workers} needs about {needed} {what}, and the limit here is {limit}: it "
         "will run fewer workers."
     )
+
+
+def check_sessions(**_: Any) -> CheckMessages:
+    """Report what makes the connections of workers dearer, or other than the project's own."""
+    return [
+        message
+        for alias in filter(_is_on_server, connections)
+        for message in (
+            *pool_messages(alias, connections[alias].settings_dict),
+            *_renewal_messages(alias),
+        )
+    ]
+
+
+def _is_on_server(alias: str) -> bool:
+    try:
+        return connections[alias].vendor != "sqlite"
+    except ImproperlyConfigured:
+        return False  # Its driver is not installed: nobody uses it here.
+
+
+def pool_messages(alias: str, database: Mapping[str, Any]) -> CheckMessages:
+    """Return what is to be known about the connection pool of one database, if it has one."""
+    if not database.get("OPTIONS", {}).get("pool"):
+        return []
+    return [
+        checks.Info(
+            f"DATABASES[{alias!r}] has a connection pool. The workers of a manager do without it: "
+            "each opens one plain connection when a task needs it, and a pool would hand the "
+            "session of one task to another. The manager's own process may hold as many "
+            "connections as the pool does.",
+            hint='Count them: see "How many connections" in the guide on deploying.',
+            id="django_partisan.I002",
+        )
+    ]
+
+
+def _renewal_messages(alias: str) -> CheckMessages:
+    reasons = [f"{name} is called for each new connection" for name in foreign_receivers()]
+    if not is_django_s_own(connections[alias]):
+        reasons.append(f"{type(connections[alias]).__module__} is not a backend of Django's")
+    if not reasons:
+        return []
+    return [
+        checks.Info(
+            f"Workers connect anew to DATABASES[{alias!r}] after each task that has used it, which "
+            f"takes some milliseconds: {'; '.join(reasons)}. What is set up there is gone from a "
+            "session that is made fresh, and only a new connection gets it again.",
+            hint="Where that is too dear, set it up by OPTIONS['options'] or ALTER ROLE ... SET.",
+            id="django_partisan.I003",
+        )
+    ]
 
 
 def sqlite_messages(alias: str, database: Mapping[str, Any]) -> CheckMessages:

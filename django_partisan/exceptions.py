@@ -141,13 +141,25 @@ class LeaseLost(PartisanException):
 
 
 class AtomicityLost(PartisanException):
-    """An ATOMIC task has ended its transaction itself, so its end could not be part of it."""
+    """An ATOMIC task has done something that its transaction could not be a part of.
 
-    def __init__(self, processor_class: str) -> None:
-        super().__init__(processor_class)
+    It has ended the transaction itself; or another thread, as `asyncio.run()` with the ORM has one,
+    was about to use the database beside it. Then this is raised in that thread, named by `thread`.
+    """
+
+    def __init__(self, processor_class: str, thread: str = "") -> None:
+        super().__init__(processor_class, thread)
         self.processor_class = processor_class
+        self.thread = thread
 
     def __str__(self) -> str:
+        if self.thread:
+            return (
+                f"{self.processor_class} is ATOMIC, and its thread {self.thread!r} was about to "
+                "use the tasks' database on a connection of its own, beside the transaction. Use "
+                "the ORM in the thread of run(): async_to_sync() does so where asyncio.run() does "
+                "not."
+            )
         return (
             f"{self.processor_class} is ATOMIC, and its transaction did not outlast run(): the "
             "code committed it, rolled it back, closed its connection, or went on after an error "

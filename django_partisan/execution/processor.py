@@ -19,6 +19,7 @@ class Processor(Rules, Protocol):
     """What runs a task."""
 
     ATOMIC: ClassVar[bool]
+    FRESH_SESSION: ClassVar[bool]
     TIMEOUT_SECONDS: ClassVar[float | None]
     GRACE_SECONDS: ClassVar[float]
 

@@ -58,6 +58,8 @@ class BaseTaskProcessor(abc.ABC):
     """Arguments that are masked wherever tasks are shown: names, or paths as ``card.number``."""
     ATOMIC: ClassVar[bool] = False
     """Whether run() and the record of its end are one transaction on the tasks' database."""
+    FRESH_SESSION: ClassVar[bool] = False
+    """Whether the database connections that run() has used are closed after it, whatever it did."""
     TIMEOUT_SECONDS: ClassVar[float | None] = None
     """How long run() may take: then TaskTimedOut is raised inside it."""
     GRACE_SECONDS: ClassVar[float] = DEFAULT_GRACE_SECONDS

@@ -14,6 +14,7 @@ _KINDS = {
     "RETRY_ON_ERROR_CONFIG": (ErrorsHandleConfig, type(None)),
     "POSTPONE_CONFIG": (PostponeConfig, type(None)),
     "ATOMIC": (bool,),
+    "FRESH_SESSION": (bool,),
 }
 _SHORTEST_LIMIT = 0.001
 _MIN_PRIORITY, _MAX_PRIORITY = -(2**31), 2**31 - 1

@@ -18,6 +18,7 @@ from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.models import Task
 from django_partisan.settings import get_process_settings, get_queue_settings
+from django_partisan.worker.connections import refusing_other_threads
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,8 @@ def _made_inside(
     # A savepoint dies with its transaction: so it tells whether that is still the same.
     savepoint = connection.savepoint() or ""
     session = connection.connection
-    outcome = attempt()
+    with refusing_other_threads(connection.alias, task.processor_class):
+        outcome = attempt()
     is_lost = connection.closed_in_transaction or connection.connection is not session
     if is_lost or connection.needs_rollback or not connection.in_atomic_block:
         raise AtomicityLost(task.processor_class)

@@ -185,12 +185,14 @@ def _load_project(options: dict[str, Any]) -> None:
     django.setup()
     from django.db import connections
 
+    from django_partisan.database.sessions import leave_pools
     from django_partisan.logs import configure_console
 
     if options["console"] is not None:
         configure_console(**options["console"])
     # An app may have opened connections or started threads in its ready().
     connections.close_all()
+    leave_pools()
     if threading.active_count() > 1:
         logging.getLogger(__name__).warning(
             "the project starts threads when it is loaded (%s); workers are forked without them",

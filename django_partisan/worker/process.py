@@ -161,7 +161,7 @@ class Worker:
             os._exit(CUT_OFF_WORKER)  # Nothing can be said any more but by the exit code.
         _log(task, outcome)
         if not self._process_state.damage:  # Else they end with the worker, whatever they are.
-            tidy_connections()
+            tidy_connections(task.processor_class)
         reach("worker.ran")
         self._report(outcome)
         reach("worker.reported")

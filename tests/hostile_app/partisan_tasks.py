@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import locale
@@ -13,16 +14,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.db import connection
 from django.utils import timezone, translation
 
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.registry import registry
+from tests.app.models import Ledger
 from tests.app.partisan_tasks import Noted
-from tests.hostile_app import bad_errors, bad_results, changes, damage
+from tests.hostile_app import bad_errors, bad_results, changes, damage, sessions
 from tests.hostile_app.deeds import DEEDS
 
-assert [bad_errors, bad_results, changes, damage], "they fill DEEDS when they are imported"
+assert [bad_errors, bad_results, changes, damage, sessions], "they fill DEEDS at import"
 
 
 @registry.register
@@ -33,6 +36,73 @@ class Misbehave(Noted):
         self.write("started")
         result = DEEDS[self.args[0]]()
         return self.proof() if result is None else result
+
+
+@registry.register
+class MisbehaveOnceMore(Misbehave):
+    """Does so, and gets the next task a session of its own."""
+
+    FRESH_SESSION = True
+
+
+@registry.register
+class TellOfSession(BaseTaskProcessor):
+    """Returns what it finds of its database session, and which one that is."""
+
+    UNIQUE_FOR_PARAMS = False
+
+    def run(self) -> Any:
+        return {**sessions.found(), "session": sessions.session()}
+
+
+@registry.register
+class Idle(BaseTaskProcessor):
+    """Uses no database."""
+
+    UNIQUE_FOR_PARAMS = False
+
+    def run(self) -> None:
+        pass
+
+
+@registry.register
+class Echo(BaseTaskProcessor):
+    """Returns what the database answers to its argument."""
+
+    UNIQUE_FOR_PARAMS = False
+
+    def run(self) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(0.005), %s::int", self.args)
+            return cursor.fetchone()[1]
+
+
+@registry.register
+class WriteInAnotherThread(Noted):
+    """Writes a line by asyncio; the ORM does so in a thread that outlives the task."""
+
+    UNIQUE_FOR_PARAMS = False
+
+    def run(self) -> Any:
+        return asyncio.run(self.leave_a_line())
+
+    async def leave_a_line(self) -> str:
+        assert self._claimed is not None
+        await Ledger.objects.acreate(task_id=self._claimed.id, note="beside", **self.proof())
+        return "written"
+
+
+@registry.register
+class WriteInAnotherThreadAtomically(WriteInAnotherThread):
+    ATOMIC = True
+
+
+@registry.register
+class WriteInThisThreadAtomically(WriteInAnotherThread):
+    ATOMIC = True
+
+    def run(self) -> Any:
+        return async_to_sync(self.leave_a_line)()
 
 
 @registry.register

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.checks import ERROR, INFO, WARNING
 from django.db import connections
+from django.db.backends.signals import connection_created
 
 from django_partisan import checks
 
@@ -171,3 +172,29 @@ def test_limits_that_suffice_are_not_told(settings: Any, monkeypatch: pytest.Mon
     enough = {resource.RLIMIT_NOFILE: 532, resource.RLIMIT_NPROC: 304}
     assert limit_messages(monkeypatch, enough) == {}
     assert limit_messages(monkeypatch, {}) == {}
+
+
+def test_a_pool_is_told_of_with_what_workers_do_instead() -> None:
+    [message] = checks.pool_messages("default", {"OPTIONS": {"pool": {"min_size": 2}}})
+    assert message.level == INFO
+    assert "'default'" in message.msg
+    assert "workers" in message.msg
+    assert checks.pool_messages("default", {"OPTIONS": {"pool": False}}) == []
+    assert checks.pool_messages("default", {}) == []
+
+
+def test_what_is_set_up_on_each_new_connection_is_told_of() -> None:
+    if connections["default"].vendor == "sqlite":
+        pytest.skip("SQLite has no session on a server")
+    assert checks.check_sessions() == []
+    connection_created.connect(_set_something_up)
+    try:
+        [message] = checks.check_sessions()
+    finally:
+        connection_created.disconnect(_set_something_up)
+    assert message.level == INFO
+    assert "_set_something_up is called for each new connection" in message.msg
+
+
+def _set_something_up(**_: Any) -> None:
+    """Do nothing: what counts is that Django would call it."""
