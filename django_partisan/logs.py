@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import re
 import sys
 from datetime import UTC, datetime
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TextIO, TypedDict
 
 from django_partisan.attempt import ClaimedTask, ErrorReport
 
@@ -192,6 +193,21 @@ def configure_console(verbosity: int = 1, json: bool = False) -> logging.Handler
     logger.addHandler(handler)
     logger.setLevel(_LEVELS.get(verbosity, logging.DEBUG))
     return handler
+
+
+def flush_or_forget(*streams: TextIO) -> None:
+    """Write what standard streams still hold; forget it where there is no room, or no reader.
+
+    Else Python tries once more at its end, and turns the exit code into 120.
+    """
+    for stream in streams:
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
 
 
 class Reasons:

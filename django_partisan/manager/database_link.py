@@ -19,6 +19,7 @@ from django_partisan.database.watchdog import Watchdog
 from django_partisan.exceptions import DatabaseRefused
 from django_partisan.logs import Reasons, one_line
 from django_partisan.manager.statement_thread import StatementThread
+from django_partisan.shortage import is_shortage
 
 logger = logging.getLogger(__name__)
 Answer = Callable[[], Any]
@@ -160,7 +161,7 @@ class DatabaseLink:
         try:
             with self.watchdog.watching():
                 return self._is_our_session() and bool(self.connection.is_usable())
-        except Error:
+        except (Error, OSError):
             return False
 
     @contextmanager
@@ -168,7 +169,10 @@ class DatabaseLink:
         try:
             with self.watchdog.watching():
                 yield
-        except Error as error:
+        except Exception as error:
+            # A driver may fail for lack of descriptors or memory without an error of its own.
+            if not isinstance(error, Error) and not is_shortage(error):
+                raise
             # The attempt itself may have taken long.
             self._failed(error, max(now, time.monotonic()))
 
@@ -208,7 +212,7 @@ class DatabaseLink:
         self._reasons.forget()
         self._backoff.reset()
 
-    def _failed(self, error: Error, now: float) -> None:
+    def _failed(self, error: Exception, now: float) -> None:
         was_failing = self._has_failed
         self._tell(error)
         self._has_failed = True
@@ -217,7 +221,7 @@ class DatabaseLink:
         if not self._is_connected or was_failing or not self.has_survived():
             self.close()
 
-    def _tell(self, error: Error) -> None:
+    def _tell(self, error: Exception) -> None:
         """Log why the database cannot be used, unless that was said during this outage."""
         is_first = not len(self._reasons)
         if not self._reasons.add(error):

@@ -10,6 +10,7 @@ import resource
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,6 +21,7 @@ from django_partisan.config.const import CUT_OFF_WORKER
 from django_partisan.execution import execute, unreportable
 from django_partisan.fault_points import reach
 from django_partisan.logs import extra_of, running
+from django_partisan.shortage import is_shortage
 from django_partisan.wire.channel import BlockingChannel
 from django_partisan.wire.messages import Chunk, Limited, Order, Retired, message_of, order_in
 from django_partisan.worker.connections import (
@@ -46,6 +48,10 @@ class WorkerOptions(NamedTuple):
     title: str
     max_tasks: int | None
     max_memory_mb: int | None
+
+
+class StarvedError(Exception):
+    """The worker cannot begin for lack of threads, descriptors or memory."""
 
 
 class Worker:
@@ -75,10 +81,11 @@ class Worker:
     def run(self) -> None:
         """Serve chunks of tasks until there is a reason to end."""
         reach("worker.born")
-        self._lifeline.start()
-        self._interruption.start()
-        restore_in_children()
-        self._process_state = ProcessState(self._descriptors)
+        with _not_starving():
+            self._lifeline.start()
+            self._interruption.start()
+            restore_in_children()
+            self._process_state = ProcessState(self._descriptors)
         self._host = WorkerHost(self._interruption, self._process_state)
         os.register_at_fork(after_in_child=self._let_go)
         self._show("idle")
@@ -200,8 +207,21 @@ def serve(sock: socket.socket, tokens: int, requests: int, options: WorkerOption
     ignore_signals()
     random.seed()
     watch_connections()
-    with socket.socket(fileno=_moved(sock.detach())) as moved:
-        Worker(moved, _moved(tokens), _moved(requests), options).run()
+    with _not_starving():
+        moved = socket.socket(fileno=_moved(sock.detach()))
+        worker = Worker(moved, _moved(tokens), _moved(requests), options)
+    with moved:
+        worker.run()
+
+
+@contextlib.contextmanager
+def _not_starving() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, MemoryError) as error:
+        if is_shortage(error):
+            raise StarvedError(str(error)) from error
+        raise
 
 
 def _moved(fd: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from argparse import ArgumentParser
@@ -19,10 +20,11 @@ from django_partisan.exceptions import (
     PartisanException,
     WorkerBootError,
 )
-from django_partisan.logs import configure_console, one_line
+from django_partisan.logs import configure_console, flush_or_forget, one_line
 from django_partisan.management.options import add_option, number, whole_number
 from django_partisan.manager import WorkersManager
 from django_partisan.settings import validate_settings
+from django_partisan.shortage import is_shortage
 
 logger = logging.getLogger(__name__)
 _EXIT_CODES: dict[type[PartisanException], ExitCode] = {
@@ -105,10 +107,20 @@ class Command(BaseCommand):
             ).run_partisan(is_last=getattr(self, "_called_from_command_line", False))
         except tuple(_EXIT_CODES) as error:
             self._fail(str(error), _exit_code_of(error))
-        sys.exit(code)
+        except (OSError, RuntimeError, MemoryError) as error:
+            if not is_shortage(error):
+                raise
+            self._fail(f"The machine lacks what a manager needs: {error}", ExitCode.SHORTAGE)
+        self._exit(code)
 
     def _fail(self, message: str, code: ExitCode) -> NoReturn:
-        self.stderr.write(self.style.ERROR(message))
+        with contextlib.suppress(OSError):
+            self.stderr.write(self.style.ERROR(message))
+        self._exit(code)
+
+    def _exit(self, code: ExitCode) -> NoReturn:
+        if getattr(self, "_called_from_command_line", False):
+            flush_or_forget(sys.stdout, sys.stderr)
         sys.exit(code)
 
 

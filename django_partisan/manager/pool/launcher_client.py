@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -16,10 +17,11 @@ from typing import Any
 
 from django.conf import settings
 
-from django_partisan.config.const import CUT_OFF_WORKER
+from django_partisan.config.const import CUT_OFF_WORKER, STARVED_WORKER
 from django_partisan.exceptions import WorkerBootError
 from django_partisan.identity import start_time_of
 from django_partisan.settings import ProcessSettings, QueueSettings
+from django_partisan.shortage import is_shortage
 from django_partisan.wire import launching
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,14 @@ class Started:
     number: int
     pid: int
     pidfd: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A worker could not be forked for what this errno says; 0 is the launcher itself."""
+
+    number: int
+    errno: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,7 @@ class Gone:
     """The launcher process has ended."""
 
 
-Event = Started | Exited | BootFailed | Ready | Gone
+Event = Started | Refused | Exited | BootFailed | Ready | Gone
 """What a launcher tells the manager, or what is found out about it."""
 
 
@@ -72,7 +82,10 @@ class LauncherClient:
     """One launcher process. Its events are read without waiting; a new one replaces a dead one."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        """Start the process; ``options`` are plain values for the ``main`` of the launcher."""
+        """Start the process; ``options`` are plain values for the ``main`` of the launcher.
+
+        Raises an OSError when the machine lacks what it takes; nothing is left open then.
+        """
         settings_module = getattr(settings, "SETTINGS_MODULE", None)
         if not settings_module and not options["setup"]:
             raise WorkerBootError(
@@ -81,7 +94,8 @@ class LauncherClient:
                 "setting PARTISAN_SETUP"
             )
         ours, theirs = socket.socketpair()
-        with theirs:
+        with contextlib.ExitStack() as unless_started, theirs:
+            unless_started.callback(ours.close)
             self._process = subprocess.Popen(  # noqa: S603 (ourselves)
                 [
                     sys.executable,
@@ -98,6 +112,7 @@ class LauncherClient:
                 # Out of the terminal's reach; and a session says who is left of a dead manager's.
                 start_new_session=True,
             )
+            unless_started.pop_all()
         self._control = ours
         ours.setblocking(False)
         self.pid = self._process.pid
@@ -110,11 +125,16 @@ class LauncherClient:
         return self._control.fileno()
 
     def request_worker(self, number: int, descriptors: Sequence[int]) -> bool:
-        """Ask for a worker that gets these descriptors; False when the launcher is gone."""
+        """Ask for a worker that gets these descriptors; False when the launcher is gone.
+
+        Raises the error when the system lacks what it takes to ask.
+        """
         try:
             request = [launching.REQUEST.pack(number)]
             socket.send_fds(self._control, request, descriptors)
-        except OSError:
+        except OSError as error:
+            if is_shortage(error):
+                raise
             return False
         return True
 
@@ -161,6 +181,8 @@ class LauncherClient:
             for fd in fds:
                 os.set_inheritable(fd, False)
             return Started(number, pid, fds[0] if fds else None)
+        if kind == launching.REFUSED:
+            return Refused(number, status)
         if kind == launching.EXITED:
             return Exited(number, pid, status)
         if kind == launching.BOOT_FAILED:
@@ -209,6 +231,8 @@ def death_reason(status: int | None) -> str:
     if os.WIFSIGNALED(status):
         return f"was killed by {_signal_name(os.WTERMSIG(status))}"
     code = os.WEXITSTATUS(status)
+    if code == STARVED_WORKER:
+        return f"exited with code {code} (it lacked threads, descriptors or memory to begin)"
     if code == CUT_OFF_WORKER:
         return f"exited with code {code} (its task closed the worker's own file descriptors)"
     return f"exited with code {code}"
