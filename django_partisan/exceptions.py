@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from django_partisan.backoff import MAX_PAUSE_SECONDS
+from django_partisan.config.moments import with_zone
 
 
 class PartisanException(Exception):  # noqa: N818 - the name of 1.6.1
@@ -59,7 +60,8 @@ class Postpone(Exception):  # noqa: N818 - a request, not an error
 class PostponeTask(Postpone):
     """Raise inside `run()` to have the same task run again later, free of charge.
 
-    Give seconds (a number or a timedelta, 0 or more) or `until` (an aware datetime), not both.
+    Give seconds (a number or a timedelta, 0 or more) or `until` (an aware datetime; a naive
+    one only under `USE_TZ = False`), not both.
     With neither, the task waits DEFAULT_POSTPONE_DELAY_SECONDS of its own queue; whoever handles
     the exception looks that up. Raises ValueError or TypeError for anything else.
     """
@@ -138,6 +140,23 @@ class FailTask(PartisanException):
 
 class LeaseLost(PartisanException):
     """The task is no longer this owner's: another claim or a rescue has taken it since."""
+
+
+class TaskNotInProcess(LeaseLost):
+    """Nobody runs the task, so its end cannot be recorded; claim it first."""
+
+    def __init__(self, task_id: int | None, status: str) -> None:
+        super().__init__(task_id, status)
+        self.task_id = task_id
+        self.status = status
+
+    def __str__(self) -> str:
+        return (
+            f"Task {self.task_id} is {self.status!r}, not in process, so nothing was recorded: "
+            "only who has claimed a task can complete or fail it. Claim it with "
+            "Task.objects.select_for_process(), or leave it to a manager; Task.cancel() ends a "
+            "task that waits."
+        )
 
 
 class AtomicityLost(PartisanException):
@@ -222,12 +241,20 @@ class UnknownQueue(ConfigurationError):  # noqa: N818 - says it without the suff
     """A queue name that PARTISAN_CONFIG does not have."""
 
 
+class UnsupportedDatabase(ConfigurationError):  # noqa: N818 - says it without the suffix
+    """The database that the routers name for tasks is of a kind that cannot hold them."""
+
+
 class ManagerAlreadyRunning(PartisanException):
     """Another manager serves this database file, and there can be only one."""
 
 
 class WorkerBootError(PartisanException):
     """The process that starts workers could not load the project."""
+
+
+class DatabaseRefused(PartisanException):
+    """The database of DATABASES cannot be the right one; the message says what to correct."""
 
 
 class NotMigrated(PartisanException):
@@ -251,6 +278,7 @@ def _checked_moment(until: datetime | None) -> datetime | None:
         return None
     if not isinstance(until, datetime):
         raise TypeError(f"PostponeTask(until=...) takes a datetime, got {until!r}")
+    until = with_zone(until)
     if until.utcoffset() is None:
         raise ValueError("PostponeTask(until=...) needs an aware datetime; see timezone.now()")
     return until

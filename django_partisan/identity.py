@@ -70,10 +70,11 @@ def is_gone(other: Identity) -> bool:
     except PermissionError:
         pass
     stat = stat_of(other.pid)
-    if stat is not None and stat.has_ended:
+    if stat is None:
+        return False  # No file can be opened just now, perhaps: that says nothing against it.
+    if stat.has_ended:
         return True
-    started = "" if stat is None else stat.started
-    return bool(other.process_started) and started != other.process_started
+    return bool(other.process_started) and stat.started != other.process_started
 
 
 def _read(path: Path) -> str:

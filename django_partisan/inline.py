@@ -23,7 +23,7 @@ from django_partisan.attempt import (
     Outcome,
 )
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
-from django_partisan.exceptions import LeaseLost
+from django_partisan.exceptions import LeaseLost, TaskNotInProcess
 from django_partisan.identity import Identity, own_identity
 from django_partisan.lifecycle import managers
 from django_partisan.lifecycle.instances import claimed_of
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 OWNER_SECONDS: Final = 3600
 """An inline owner has no heartbeat: it counts as alive for so long after each of its calls."""
 _ALL: Final = 1_000_000
+_ENDED_BY_RUN: Final = "_ended_by_run"
 _owner: dict[Identity, int] = {}
 
 
@@ -65,13 +66,16 @@ def run(task: Task) -> Any:
         if outcome.kind not in (RETRIED, POSTPONED, CANCELLED):
             raise
         _record(task, claimed, outcome)
+        # For complete(), which is called after this as after any other end.
+        vars(task)[_ENDED_BY_RUN] = claimed.lease
         return None
 
 
 def complete(task: Task) -> None:
     """Record that a task finished; what :func:`run` gave back or cancelled stays as it is."""
-    if task.status in (Task.STATUS_NEW, Task.STATUS_CANCELLED):
+    if vars(task).get(_ENDED_BY_RUN) == task.lease and task.status != Task.STATUS_IN_PROCESS:
         return
+    _check_in_process(task)
     now = time.monotonic()
     claimed = claimed_of(task)
     _record(task, claimed, Outcome(claimed.id, claimed.lease, FINISHED, None, now))
@@ -79,6 +83,7 @@ def complete(task: Task) -> None:
 
 def fail(task: Task, error: BaseException) -> None:
     """Record an error as a task's end."""
+    _check_in_process(task)
     claimed = claimed_of(task)
     report: ErrorReport = execution.report(error, claimed)
     outcome = Outcome(claimed.id, claimed.lease, FAILED, None, time.monotonic(), error=report)
@@ -106,6 +111,11 @@ def rescue_orphans() -> int:
     ):
         count += len(moved)
     return count
+
+
+def _check_in_process(task: Task) -> None:
+    if task.status != Task.STATUS_IN_PROCESS:
+        raise TaskNotInProcess(task.pk, str(task.status))
 
 
 def _record(task: Task, claimed: ClaimedTask, outcome: Outcome) -> None:

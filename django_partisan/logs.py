@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import re
+import sys
 from datetime import UTC, datetime
-from typing import Any, TypedDict
+from typing import Any, Final, TextIO, TypedDict
 
-from django_partisan.attempt import ClaimedTask
+from django_partisan.attempt import ClaimedTask, ErrorReport
 
 LOGGER_NAME = "django_partisan"
 """The logger above all loggers of django-partisan."""
 MOST_REASONS = 10
 """How many reasons of one failure are logged."""
+SHORT: Final = 500
+"""Characters of an error on one line."""
+_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+\s*")
 _FIELDS = ("task_id", "processor", "queue", "attempt")
 _LEVELS = {0: logging.WARNING, 1: logging.INFO}
 
@@ -49,6 +55,93 @@ def extra_of(task: ClaimedTask) -> dict[str, Any]:
     )
 
 
+def one_line(text: object, limit: int = SHORT) -> str:
+    """Return what an error or a text of several lines says on one line, cut if it is too long."""
+    line = _BREAKS.sub(" ", str(text).strip())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def short_error(error: ErrorReport) -> str:
+    """Return an error on one line."""
+    return one_line(f"{error.type}: {error.message}")
+
+
+def say(logger: logging.Logger, text: str, *args: object) -> None:
+    """Log at ``INFO`` what must be seen, and write it to standard error where no handler shows it.
+
+    At ``-v 0`` it is not.
+    """
+    logger.info(text, *args)
+    if not _console.is_silent and sys.stderr is not None and not _is_shown(logger, logging.INFO):
+        record = logger.makeRecord(logger.name, logging.INFO, "", 0, text, args, None)
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(f"{ConsoleFormatter().format(record)}\n")
+            sys.stderr.flush()
+
+
+class _Console:
+    """What was said about the console on the command line."""
+
+    is_silent = False
+
+
+_console: Final = _Console()
+
+
+def _is_shown(logger: logging.Logger | None, level: int) -> bool:
+    """Say whether a handler writes the records of a logger at a level."""
+    if logger is None or not logger.isEnabledFor(level):
+        return False
+    while logger is not None:
+        if any(handler.level <= level for handler in logger.handlers if _writes(handler)):
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
+
+
+def _writes(handler: logging.Handler) -> bool:
+    return not isinstance(handler, logging.NullHandler)
+
+
+class Running:
+    """Which task runs in this process; a worker says it."""
+
+    task: ClaimedTask | None = None
+
+
+running: Final = Running()
+
+
+class TaskFilter(logging.Filter):
+    """Gives a record the fields of the task that runs in this process, where it has none itself.
+
+    Every handler has one in a worker; handlers that are made later get it by Django's ``LOGGING``.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        if running.task is not None:
+            for field, value in extra_of(running.task).items():
+                vars(record).setdefault(field, value)
+        return True
+
+
+def name_tasks() -> None:
+    """Have all handlers that there are name the task whose code logs."""
+    known = logging.root.manager.loggerDict.values()
+    loggers = [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
+    handlers = {handler for logger in loggers for handler in logger.handlers}
+    for handler in (*handlers, logging.lastResort):
+        if handler and not any(isinstance(each, TaskFilter) for each in handler.filters):
+            handler.addFilter(TaskFilter())
+
+
+def configure_last_resort(json: bool = False) -> None:
+    """Write what no handler wants, warnings and errors of the project, as our own records."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(JsonFormatter() if json else ConsoleFormatter())
+
+
 class JsonFormatter(logging.Formatter):
     """Write a record as one line of JSON.
 
@@ -78,6 +171,7 @@ class ConsoleFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """Return the line without a traceback."""
+        record.message = _BREAKS.sub(" ", record.message)
         fields = " ".join(f"{name}={value}" for name, value in _fields_of(record).items())
         line = super().formatMessage(record)
         return f"{line} [{fields}]" if fields else line
@@ -90,6 +184,7 @@ def configure_console(verbosity: int = 1, json: bool = False) -> logging.Handler
     handler, or None when the project has configured one, also on the root logger; then nothing
     is changed. Calling it again changes nothing.
     """
+    _console.is_silent = verbosity < 1
     logger = logging.getLogger(LOGGER_NAME)
     if logger.hasHandlers():
         return None
@@ -98,6 +193,21 @@ def configure_console(verbosity: int = 1, json: bool = False) -> logging.Handler
     logger.addHandler(handler)
     logger.setLevel(_LEVELS.get(verbosity, logging.DEBUG))
     return handler
+
+
+def flush_or_forget(*streams: TextIO) -> None:
+    """Write what standard streams still hold; forget it where there is no room, or no reader.
+
+    Else Python tries once more at its end, and turns the exit code into 120.
+    """
+    for stream in streams:
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
 
 
 class Reasons:

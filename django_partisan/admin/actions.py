@@ -11,6 +11,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 
 from django_partisan import lifecycle
 from django_partisan.lifecycle import request_cancel
@@ -21,6 +22,15 @@ MAX_REQUEUED: Final = 10_000
 # Each task is a field of the confirmation page, and Django accepts 1,000 fields.
 MAX_DELETED: Final = 900
 _CHUNK: Final = 500
+_RUN_AGAIN: Final = (
+    "The task goes back to its queue and runs as soon as a worker is free, with its counters at"
+    " zero. Whatever its former attempts have done outside, such as mails they sent, is done once"
+    " more."
+)
+_CANCEL: Final = (
+    "If the task waits, it will never run. If it runs, its code is stopped wherever it just is, and"
+    " what it has done outside stays done."
+)
 _IN_PROCESS: Final = ": a task in process cannot be deleted."
 _KEPT: Final = ", because something points at them."
 
@@ -30,6 +40,8 @@ def requeue(
     model_admin: ModelAdmin[Task], request: HttpRequest, queryset: QuerySet[Task]
 ) -> HttpResponseBase | None:
     """Run ended tasks again, with their counters reset, and say how many could not be moved."""
+    if question := _question(model_admin, request, queryset, "Run again", _RUN_AGAIN):
+        return question
     ids = _selected(model_admin, request, queryset, MAX_REQUEUED)
     moved: list[int] = []
     for chunk in _chunks(ids):
@@ -48,6 +60,8 @@ def cancel(
     model_admin: ModelAdmin[Task], request: HttpRequest, queryset: QuerySet[Task]
 ) -> HttpResponseBase | None:
     """Cancel what waits, have what runs stopped, and say how many had ended before."""
+    if question := _question(model_admin, request, queryset, "Cancel this task", _CANCEL):
+        return question
     ids = _selected(model_admin, request, queryset, MAX_REQUEUED)
     done = CancelRequest([], [])
     for chunk in _chunks(ids):
@@ -80,6 +94,32 @@ def delete_selected(
     if count:
         response = actions.delete_selected(model_admin, request, deletable)
     return response
+
+
+def _question(
+    model_admin: ModelAdmin[Task],
+    request: HttpRequest,
+    queryset: QuerySet[Task],
+    title: str,
+    question: str,
+) -> HttpResponseBase | None:
+    """Return the page that asks first, for a button on a task's own page; None once it was asked.
+
+    In the list, the choice of an action and its button are two steps already.
+    """
+    task = queryset.first() if "_from_page" in request.POST else None
+    if task is None or request.POST.get("post"):
+        return None
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": title,
+        "question": question,
+        "action": request.POST["action"],
+        "task": task,
+        "page": f"{request.path}{task.pk}/change/",
+        "opts": model_admin.opts,
+    }
+    return TemplateResponse(request, "admin/django_partisan/task/confirm_action.html", context)
 
 
 def _chunks(ids: list[int]) -> Iterator[list[int]]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from django.utils.safestring import SafeString
 
-from django_partisan.admin.rendering import badge, block, duration, exact
+from django_partisan.admin.rendering import badge, block, duration, exact, folded
 from django_partisan.admin.stored import secrets_of
 from django_partisan.models import Attempt, Task
 from django_partisan.payloads.masking import scrubbed
@@ -49,7 +49,7 @@ def _shown(attempt: Attempt, secrets: list[str]) -> ShownAttempt:
         error_type=attempt.error_type,
         facts=", ".join(_facts(attempt)),
         message=block(message) if has_own_message else "",
-        traceback=block(traceback) if traceback else "",
+        traceback=folded(traceback) if traceback else "",
     )
 
 

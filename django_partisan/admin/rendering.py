@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timezone import is_aware, localtime
 
 NOTHING: Final = "–"  # noqa: RUF001 (a dash, as the admin shows nothing)
 MAX_SHOWN: Final = 64_000
 """Characters of one text that a page shows; the row may hold more."""
+_OWN_FRAMES: Final = re.compile(
+    r'(?:^ *File "[^"\n]*/django_partisan/[^"\n]*", .*\n(?: {4,}.*\n)*)+', re.MULTILINE
+)
+"""Frames one below the other whose file is of this package, with the lines of source below each."""
+_FOLDED: Final = "<details><summary>frames of django-partisan</summary>{}</details>"
 
 
 def badge(word: str, kind: str) -> SafeString:
@@ -53,6 +59,18 @@ def duration(span: timedelta | None) -> str:
     if seconds < 60:  # noqa: PLR2004
         return f"{seconds:.3g} s"
     return _in_two_units(round(seconds))
+
+
+def folded(traceback: str) -> SafeString:
+    """Return a traceback in which the frames of this package are folded away."""
+    if len(traceback) > MAX_SHOWN:
+        return block(traceback)
+    parts, place = [], 0
+    for frames in _OWN_FRAMES.finditer(traceback):
+        parts += [traceback[place : frames.start()], format_html(_FOLDED, frames.group())]
+        place = frames.end()
+    shown = format_html_join("", "{}", ((part,) for part in (*parts, traceback[place:])))
+    return format_html('<div class="partisan-text">{}</div>', shown)
 
 
 def block(text: str) -> SafeString:

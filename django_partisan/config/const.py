@@ -23,6 +23,8 @@ MAX_STORED_NAME_LENGTH = 255
 """Characters of the column that holds a processor's name."""
 CUT_OFF_WORKER = 70
 """The exit code of a worker whose task has closed its connection to the manager."""
+STARVED_WORKER = 71
+"""The exit code of a worker that could not begin for lack of threads, descriptors or memory."""
 NEVER: Final = float("inf")
 """A moment of any clock that does not come."""
 DEFAULT_GRACE_SECONDS: Final = 5.0
@@ -44,3 +46,5 @@ class ExitCode(IntEnum):
     """A second signal: stopped at once."""
     ALREADY_RUNNING = 5
     """Another manager already serves this SQLite file."""
+    SHORTAGE = 6
+    """The machine lacks what even a manager without workers needs to begin."""

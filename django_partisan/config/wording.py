@@ -1,7 +1,7 @@
-"""The wording of errors: what pydantic found wrong with a value, as a sentence for users."""
+"""The wording of messages: how many, which ones, and what is wrong with a value."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic_core import ErrorDetails
@@ -49,6 +49,17 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
     words = sorted(known)
     close = close_match(given, words)
     return f"; did you mean {close!r}?" if close else f"; known are {', '.join(words)}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return so many of something: `1 task`, `2,000 tasks`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Return names with commas between them, and how many were left out."""
+    left_out = len(names) - most
+    return ", ".join(names[:most]) + (f" and {left_out:,} more" if left_out > 0 else "")
 
 
 def shown(value: Any) -> str:

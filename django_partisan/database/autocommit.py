@@ -44,7 +44,9 @@ def require_autocommit(connection: BaseDatabaseWrapper) -> None:
 @contextmanager
 def autocommit(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Have what is written inside committed, unless the caller's own transaction is open."""
-    if connection.in_atomic_block or connection.get_autocommit() or is_in_transaction(connection):
+    # The usual case asks for nothing but attributes: each ATOMIC task comes by here.
+    is_on = connection.autocommit if connection.connection else connection.get_autocommit()
+    if connection.in_atomic_block or is_on or is_in_transaction(connection):
         yield
         return
     connection.set_autocommit(True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, ClassVar
 
 from django.db import DataError, Error, IntegrityError
@@ -174,9 +175,24 @@ class Dialect(abc.ABC):
         """
         return isinstance(error, (DataError, IntegrityError))
 
+    def why_refused(self, connection: BaseDatabaseWrapper, error: Error) -> str | None:  # noqa: ARG002
+        """Say what to correct when a connection failed for a reason that waiting does not end.
+
+        None for all that may pass by itself: a server that is away, starting, or full.
+        """
+        return None
+
     @abc.abstractmethod
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
         """Return a number that changes when another connection has written, None without one."""
+
+    def own_changes(self, connection: BaseDatabaseWrapper) -> int:  # noqa: ARG002
+        """Return a number that changes when this connection itself writes, where it can be had."""
+        return 0
+
+    def watched_path(self, connection: BaseDatabaseWrapper) -> Path | None:  # noqa: ARG002
+        """Return the file to which each commit writes, and which is there now; None without one."""
+        return None
 
 
 def in_order(rows: Iterator[tuple[Any, ...]] | Sequence[tuple[Any, ...]]) -> list[ClaimedTask]:

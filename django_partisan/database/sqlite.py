@@ -1,4 +1,4 @@
-"""SQLite: one manager per file, one short statement at a time, `PRAGMA data_version` as wake-up."""
+"""SQLite: one manager per file, one short statement at a time, the file itself as wake-up."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import ClassVar
 
+from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from django.utils.dateparse import parse_datetime
 
 from django_partisan.attempt import ClaimedTask
@@ -31,6 +34,14 @@ from django_partisan.database.values import (
 )
 
 # The text form in which Django keeps moments in SQLite; the doubled signs are for its cursor.
+_WRONG_FILES = {
+    "unable to open database file": (
+        "the file {name} cannot be opened or made (is its directory there, and may you write in"
+        " it?); correct that, or NAME"
+    ),
+    "file is not a database": "the file {name} is no SQLite database; correct NAME",
+}
+"""What SQLite says of a file that will never do, and what to correct."""
 _FORMAT = "'%%Y-%%m-%%d %%H:%%M:%%f'"
 _NOW = f"strftime({_FORMAT}, 'now')"
 
@@ -164,11 +175,14 @@ class SQLite(Dialect):
     def insert(
         self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
     ) -> InsertedTask | None:
+        parameters = task.parameters(None if task.due_at is None else _text_of(task.due_at))
         with connection.cursor() as cursor:
-            due_at = None if task.due_at is None else _text_of(task.due_at)
-            cursor.execute(_INSERTS[on_duplicate], task.parameters(due_at))
-            row = cursor.fetchone()
-        return InsertedTask(row[0], _moment(row[1]), _moment(row[2])) if row else None
+            row = cursor.execute(_INSERTS["keep"], parameters).fetchone()
+            is_new = row is not None
+            # RETURNING does not tell a row that was changed from a new one.
+            if row is None and on_duplicate != "keep":
+                row = cursor.execute(_INSERTS[on_duplicate], parameters).fetchone()
+        return InsertedTask(row[0], _moment(row[1]), _moment(row[2]), is_new) if row else None
 
     def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
         with connection.cursor() as cursor:
@@ -273,8 +287,7 @@ class SQLite(Dialect):
     def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:  # noqa: ARG002
         connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
         with connection.cursor() as cursor:
-            cursor.execute("PRAGMA busy_timeout = 20000")
-            cursor.execute("PRAGMA journal_mode = WAL")
+            _turn_log_on(cursor)
             cursor.execute("PRAGMA synchronous = NORMAL")
 
     @contextmanager
@@ -291,10 +304,10 @@ class SQLite(Dialect):
             connection.transaction_mode = former  # type: ignore[attr-defined]
 
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
-        """Do nothing: the file's data_version tells."""
+        """Do nothing: the file itself tells."""
 
     def listen(self, connection: BaseDatabaseWrapper) -> None:
-        """Do nothing: the file's data_version tells."""
+        """Do nothing: the file itself tells."""
 
     def received_notifications(self, connection: BaseDatabaseWrapper) -> list[str]:  # noqa: ARG002
         return []
@@ -305,10 +318,34 @@ class SQLite(Dialect):
     def file_descriptor(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
         return None
 
+    def why_refused(self, connection: BaseDatabaseWrapper, error: Error) -> str | None:
+        for said, remedy in _WRONG_FILES.items():
+            if said in str(error):
+                return remedy.format(name=connection.settings_dict["NAME"])
+        return None
+
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA data_version")
             return int(cursor.fetchone()[0])
+
+    def own_changes(self, connection: BaseDatabaseWrapper) -> int:
+        return int(connection.connection.total_changes)
+
+    def watched_path(self, connection: BaseDatabaseWrapper) -> Path | None:
+        with connection.cursor() as cursor:
+            has_log = _turn_log_on(cursor)
+            # Resolved: the log stands beside the file, not beside a link to it.
+            cursor.execute("SELECT file FROM pragma_database_list WHERE name = 'main'")
+            (path,) = cursor.fetchone()
+        return Path(f"{path}-wal") if path and has_log else None
+
+
+def _turn_log_on(cursor: CursorWrapper) -> bool:
+    """Turn the write-ahead log on; say whether it is. It stays with the file."""
+    cursor.execute("PRAGMA busy_timeout = 20000")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    return bool(cursor.fetchone()[0] == "wal")
 
 
 def _text_of(moment: datetime) -> str:

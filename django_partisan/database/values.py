@@ -47,6 +47,8 @@ class InsertedTask(NamedTuple):
     id: int
     created_at: datetime
     execute_after: datetime
+    is_new: bool = True
+    """False for a waiting duplicate that was changed."""
 
 
 class Cursor(NamedTuple):

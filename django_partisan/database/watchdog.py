@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_partisan.logs import Reasons
+
 logger = logging.getLogger(__name__)
 ANSWER_SECONDS: Final = 8.0
 """A little longer than the server itself gives a statement: whoever is still silent is gone."""
@@ -37,6 +39,7 @@ class Watchdog:
         self.signalled_at = float("inf")
         """When the first signal was seen to wait for the main thread."""
         self._ended = threading.Event()
+        self._reasons = Reasons()
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
@@ -86,9 +89,17 @@ class Watchdog:
             self._thread.join()
 
     def _start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
-            self._thread.start()
+        if self._thread is not None:
+            return
+        thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as error:
+            # Better unwatched than not at all; the next use of the connection tries again.
+            if self._reasons.add(error):
+                logger.error("the database is used without a watchdog: %s", error)  # noqa: TRY400
+            return
+        self._thread = thread
 
     def _expect(self) -> None:
         self._since[threading.get_ident()] = time.monotonic()

@@ -1,5 +1,6 @@
 """One attempt, run and judged; knows no database."""
 
+from django_partisan.execution.end_log import log_end, task_exc_info
 from django_partisan.execution.error_report import report
 from django_partisan.execution.execute import execute, initialized_processor
 from django_partisan.execution.host import Host, PlainHost
@@ -17,6 +18,8 @@ __all__ = [
     "initialized_processor",
     "judge",
     "killed_outcome",
+    "log_end",
     "report",
+    "task_exc_info",
     "unreportable",
 ]

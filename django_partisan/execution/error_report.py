@@ -15,15 +15,16 @@ def report(error: BaseException, task: ClaimedTask | None = None) -> ErrorReport
 
     What the task's processor calls secret is masked.
     """
-    limit, secrets = get_process_settings().MAX_ERROR_BYTES, _secrets_of(task)
+    limit, secrets = get_process_settings().MAX_ERROR_BYTES, secrets_of(task)
     return ErrorReport(
-        clean_text(_name_of(error), 255),
-        clean_text(scrubbed(_text_of(error), secrets), limit),
+        clean_text(name_of(error), 255),
+        clean_text(scrubbed(text_of(error), secrets), limit),
         clean_text(scrubbed(_trace(error), secrets), limit),
     )
 
 
-def _secrets_of(task: ClaimedTask | None) -> list[str] | None:
+def secrets_of(task: ClaimedTask | None) -> list[str] | None:
+    """Return the secret values of a claimed task as texts; None when they cannot be known."""
     if task is None or not has_secrets(task.processor_class):
         return []
     try:
@@ -33,7 +34,8 @@ def _secrets_of(task: ClaimedTask | None) -> list[str] | None:
     return secrets_in(task.processor_class, {"args": args, "kwargs": kwargs})
 
 
-def _name_of(error: BaseException) -> str:
+def name_of(error: BaseException) -> str:
+    """Return the name of an error's class with its module, whatever its metaclass says."""
     try:
         name = f"{type(error).__module__}.{type(error).__qualname__}"
     except BaseException:
@@ -46,7 +48,8 @@ def _bare_name(error: BaseException) -> str:
     return str(type.__dict__["__name__"].__get__(type(error)))
 
 
-def _text_of(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
+    """Return what an error says, or that it cannot say it."""
     try:
         # A subclass of str has methods of its own, and does not travel.
         return str.__str__(str(error))

@@ -6,9 +6,8 @@ import time
 from typing import Any, Final
 
 from django_partisan.attempt import FAILED, ClaimedTask, Outcome
-from django_partisan.execution.error_report import report
 from django_partisan.execution.host import Host, PlainHost
-from django_partisan.execution.judge import ended, finished_outcome, judge
+from django_partisan.execution.judge import ended_badly, finished_outcome, judge
 from django_partisan.execution.processor import Processor
 from django_partisan.execution.returned import done
 from django_partisan.payloads.encoding import decode_arguments
@@ -28,7 +27,7 @@ def execute(task: ClaimedTask, host: Host = _HERE) -> Outcome:
         return _attempted(task, host, started)
     except BaseException as error:
         # By nobody's rules: there is no processor, or its end cannot be judged or kept.
-        return ended(task, started, FAILED, error=report(error, task))
+        return ended_badly(task, started, FAILED, error)
 
 
 def initialized_processor(task: ClaimedTask) -> Processor:

@@ -24,9 +24,10 @@ from django_partisan.exceptions import (
     ProcessorClassNotFound,
     TaskCancelled,
 )
+from django_partisan.execution.end_log import log_end
 from django_partisan.execution.error_report import report
 from django_partisan.execution.processor import Rules
-from django_partisan.payloads.encoding import encode_result
+from django_partisan.payloads.encoding import result_or_reason
 from django_partisan.registry.registry import registry
 from django_partisan.settings import get_process_settings, get_queue_settings
 
@@ -37,12 +38,13 @@ def finished_outcome(task: ClaimedTask, started: float, value: Any) -> Outcome:
     """Return the outcome of an attempt that returned ``value``."""
     if value is None:
         return Outcome(task.id, task.lease, FINISHED, started, time.monotonic())
-    result, is_repr = encode_result(value, get_process_settings().MAX_RESULT_BYTES)
-    if is_repr:
+    result, reason = result_or_reason(value, get_process_settings().MAX_RESULT_BYTES)
+    if reason:
         logger.warning(
-            "task %s: the return value of %s is not JSON; its repr is kept instead",
+            "task %s: the return value of %s is %s; its repr is kept instead",
             task.id,
             task.processor_class,
+            reason,
         )
     return ended(task, started, FINISHED, result=result)
 
@@ -52,25 +54,19 @@ def judge(task: ClaimedTask, rules: Rules, error: BaseException, started: float 
     if isinstance(error, PostponeTask):
         return _postponed(task, rules, error, started)
     if isinstance(error, (TaskCancelled, CancelTask)):
-        return ended(task, started, CANCELLED, error=report(error, task))
+        return ended_badly(task, started, CANCELLED, error)
     config = rules.RETRY_ON_ERROR_CONFIG
     retry = task.retries + 1
     if config is not None and _earns_retry(config, error, retry):
         pause = config.get_pause_seconds(retry)
-        return ended(task, started, RETRIED, delay_seconds=pause, error=report(error, task))
-    return ended(task, started, FAILED, error=report(error, task))
+        return ended_badly(task, started, RETRIED, error, delay_seconds=pause)
+    return ended_badly(task, started, FAILED, error)
 
 
-def unreportable(outcome: Outcome, error: ValueError) -> Outcome:
+def unreportable(task: ClaimedTask, outcome: Outcome, error: ValueError) -> Outcome:
     """Return the end in error of an attempt whose outcome cannot travel to the manager."""
-    return Outcome(
-        outcome.task_id,
-        outcome.lease,
-        FAILED,
-        outcome.started,
-        outcome.ended,
-        error=report(TypeError(f"The outcome ({outcome.kind}) holds no plain values: {error}")),
-    )
+    fault = TypeError(f"The outcome ({outcome.kind}) holds no plain values: {error}")
+    return ended_badly(task, outcome.started, FAILED, fault)
 
 
 def killed_outcome(task: ClaimedTask, error: BaseException, started: float | None) -> Outcome:
@@ -79,7 +75,7 @@ def killed_outcome(task: ClaimedTask, error: BaseException, started: float | Non
         # The class has them as well, which no type checker can say of a class it does not know.
         rules: Any = registry.get_processor_class_by_name(task.processor_class)
     except ProcessorClassNotFound:
-        return ended(task, started, FAILED, error=report(error))
+        return ended_badly(task, started, FAILED, error)
     return judge(task, rules, error, started)
 
 
@@ -96,7 +92,7 @@ def _postponed(
     if allowed is not None and task.postpones >= allowed:
         error = MaxPostponesReached(allowed)
         error.__traceback__ = postpone.__traceback__
-        return ended(task, started, FAILED, error=report(error, task))
+        return ended_badly(task, started, FAILED, error)
     if postpone.until is not None:
         return ended(task, started, POSTPONED, due_at=postpone.until.timestamp())
     delay = postpone.postpone_for_seconds
@@ -109,6 +105,15 @@ def _allowed_postpones(task: ClaimedTask, rules: Rules) -> int | None:
     if rules.POSTPONE_CONFIG is not None:
         return rules.POSTPONE_CONFIG.max_postpones
     return get_queue_settings(task.queue_name).DEFAULT_POSTPONES_COUNT
+
+
+def ended_badly(
+    task: ClaimedTask, started: float | None, kind: str, error: BaseException, **details: Any
+) -> Outcome:
+    """Return the outcome of an attempt that an error ends now, and log it."""
+    outcome = ended(task, started, kind, error=report(error, task), **details)
+    log_end(task, outcome, error)
+    return outcome
 
 
 def ended(task: ClaimedTask, started: float | None, kind: str, **details: Any) -> Outcome:

@@ -24,10 +24,13 @@ def enqueue(new_task: NewTask, on_duplicate: str) -> Task:
         # The duplicate may be claimed between the two statements: then its key is free again.
         duplicate = task_rows().filter(unique_key=new_task.unique_hash).first()
         if duplicate is not None:
+            duplicate.was_duplicate = True
             return duplicate
     if inserted is None:
         raise DuplicateNotVisible(new_task.processor_class)
     announce(alias, new_task.queue_name)
-    if on_duplicate != "keep" and new_task.unique_hash:
-        return task_rows().get(pk=inserted.id)
+    if not inserted.is_new:
+        changed = task_rows().get(pk=inserted.id)
+        changed.was_duplicate = True
+        return changed
     return inserted_instance(alias, new_task, inserted)

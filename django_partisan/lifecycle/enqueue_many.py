@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from datetime import datetime, timedelta
 from itertools import repeat
 from operator import attrgetter
@@ -42,7 +43,21 @@ def enqueue_many(
     distinct = dict(zip(keys, arguments, strict=True))
     tasks = _stored(template, [(text, key) for key, text in distinct.items()], on_duplicate)
     task_of = dict(zip(distinct, tasks, strict=True))
-    return [task_of[key] for key in keys]
+    if len(distinct) == len(keys):
+        return tasks
+    return list(_with_repeated(task_of, keys))
+
+
+def _with_repeated(task_of: dict[str, Task], keys: Sequence[str]) -> Iterator[Task]:
+    """Yield the task of each key; a copy that is a duplicate where a key comes again."""
+    seen = set()
+    for key in keys:
+        task = task_of[key]
+        if key in seen:
+            task = copy(task)
+            task.was_duplicate = True
+        seen.add(key)
+        yield task
 
 
 def _stored(
@@ -128,4 +143,6 @@ def _duplicates(rows: list[BatchRow]) -> dict[int, Task]:
     """Return the tasks that keep rows out, by the rows' ids."""
     pk_of = {row.unique_hash: row.id for row in rows}
     tasks = task_rows().filter(unique_key__in=list(pk_of))
+    for task in tasks:
+        task.was_duplicate = True
     return {pk_of[task.unique_key.hex]: task for task in tasks if task.unique_key is not None}

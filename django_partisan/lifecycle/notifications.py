@@ -10,6 +10,7 @@ from typing import Final
 from django.db import Error, connections
 
 from django_partisan.database import dialect_for
+from django_partisan.logs import one_line
 from django_partisan.settings import get_process_settings
 
 logger = logging.getLogger(__name__)
@@ -65,4 +66,4 @@ def _send(alias: str, payload: str) -> None:
     try:
         dialect_for(alias).notify(connections[alias], payload)
     except Error as error:
-        logger.warning("queue %s: managers could not be notified: %s", payload, error)
+        logger.warning("queue %s: managers could not be notified: %s", payload, one_line(error))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from django.db import Error, connections, transaction
 
@@ -16,6 +18,7 @@ from django_partisan.lifecycle.rows import attempt_rows, database, task_rows
 from django_partisan.lifecycle.transitions import (
     CANCEL,
     GIVE_UP,
+    RESCUE_STARTED,
     RETRY,
     EndedAttempt,
     Transition,
@@ -23,7 +26,14 @@ from django_partisan.lifecycle.transitions import (
     updates_of,
 )
 from django_partisan.lifecycle.uniqueness import regain_uniqueness
+from django_partisan.logs import extra_of, short_error
 from django_partisan.models import Attempt, Task
+
+logger = logging.getLogger(__name__)
+_CRASHES: Final = {
+    GIVE_UP: (logging.ERROR, "task %d failed: %s"),
+    RESCUE_STARTED: (logging.WARNING, "task %d goes back to its queue: %s"),
+}
 
 
 def record(
@@ -102,15 +112,27 @@ def record_others(ended_attempts: Sequence[EndedAttempt], max_rescues: int) -> s
     with transaction.atomic(using=alias):
         recorded = dialect_for(alias).record(connections[alias], updates)
         reach("manager.recorded_without_attempts")
-        attempts = [
-            attempt_of(ended, CANCEL if recorded[ended.task.id] == CANCEL.status else transition)
+        told = [
+            (ended, CANCEL if recorded[ended.task.id] == CANCEL.status else transition)
             for ended in ended_attempts
             if ended.task.id in recorded
             and (transition := transition_of(ended, max_rescues)).attempt_outcome
         ]
-        attempt_rows().bulk_create(attempts)
+        attempt_rows().bulk_create(attempt_of(*each) for each in told)
+        log = partial(_log_crashes, told)
+        transaction.on_commit(log, using=alias, robust=True)
     regain_uniqueness([pk for pk, status in recorded.items() if status == RETRY.status])
     return set(recorded)
+
+
+def _log_crashes(told: Sequence[tuple[EndedAttempt, Transition]]) -> None:
+    """Log the ends that no worker has lived to log."""
+    for ended, transition in told:
+        level, text = _CRASHES.get(transition, (logging.NOTSET, ""))
+        if level:
+            task, row = ended.task, attempt_of(ended, transition)
+            error = short_error(ErrorReport(row.error_type, row.message, ""))
+            logger.log(level, text, task.id, error, extra=extra_of(task))
 
 
 def attempt_of(ended: EndedAttempt, transition: Transition) -> Attempt:

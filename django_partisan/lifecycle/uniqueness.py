@@ -9,6 +9,7 @@ from django.db import DatabaseError, connections, transaction
 
 from django_partisan.database import dialect_for
 from django_partisan.lifecycle.rows import database
+from django_partisan.logs import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -25,4 +26,6 @@ def regain_uniqueness(ids: Sequence[int]) -> None:
         with transaction.atomic(using=alias):
             dialect_for(alias).regain_unique_keys(connections[alias], ids)
     except DatabaseError as error:
-        logger.info("uniqueness of %d waiting tasks was not regained: %s", len(ids), error)
+        logger.info(
+            "uniqueness of %d waiting tasks was not regained: %s", len(ids), one_line(error)
+        )

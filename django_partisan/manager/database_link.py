@@ -14,9 +14,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_partisan.backoff import Backoff
 from django_partisan.database import Dialect, dialect_for
 from django_partisan.database.autocommit import require_autocommit, switch_on_autocommit
+from django_partisan.database.database_file import DatabaseFile
 from django_partisan.database.watchdog import Watchdog
-from django_partisan.logs import Reasons
+from django_partisan.exceptions import DatabaseRefused
+from django_partisan.logs import Reasons, one_line
 from django_partisan.manager.statement_thread import StatementThread
+from django_partisan.shortage import is_shortage
 
 logger = logging.getLogger(__name__)
 Answer = Callable[[], Any]
@@ -25,6 +28,8 @@ RETRY_SECONDS: Final = (0.1, 2.0)
 """The first and the longest wait before the database is tried again."""
 LONGEST_ATTEMPT_SECONDS: Final = 2.0
 """How long a lost connection may keep the loop once it is in a hurry."""
+FILE_CHECK_SECONDS: Final = 1.0
+"""How often to see whether the file of an SQLite database was replaced."""
 
 
 class DatabaseLink:
@@ -47,6 +52,8 @@ class DatabaseLink:
         self._retry_at = 0.0
         self._deadline = float("inf")
         self._session: Any = None
+        self._file: DatabaseFile | None = None
+        self._file_check_at = 0.0
         self._is_connected = False
         self._has_failed = False
         self._reasons = Reasons()
@@ -79,12 +86,12 @@ class DatabaseLink:
         self.finish(now)
         if self._has_failed and now < self._retry_at:
             return False
-        if self._is_connected and not self._is_our_session():
+        if self._is_connected and not (self._is_our_session() and self._is_our_file(now)):
             self.close()
         if not self._is_connected:
             # Not yet proof of anything: who may connect may be refused all the rest.
             with self._forgiving(now):
-                self._connect()
+                self._connect_or_refuse()
         return self._is_connected
 
     def use(self, now: float, work: Callable[[], object]) -> bool:
@@ -154,7 +161,7 @@ class DatabaseLink:
         try:
             with self.watchdog.watching():
                 return self._is_our_session() and bool(self.connection.is_usable())
-        except Error:
+        except (Error, OSError):
             return False
 
     @contextmanager
@@ -162,13 +169,29 @@ class DatabaseLink:
         try:
             with self.watchdog.watching():
                 yield
-        except Error as error:
+        except Exception as error:
+            # A driver may fail for lack of descriptors or memory without an error of its own.
+            if not isinstance(error, Error) and not is_shortage(error):
+                raise
             # The attempt itself may have taken long.
             self._failed(error, max(now, time.monotonic()))
+
+    def _connect_or_refuse(self) -> None:
+        """Connect; raise DatabaseRefused where the very first attempt shows that none will do."""
+        try:
+            self._connect()
+        except Error as error:
+            why = None if self.connects else self.dialect.why_refused(self.connection, error)
+            if why is None:
+                raise
+            raise DatabaseRefused(
+                f"The database cannot be used: {why} in DATABASES[{self.alias!r}]."
+            ) from error
 
     def _connect(self) -> None:
         self.dialect.prepare_options(self.connection)
         self.connection.settings_dict["AUTOCOMMIT"] = True
+        self._file = DatabaseFile(self.connection)
         self.connection.ensure_connection()
         switch_on_autocommit(self.connection)
         # DEBUG would keep every statement in memory.
@@ -189,7 +212,7 @@ class DatabaseLink:
         self._reasons.forget()
         self._backoff.reset()
 
-    def _failed(self, error: Error, now: float) -> None:
+    def _failed(self, error: Exception, now: float) -> None:
         was_failing = self._has_failed
         self._tell(error)
         self._has_failed = True
@@ -198,15 +221,16 @@ class DatabaseLink:
         if not self._is_connected or was_failing or not self.has_survived():
             self.close()
 
-    def _tell(self, error: Error) -> None:
+    def _tell(self, error: Exception) -> None:
         """Log why the database cannot be used, unless that was said during this outage."""
         is_first = not len(self._reasons)
         if not self._reasons.add(error):
             return
+        reason = one_line(error)
         if is_first:
-            logger.error("the database cannot be used; trying again until it can: %s", error)
+            logger.error("the database cannot be used; trying again until it can: %s", reason)
         else:
-            logger.error("the database is still not usable, now because of: %s", error)
+            logger.error("the database is still not usable, now because of: %s", reason)
 
     def _clear_of_deadline(self, moment: float) -> float:
         is_too_late = self._deadline - LONGEST_ATTEMPT_SECONDS < moment < self._deadline
@@ -219,3 +243,13 @@ class DatabaseLink:
         block: a session that hears no notifications, has no limits, and knows of no lost claim.
         """
         return self.connection.connection is self._session
+
+    def _is_our_file(self, now: float) -> bool:
+        """Say whether the database's file is still the one that is open, as far as is known."""
+        if self._file is None or now < self._file_check_at:
+            return True
+        self._file_check_at = now + FILE_CHECK_SECONDS
+        if not self._file.is_replaced():
+            return True
+        logger.warning("the database's file was replaced: opening the new one")
+        return False

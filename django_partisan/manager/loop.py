@@ -30,6 +30,7 @@ from django_partisan.manager.duties.rescue import Rescue
 from django_partisan.manager.duties.siblings import Siblings
 from django_partisan.manager.duties.side_duty import SideDuty
 from django_partisan.manager.duties.takeover import Takeover
+from django_partisan.manager.duties.tally import Tally
 from django_partisan.manager.heartbeat import Heartbeat
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.pool import reaping
@@ -98,7 +99,7 @@ class WorkersManager:
             max_rescues=process_settings.MAX_RESCUES,
         )
         """The outcomes that wait to be recorded."""
-        options = launcher_options(self.queue_name, settings, console)
+        options = launcher_options(self.queue_name, settings, process_settings, console)
         self.pool = WorkerPool(settings.WORKERS_COUNT, options, self.selector, runtimes)
         wakeup = Wakeup(
             self.link, self.queue_name, settings.SLEEP_DELAY_SECONDS, process_settings.NOTIFY
@@ -154,6 +155,7 @@ class WorkersManager:
             self.hard_limits,
             self.pool,
             Fencing(heartbeat, standing),
+            Tally(self.recorder, self.queue, self.pool),
         )
 
     # ----- life -----

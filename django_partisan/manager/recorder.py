@@ -9,7 +9,7 @@ from typing import Final
 
 from django.db import Error
 
-from django_partisan import lifecycle
+from django_partisan import execution, lifecycle
 from django_partisan.attempt import FAILED, FINISHED, ClaimedTask, ErrorReport
 from django_partisan.config.const import NEVER
 from django_partisan.database import dialect_for
@@ -98,7 +98,9 @@ class Recorder:
                 recorded = self._record([ended])
             except Error as own_error:
                 _raise_unless_refusal(own_error)
-                recorded = self._record([_refused(ended, own_error)])
+                refused = _refused(ended, own_error)
+                recorded = self._record([refused])
+                execution.log_end(refused.task, refused.outcome)
             self.confirm([ended], recorded, now)
 
     def confirm(self, batch: list[EndedAttempt], recorded: set[int], now: float) -> None:
@@ -126,8 +128,7 @@ class Recorder:
 
     def summary(self) -> str:
         """Return in words how many attempts ended how."""
-        counts = self.counts
-        return ", ".join(f"{counts[kind]} {kind}" for kind in sorted(counts)) or "no task was run"
+        return counts_in_words(self.counts) or "no task was run"
 
     def _record(self, batch: list[EndedAttempt]) -> set[int]:
         return lifecycle.record(
@@ -144,6 +145,11 @@ class Recorder:
             task.lease,
             extra=extra_of(task),
         )
+
+
+def counts_in_words(counts: Counter[str]) -> str:
+    """Return how many attempts ended how, as in `12 finished, 1 retried`."""
+    return ", ".join(f"{counts[kind]:,} {kind}" for kind in sorted(counts))
 
 
 def _raise_unless_refusal(error: Error) -> None:

@@ -58,7 +58,7 @@ class RoundTrip:
 
     def next_deadline(self) -> float:
         """Return when :meth:`turn` has something to do."""
-        moments = [self._claimer.wakeup.gathered_at()]
+        moments = [self._claimer.wakeup.next_check()]
         if len(self.recorder):
             moments.append(0.0 if self._is_idle() else self.recorder.next_deadline())
         if self._standing.may_claim:

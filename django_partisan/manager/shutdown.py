@@ -9,6 +9,7 @@ from typing import Final
 
 from django_partisan.attempt import ClaimedTask
 from django_partisan.config.const import NEVER, ExitCode
+from django_partisan.config.wording import counted
 from django_partisan.fault_points import reach
 from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.heartbeat import Heartbeat
@@ -91,7 +92,8 @@ class Shutdown:
             return
         is_forced = self._signals > 1
         if (is_forced or now >= self._deadline) and self._pool.workers:
-            logger.warning("killing %d workers; their tasks are released", len(self._pool.workers))
+            workers = counted(len(self._pool.workers), "worker")
+            logger.warning("killing %s; what runs is released", workers)
             self._pool.kill("the manager stops")
             self._release(self._round_trip.queue.take_all(), now)
         if not self._pool.workers:
@@ -108,7 +110,7 @@ class Shutdown:
         if is_all_recorded and (self._link.is_up or self._heartbeat.manager_id is None):
             self.exit_code = ExitCode.FORCED if is_forced else ExitCode.CLEAN
         elif now >= self._deadline + _LAST_WORDS_SECONDS or is_forced:
-            logger.error("%d outcomes could not be recorded", len(recorder))
+            logger.error("%s could not be recorded", counted(len(recorder), "outcome"))
             self.exit_code = ExitCode.ERROR
 
     def _finish(self, recorder: Recorder, now: float) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django_partisan.config.wording import counted, listed
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle import managers
+from django_partisan.logs import say
 from django_partisan.manager.claiming.claimer import Claimer
 from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.heartbeat import Fence, Heartbeat
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.pool.worker_pool import WorkerPool
 from django_partisan.models import ManagerProcess
+from django_partisan.registry.registry import registry
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +42,7 @@ class Standing:
         self._claimer = claimer
         self.is_stopping = False
         """Whether the shutdown has begun: nothing new is begun any more."""
+        self._known_connects = 0
         self.owes_takeover = False
         """Whether unfinished tasks of a dead predecessor go before all others."""
 
@@ -67,8 +71,13 @@ class Standing:
     # ----- the registration -----
 
     def next_deadline(self) -> float:
-        """Return when the next beat is due, or at once where the row is not what it should be."""
-        return 0.0 if self._pool.has_new_launcher else self._heartbeat.next_deadline()
+        """Return when the next beat is due, or at once where the row is not what it should be.
+
+        At once as well on a fresh connection: what it leads to may know nothing of this manager.
+        """
+        is_known = self._known_connects == self._link.connects
+        is_due = not is_known or self._pool.has_new_launcher
+        return 0.0 if is_due else self._heartbeat.next_deadline()
 
     def turn(self, now: float) -> None:
         """Register where that is not done, and beat when it is time to."""
@@ -76,7 +85,7 @@ class Standing:
             self._register()
         elif self._pool.has_new_launcher:
             self._note_launchers(self._heartbeat.manager_id)
-        if now >= self._heartbeat.next_deadline():
+        if now >= self.next_deadline():
             self._beat(now)
             reach("manager.beaten")
 
@@ -100,22 +109,26 @@ class Standing:
             self._register()
         elif pulse.found is not None:
             self._claimer.surveyed(pulse.found, now)
+        self._known_connects = self._link.connects
 
     def _register(self) -> None:
         launchers = self._pool.launchers
         self._heartbeat.register(launchers)
         self._pool.launchers_are_noted(launchers)
+        self._known_connects = self._link.connects
         self.owes_takeover = bool(self._heartbeat.predecessors)
         reach("manager.registered")
-        logger.info(
-            "manager %d on %s serves queue %r with %d workers (%s, %s)",
+        say(
+            logger,
+            "manager %d on %s serves queue %r with %s (%s, %s)",
             self._heartbeat.manager_id,
             self._heartbeat.identity.node_name,
             self._claimer.queue_name,
-            self._pool.count,
+            counted(self._pool.count, "worker"),
             self._link.connection.display_name,
             self._claimer.wakeup.mode,
         )
+        _say_which_processors()
 
     def _note_launchers(self, manager_id: int) -> None:
         launchers = self._pool.launchers
@@ -125,3 +138,14 @@ class Standing:
     def _snapshot(self) -> dict[str, Any]:
         workers = [worker.snapshot() for worker in self._pool.workers.values()]
         return {"workers": workers, "waiting": self._queue.qsize()}
+
+
+def _say_which_processors() -> None:
+    names = registry.names()
+    if names:
+        say(logger, "it knows %s: %s", counted(len(names), "processor"), listed(names))
+    else:
+        logger.warning(
+            "no processor is registered, so every task will fail: decorate classes with"
+            " @registry.register in the module partisan_tasks of an app in INSTALLED_APPS"
+        )

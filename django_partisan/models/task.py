@@ -117,6 +117,9 @@ class Task(models.Model):
         null=True, blank=True, help_text="When its end was asked for; then it never waits again."
     )
 
+    was_duplicate: bool = False
+    """Whether `.delay()` found this task waiting instead of storing a new one."""
+
     objects = TasksManager()
 
     class Meta:
@@ -189,13 +192,17 @@ class Task(models.Model):
     def complete(self) -> None:
         """Record that the task finished (or delete it, by DELETE_TASKS_ON_COMPLETE).
 
-        A task that :meth:`run` gave back to its queue (retried, postponed) is left as it is.
-        Raises LeaseLost when the task is no longer this instance's.
+        A task that :meth:`run` gave back to its queue (retried, postponed) or that cancelled itself
+        is left as it is. Raises TaskNotInProcess when it is not in process, which it is between
+        ``select_for_process()`` and its end, LeaseLost when it is no longer this instance's.
         """
         self.inline.complete(self)
 
     def fail(self, err: BaseException) -> None:
-        """Record ``err`` as the task's end; raises LeaseLost when the task is not ours any more."""
+        """Record ``err`` as the task's end.
+
+        Raises TaskNotInProcess when it is not in process, LeaseLost when it is not ours any more.
+        """
         self.inline.fail(self, err)
 
     def cancel(self) -> bool:

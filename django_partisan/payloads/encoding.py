@@ -4,9 +4,14 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
 from hashlib import blake2b
+from pathlib import PurePath
 from typing import Any
+from uuid import UUID
 
 from django.utils.datastructures import MultiValueDict
 from django.utils.functional import Promise
@@ -92,16 +97,23 @@ def encode_result(value: Any, max_bytes: int) -> tuple[str | None, bool]:
     None is kept as None. What the rules of `encode_arguments` refuse, and what is larger than
     `max_bytes`, becomes `{"repr": "..."}`, capped, and True. Never raises.
     """
+    text, reason = result_or_reason(value, max_bytes)
+    return text, bool(reason)
+
+
+def result_or_reason(value: Any, max_bytes: int) -> tuple[str | None, str]:
+    """Return what `encode_result` does, with the reason for its repr, empty when there is none."""
     if value is None:
-        return None, False
+        return None, ""
     text = _plain_json(value, own_braces=0)
     if text is None and _is_sound(value):
         text = _json_or_none(value)
     if text is not None and len(text.encode()) <= max_bytes:
-        return text, False
+        return text, ""
+    reason = "not JSON" if text is None else f"larger than PARTISAN_MAX_RESULT_BYTES ({max_bytes})"
     # One character takes at most six bytes in JSON, so the capped repr fits whatever it holds.
     room = min(MAX_REPR_BYTES, max(0, (max_bytes - len('{"repr":""}')) // 6))
-    return _ENCODER.encode({"repr": clean_text(_safe_repr(value), room)}), True
+    return _ENCODER.encode({"repr": clean_text(_safe_repr(value), room)}), reason
 
 
 def clean_text(text: str, max_bytes: int) -> str:
@@ -252,15 +264,37 @@ def _items_fault(items: Mapping[Any, Any], path: tuple[int, ...]) -> _Fault | No
     return None
 
 
+_CONVERSIONS: tuple[tuple[type[Any] | tuple[type[Any], ...], str], ...] = (
+    (datetime, "value.isoformat(), and use datetime.fromisoformat() in run()"),
+    ((date, time), "value.isoformat(), and use fromisoformat() in run()"),
+    (timedelta, "value.total_seconds(), and use timedelta(seconds=...) in run()"),
+    (Decimal, "str(value), and use Decimal() in run()"),
+    (Fraction, "str(value), and use Fraction() in run()"),
+    (UUID, "str(value), and use UUID() in run()"),
+    (PurePath, "str(value), and use Path() in run()"),
+    (Enum, "value.value, and make the member of it in run()"),
+    ((set, frozenset), "sorted(value)"),
+    ((bytes, bytearray, memoryview), "base64.b64encode(value).decode(), or a key to the data"),
+    (type, "its name"),
+    (MultiValueDict, "dict(value.lists())"),
+)
+
+
 def _refusal(value: Any) -> str:
-    kind = type(value).__name__
     if isinstance(value, Promise):
         return "a lazy translation is not JSON; pass str() of it"
-    if isinstance(value, MultiValueDict):
-        return f"{kind} objects are not JSON; pass dict(value.lists())"
+    return f"{type(value).__name__} objects are not JSON; pass {_conversion_of(value)}"
+
+
+def _conversion_of(value: Any) -> str:
+    for kinds, conversion in _CONVERSIONS:
+        if isinstance(value, kinds):
+            return conversion
     if hasattr(type(value), "pk"):
-        return f"{kind} objects are not JSON; pass its primary key"
-    return f"{kind} objects are not JSON; pass text, numbers, lists or dicts"
+        return "its primary key"
+    if hasattr(type(value), "values_list"):
+        return "list(value.values_list('pk', flat=True))"
+    return "text, numbers, lists or dicts"
 
 
 def _safe_repr(value: Any) -> str:

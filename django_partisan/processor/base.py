@@ -21,6 +21,7 @@ from django_partisan.processor.calls import (
     note,
     record_calls_of_own_new,
 )
+from django_partisan.processor.habits import Elsewhere, refusing_habits
 from django_partisan.processor.new_task import template_of
 from django_partisan.processor.rules import accept_old_queue_attribute, check_rules
 from django_partisan.processor.run_method import check_run
@@ -112,6 +113,14 @@ class BaseTaskProcessor(abc.ABC):
         """The name that tasks of this class are stored under: ``module.QualName``."""
         return registry.stored_name(type(self))
 
+    if not TYPE_CHECKING:
+        apply_async = Elsewhere()
+        enqueue = Elsewhere()
+        send = Elsewhere()
+        send_with_options = Elsewhere()
+        schedule = Elsewhere()
+
+    @refusing_habits
     def delay(
         self,
         *,
@@ -120,8 +129,9 @@ class BaseTaskProcessor(abc.ABC):
     ) -> Task:
         """Store the task in the caller's transaction and return it.
 
-        ``execute_after`` is an aware datetime, or a timedelta or seconds from now by the database's
-        clock. A unique task that already waits is returned instead, by ``ON_DUPLICATE``.
+        ``execute_after`` is an aware datetime (under ``USE_TZ = False`` a naive one is in
+        ``TIME_ZONE``), or a timedelta or seconds from now by the database's clock. A unique task
+        that already waits is returned instead, by ``ON_DUPLICATE``; its ``was_duplicate`` is True.
 
         Raises TypeError for a processor bound to a task and for arguments that are not JSON (naming
         the argument), ValueError for values no database can store, ProcessorClassNotFound for a
@@ -148,7 +158,8 @@ class BaseTaskProcessor(abc.ABC):
         An item is a processor of exactly this class, or a tuple or list of positional arguments.
         ``items`` may be any iterable, a generator as well. Thousands of tasks are inserted by one
         statement, at the rules of the class and, in all else, as by :meth:`delay`: where items are
-        duplicates of each other or of a waiting task, the same task is returned for each.
+        duplicates of each other or of a waiting task, the same task is returned for each, and
+        ``was_duplicate`` is True on all but a new one.
 
         All items are checked first. Raises as :meth:`delay` does, naming the item as ``items[2]``,
         and TypeError for an item of any other kind. Then nothing is stored, and neither when the

@@ -8,6 +8,7 @@ from typing import Any
 from django.core import mail
 
 from django_partisan.backoff import MAX_PAUSE_SECONDS
+from django_partisan.config.moments import with_zone
 from django_partisan.database.values import NewTask
 from django_partisan.exceptions import ProcessorClassNotFound, ProcessorNotDiscovered
 from django_partisan.processor.rules import checked_priority
@@ -66,6 +67,7 @@ def _when(given: datetime | timedelta | float | None) -> tuple[datetime | None, 
 
 
 def _in_utc(moment: datetime) -> datetime:
+    given, moment = moment, with_zone(moment)
     if moment.utcoffset() is None:
         raise ValueError(
             f"execute_after={moment!r} has no time zone; use django.utils.timezone.now() "
@@ -74,7 +76,7 @@ def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError(f"execute_after={moment!r} is outside the years 1 to 9999") from None
+        raise ValueError(f"execute_after={given!r} is outside the years 1 to 9999") from None
 
 
 def _checked_seconds(seconds: float) -> float:

@@ -17,7 +17,7 @@ Bytes = Annotated[int, Field(ge=256)]
 
 def _dotted_name(name: str) -> str:
     if not all(part.isidentifier() for part in name.split(".")):
-        raise ValueError(f"{name!r} is no name of a module; write names such as 'partisan_tasks'")
+        raise ValueError(f"{name!r} is no dotted name; write one such as 'partisan_tasks'")
     return name
 
 
@@ -105,6 +105,8 @@ class ProcessSettings(BaseModel):
     """The name of this node; a manager restarted under it takes over its predecessor at once."""
     MODULES: Annotated[Sequence[DottedName], Field(min_length=1)] = ("partisan_tasks",)
     """The modules of every installed app in which processors are looked for."""
+    SETUP: DottedName | None = None
+    """A function, as `module.function`, that workers call before Django is set up."""
     NOTIFY: bool = True
     """Wake managers through the database when a task is enqueued; False: they only poll."""
     HEARTBEAT_SECONDS: PositiveSeconds = 5.0

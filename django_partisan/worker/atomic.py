@@ -13,9 +13,11 @@ from django_partisan.attempt import RECORDED, ClaimedTask, Outcome
 from django_partisan.database import dialect_for
 from django_partisan.database.autocommit import autocommit
 from django_partisan.exceptions import AtomicityLost, LeaseLost
+from django_partisan.execution import task_exc_info
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.lifecycle.transitions import EndedAttempt
+from django_partisan.logs import extra_of
 from django_partisan.models import Task
 from django_partisan.settings import get_process_settings, get_queue_settings
 from django_partisan.worker.connections import refusing_other_threads
@@ -45,10 +47,15 @@ def atomically(task: ClaimedTask, attempt: Callable[[], Outcome]) -> Outcome:
             outcome = _made_inside(connection, task, attempt)
             _record(task, outcome)
             reach("worker.about_to_commit")
-    except Exception:
+    except Exception as error:
         if outcome is None or not committed:
             raise
-        logger.exception("task %d has finished, but what it left to do on commit failed", task.id)
+        logger.exception(
+            "task %d has finished, but what it left to do on commit failed",
+            task.id,
+            exc_info=task_exc_info(task, error),
+            extra=extra_of(task),
+        )
     reach("worker.committed")
     return outcome._replace(kind=RECORDED, result=None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import json
 import logging
@@ -15,13 +16,16 @@ import threading
 import traceback
 from typing import Any
 
+from django_partisan.config.const import STARVED_WORKER
 from django_partisan.fault_points import reach
 from django_partisan.process_groups import end_group, ended_child, reap_worker
+from django_partisan.shortage import errno_of, is_shortage
 from django_partisan.wire.launching import (
     BOOT_FAILED,
     DESCRIPTORS,
     EXITED,
     READY,
+    REFUSED,
     REPORT,
     REQUEST,
     STARTED,
@@ -37,7 +41,10 @@ def main(control_fd: int, configuration: str) -> None:
         options = json.loads(configuration)
         _load_project(options)
         reach("launcher.loaded")
-    except BaseException:
+    except BaseException as error:
+        if is_shortage(error):
+            control.sendall(REPORT.pack(REFUSED, 0, os.getpid(), errno_of(error)))
+            return
         text = traceback.format_exc().encode()[-60_000:]
         control.sendall(REPORT.pack(BOOT_FAILED, 0, os.getpid(), len(text)) + text)
         return
@@ -97,14 +104,25 @@ class Launcher:
             return False
         if len(data) < REQUEST.size:
             return False
+        number = REQUEST.unpack(data)[0]
         for fd in fds:
             os.set_inheritable(fd, False)
-        self._fork(REQUEST.unpack(data)[0], *fds)
+        # What there is no room for never arrives.
+        if len(fds) < DESCRIPTORS:
+            self._refuse(number, errno.EMFILE)
+        else:
+            self._fork(number, *fds)
+        for fd in fds:
+            os.close(fd)
         return True
 
     def _fork(self, number: int, *descriptors: int) -> None:
         reach("launcher.forking")
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._refuse(number, errno_of(error))
+            return
         if pid == 0:
             self._be_worker(*descriptors)
         # By both, as nobody knows who comes first.
@@ -113,25 +131,31 @@ class Launcher:
         self._numbers[pid] = number
         reach("launcher.forked")
         # Before anybody can reap the child: its pid cannot mean another process yet.
-        pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+        pidfd = _pidfd(pid)
         self._report(STARTED, number, pid, 0, pidfd)
-        for fd in (*descriptors, pidfd):
-            if fd is not None:
-                os.close(fd)
+        if pidfd is not None:
+            os.close(pidfd)
+
+    def _refuse(self, number: int, lacking: int) -> None:
+        self._report(REFUSED, number, 0, lacking, None)
 
     def _be_worker(self, channel: int, tokens: int, requests: int) -> None:
         """Run a worker in the forked child; never returns."""
+        from django_partisan.worker.process import StarvedError, WorkerOptions, serve
+
         code = 1
         try:
             os.setpgid(0, 0)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._close()
-            from django_partisan.worker.process import WorkerOptions, serve
-
             with socket.socket(fileno=channel) as sock:
                 serve(sock, tokens, requests, WorkerOptions(**self._options["worker"]))
             code = 0
+        except StarvedError as error:
+            # The manager tells of it, once for all workers.
+            logging.getLogger(__name__).debug("worker %d cannot begin: %s", os.getpid(), error)
+            code = STARVED_WORKER
         except BaseException:
             logging.getLogger(__name__).exception("worker %d ends with an error", os.getpid())
         finally:
@@ -160,19 +184,34 @@ class Launcher:
             socket.send_fds(self._control, [report], [] if fd is None else [fd])
 
 
+def _pidfd(pid: int) -> int | None:
+    """Return a descriptor of a process; None where the system has none, or none left."""
+    try:
+        return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+    except OSError:
+        return None
+
+
 def _load_project(options: dict[str, Any]) -> None:
     import django
     import setproctitle
+    from django.apps import apps
+    from django.utils.module_loading import import_string
 
     setproctitle.setproctitle(options["title"])
-    django.setup()
+    if options["setup"]:
+        import_string(options["setup"])()
+    if not apps.ready:
+        django.setup()
     from django.db import connections
 
     from django_partisan.database.sessions import leave_pools
-    from django_partisan.logs import configure_console
+    from django_partisan.logs import configure_console, configure_last_resort, name_tasks
 
     if options["console"] is not None:
         configure_console(**options["console"])
+        configure_last_resort(json=options["console"]["json"])
+    name_tasks()
     # An app may have opened connections or started threads in its ready().
     connections.close_all()
     leave_pools()

@@ -10,24 +10,18 @@ import resource
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import setproctitle
 
-from django_partisan.attempt import (
-    CANCELLED,
-    FAILED,
-    FINISHED,
-    RECORDED,
-    RETRIED,
-    ClaimedTask,
-    Outcome,
-)
+from django_partisan.attempt import FINISHED, RECORDED, ClaimedTask, Outcome
 from django_partisan.config.const import CUT_OFF_WORKER
 from django_partisan.execution import execute, unreportable
 from django_partisan.fault_points import reach
-from django_partisan.logs import extra_of
+from django_partisan.logs import extra_of, running
+from django_partisan.shortage import is_shortage
 from django_partisan.wire.channel import BlockingChannel
 from django_partisan.wire.messages import Chunk, Limited, Order, Retired, message_of, order_in
 from django_partisan.worker.connections import (
@@ -54,6 +48,10 @@ class WorkerOptions(NamedTuple):
     title: str
     max_tasks: int | None
     max_memory_mb: int | None
+
+
+class StarvedError(Exception):
+    """The worker cannot begin for lack of threads, descriptors or memory."""
 
 
 class Worker:
@@ -83,10 +81,11 @@ class Worker:
     def run(self) -> None:
         """Serve chunks of tasks until there is a reason to end."""
         reach("worker.born")
-        self._lifeline.start()
-        self._interruption.start()
-        restore_in_children()
-        self._process_state = ProcessState(self._descriptors)
+        with _not_starving():
+            self._lifeline.start()
+            self._interruption.start()
+            restore_in_children()
+            self._process_state = ProcessState(self._descriptors)
         self._host = WorkerHost(self._interruption, self._process_state)
         os.register_at_fork(after_in_child=self._let_go)
         self._show("idle")
@@ -147,6 +146,7 @@ class Worker:
         self._show(task.processor_class)
         close_ended_connections()
         self._process_state.prepare(task.processor_class)
+        running.task = task
         outcome = execute(task, self._host)
         if self._process_state.damage and not all(map(is_open, self._descriptors)):
             os._exit(CUT_OFF_WORKER)  # Nothing can be said any more but by the exit code.
@@ -154,14 +154,15 @@ class Worker:
         if not self._process_state.damage:  # Else they end with the worker, whatever they are.
             tidy_connections(task.processor_class)
         reach("worker.ran")
-        self._report(outcome)
+        self._report(task, outcome)
+        running.task = None
         reach("worker.reported")
 
-    def _report(self, outcome: Outcome) -> None:
+    def _report(self, task: ClaimedTask, outcome: Outcome) -> None:
         try:
             self._channel.send(message_of(outcome))
         except ValueError as error:
-            self._channel.send(message_of(unreportable(outcome, error)))
+            self._channel.send(message_of(unreportable(task, outcome, error)))
 
     def _let_go(self) -> None:
         """Leave the manager to the worker alone: a process that a task forks is no worker."""
@@ -206,8 +207,21 @@ def serve(sock: socket.socket, tokens: int, requests: int, options: WorkerOption
     ignore_signals()
     random.seed()
     watch_connections()
-    with socket.socket(fileno=_moved(sock.detach())) as moved:
-        Worker(moved, _moved(tokens), _moved(requests), options).run()
+    with _not_starving():
+        moved = socket.socket(fileno=_moved(sock.detach()))
+        worker = Worker(moved, _moved(tokens), _moved(requests), options)
+    with moved:
+        worker.run()
+
+
+@contextlib.contextmanager
+def _not_starving() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, MemoryError) as error:
+        if is_shortage(error):
+            raise StarvedError(str(error)) from error
+        raise
 
 
 def _moved(fd: int) -> int:
@@ -223,21 +237,13 @@ def _jittered(count: int | None) -> int | None:
 
 
 def _log(task: ClaimedTask, outcome: Outcome, lifeline: Lifeline) -> None:
-    if outcome.kind == FAILED:
-        level, text = logging.ERROR, "task %s failed: %s: %s"
-    elif outcome.kind == RETRIED:
-        level, text = logging.WARNING, "task %s will be retried: %s: %s"
-    elif outcome.kind == CANCELLED:
-        level, text = logging.INFO, "task %s is cancelled: %s: %s"
-    else:
-        level, text = logging.DEBUG, "task %s %s"
-    # What an orphan ends with counts for nothing: its task runs again.
-    if not logger.isEnabledFor(level) or lifeline.is_cut():
-        return
-    error = outcome.error
-    kind = FINISHED if outcome.kind == RECORDED else outcome.kind
-    details = (kind,) if error is None else (error.type, error.message)
-    logger.log(level, text, task.id, *details, extra=extra_of(task))
+    """Log an end without an error; one with an error is logged where it is judged.
+
+    What an orphan ends with counts for nothing: its task runs again.
+    """
+    if outcome.error is None and logger.isEnabledFor(logging.DEBUG) and not lifeline.is_cut():
+        kind = FINISHED if outcome.kind == RECORDED else outcome.kind
+        logger.debug("task %d %s", task.id, kind, extra=extra_of(task))
 
 
 def _memory_mb() -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import resource
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -182,6 +184,18 @@ class Fail(Noted):
 
     def work(self, text: str = "", megabytes: int = 0) -> None:
         raise RuntimeError(text + "x" * (megabytes << 20))
+
+
+@registry.register
+class Log(Noted):
+    """Logs to loggers that the project has not configured, one with a field of its own."""
+
+    def work(self) -> None:
+        logging.getLogger("shop").warning("the shelf is empty", extra={"queue": "at the door"})
+        logging.getLogger("shop.till").error("the till is empty\nas well")
+        thread = threading.Thread(target=logging.getLogger("shop").warning, args=["from a thread"])
+        thread.start()
+        thread.join()
 
 
 @registry.register

@@ -269,8 +269,8 @@ def test_duplicates_within_a_batch_are_one_task(
     with _chunks_of(monkeypatch, chunk):
         tasks = Unique.delay_many([(1,), (2,), Unique(1), [2], (3,), (1,)])
     assert _numbers(tasks) == [1, 2, 1, 2, 3, 1]
-    assert tasks[0] is tasks[2] is tasks[5]
-    assert tasks[1] is tasks[3]
+    assert tasks[0] == tasks[2] == tasks[5]
+    assert tasks[1] == tasks[3]
     assert Task.objects.count() == 3
 
 

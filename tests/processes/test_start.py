@@ -12,6 +12,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from django_partisan import migrations
 from django_partisan.config.const import ExitCode
+from tests.app.partisan_tasks import Note
 from tests.processes.conftest import StartManager
 from tests.settings import DATABASE_VARIABLE, INSTALLED_APPS
 from tests.support.harness import run_command
@@ -44,6 +45,25 @@ def test_wrong_settings_are_named_and_nothing_starts(
     assert code == ExitCode.CONFIGURATION, output
     assert all(word in output for word in words), output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    "databases", [{}, {"default": {"ENGINE": "django.db.backends.dummy"}}], ids=["none", "dummy"]
+)
+def test_a_database_that_cannot_hold_tasks_is_told_in_one_sentence(
+    tmp_path: Path, databases: dict[str, Any]
+) -> None:
+    code, output = run_command(tmp_path, settings={"DATABASES": databases})
+    assert code == ExitCode.CONFIGURATION, output
+    assert "DATABASES['default'] (django.db.backends.dummy) cannot hold the tasks" in output
+    assert "Traceback" not in output
+
+
+def test_skip_checks_is_accepted_as_by_other_commands(tmp_path: Path) -> None:
+    settings = {"PARTISAN_CONFIG": {"default": {"WORKER_COUNT": 2}}}
+    code, output = run_command(tmp_path, settings=settings, arguments=("--skip-checks",))
+    assert code == ExitCode.CONFIGURATION, output
+    assert "WORKER_COUNT" in output
 
 
 def test_all_wrong_settings_are_named_at_once(tmp_path: Path) -> None:
@@ -121,3 +141,61 @@ class _empty_database:  # noqa: N801 - used like a function
     def _execute(statement: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute(statement)
+
+
+def test_a_manager_says_that_it_lives_whoever_has_configured_logging(
+    start_manager: StartManager, book: Book
+) -> None:
+    logging = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {"out": {"class": "logging.StreamHandler"}},
+        "root": {"handlers": ["out"], "level": "WARNING"},
+    }
+    settings = {"LOGGING": logging, "PARTISAN_HARTBEAT": 1}
+    manager = start_manager(settings=settings, arguments=("-v1",))
+    book.run(Note())
+    assert manager.stop() == 0
+    assert manager.log.count("serves queue 'default' with 2 workers") == 1
+    assert "and " in manager.log.partition("processors: ")[2], "which ones, as far as there is room"
+    assert "PARTISAN_HARTBEAT" in manager.log, "a warning of the check"
+    assert "django_partisan.W001" in manager.log
+    assert "stopped (clean)" not in manager.log, "the rest is the project's own choice"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"NAME": "no_such_base"}, ["has no database 'no_such_base'", "createdb", "correct NAME"]),
+        ({"USER": "nobody_here"}, ["'nobody_here'", "USER"]),
+    ],
+)
+def test_a_server_that_refuses_is_believed_at_the_start(
+    tmp_path: Path, changes: dict[str, str], words: list[str]
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs a server")
+    url = database_url({**connection.settings_dict, **changes})
+    code, output = run_command(tmp_path, environment={DATABASE_VARIABLE: url})
+    assert code == ExitCode.CONFIGURATION, output
+    assert all(word in output for word in [*words, "DATABASES['default']"]), output
+    assert "Traceback" not in output
+
+
+def test_a_file_that_cannot_be_a_database_is_told_at_the_start(tmp_path: Path) -> None:
+    text = tmp_path / "letter.txt"
+    text.write_text("This is no database, however long one looks at it. " * 50)
+    for name, words in (("no/such/directory", "cannot be opened"), (text.name, "is no SQLite")):
+        environment = {DATABASE_VARIABLE: f"sqlite:///{tmp_path / name}"}
+        code, output = run_command(tmp_path, environment=environment)
+        assert code == ExitCode.CONFIGURATION, output
+        assert words in output
+        assert name in output
+        assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("option", ["--queue-name", "--queue_name"])
+def test_a_queue_is_named_in_either_spelling(tmp_path: Path, option: str) -> None:
+    code, output = run_command(tmp_path, arguments=(option, "defautl"))
+    assert code == ExitCode.CONFIGURATION
+    assert "did you mean 'default'" in output

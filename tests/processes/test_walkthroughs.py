@@ -22,7 +22,7 @@ settings.ALLOWED_HOSTS = ["testserver"]
 client = Client()
 client.force_login(User.objects.create_superuser("editor"))
 page = client.get("/admin/django_partisan/task/4/change/").content.decode()
-assert "Put back in its queue" in page
+assert "Run again" in page
 assert "the wire does not answer" in page
 listing = client.get("/admin/").content.decode()
 assert "Partisan" in listing
@@ -66,6 +66,6 @@ def test_the_tutorial_works_from_the_first_command_to_the_last(tmp_path: Path) -
 
 def test_the_page_of_a_task_has_the_button_that_the_tutorial_names() -> None:
     template = ROOT / "django_partisan/templates/admin/django_partisan/task/change_form.html"
-    button = re.compile(r"\*Put back in its queue\*")
+    button = re.compile(r"\*Run again\*")
     assert button.search((ROOT / "docs/tutorial/index.rst").read_text())
-    assert "Put back in its queue" in template.read_text()
+    assert "Run again" in template.read_text()

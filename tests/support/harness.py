@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -38,7 +38,8 @@ class Manager:
     """One run of the command: its processes, its log, its end.
 
     ``queue`` holds the settings of the queue it serves, ``settings`` any others; both go on top of
-    short clocks. ``arguments`` are added to the command line, ``prefix`` goes before it.
+    short clocks. ``arguments`` are added to the command line; ``prefix`` is what runs it, if not
+    Python alone, and ``stderr`` where it logs to instead of :attr:`log`.
     """
 
     def __init__(
@@ -48,9 +49,10 @@ class Manager:
         queue: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         arguments: tuple[str, ...] = (),
-        prefix: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
         queue_name: str = "default",
+        prefix: Sequence[str] = (),
+        stderr: Any = None,
     ) -> None:
         self.queue_name = queue_name
         self.workers_count: int = {"WORKERS_COUNT": 2, **(queue or {})}["WORKERS_COUNT"]
@@ -65,6 +67,7 @@ class Manager:
         if queue_name != "default":
             self._command += ["--queue_name", queue_name]
         self._environment = environment or {}
+        self._stderr = stderr
         self._process: psutil.Popen | None = None
         self._named: set[str] = set()
 
@@ -83,7 +86,7 @@ class Manager:
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=log,
+                stderr=log if self._stderr is None else self._stderr,
                 start_new_session=True,
             )
         return self

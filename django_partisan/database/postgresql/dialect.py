@@ -22,6 +22,7 @@ from django_partisan.database.postgresql.notifications import (
     watch_notifications,
 )
 from django_partisan.database.postgresql.prepared import PreparedStatements
+from django_partisan.database.postgresql.refusals import why_refused
 from django_partisan.database.postgresql.statements import (
     CLAIM,
     DELETE,
@@ -247,6 +248,9 @@ class PostgreSQL(Dialect):
 
     def is_refusal(self, error: Error) -> bool:
         return super().is_refusal(error) or _sqlstate(error).startswith(_REFUSALS)
+
+    def why_refused(self, connection: BaseDatabaseWrapper, error: Error) -> str | None:
+        return why_refused(connection.settings_dict, str(error))
 
     def data_version(self, connection: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002
         return None

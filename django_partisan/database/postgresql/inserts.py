@@ -25,8 +25,9 @@ _INSERT = f"""INSERT INTO {TASK} ({_COLUMNS})
 VALUES ('new', %s, statement_timestamp(), statement_timestamp(), %s, %s,
     COALESCE(%s::timestamptz, statement_timestamp() + %s * interval '1 second'),
     %s::jsonb, '{{}}', %s::uuid, %s::uuid, %s)"""
+# A row that was inserted has never been locked or changed: its xmax is 0.
 INSERT = {
-    name: f"{_INSERT} {_CONFLICT} {clause} RETURNING id, created_at, execute_after"
+    name: f"{_INSERT} {_CONFLICT} {clause} RETURNING id, created_at, execute_after, xmax = 0"
     for name, clause in _ON_DUPLICATE.items()
 }
 

@@ -13,6 +13,7 @@ from django_partisan.database.autocommit import autocommit
 from django_partisan.database.migration_state import require_migrated
 from django_partisan.exceptions import ConfigurationError, NotMigrated, PartisanException
 from django_partisan.lifecycle.rows import database
+from django_partisan.logs import one_line
 from django_partisan.management.verbs import VERBS
 from django_partisan.management.verbs.base import Console
 
@@ -47,7 +48,7 @@ class Command(BaseCommand):
         except PartisanException as error:
             _fail(error, ExitCode.ERROR)
         except (DatabaseError, InterfaceError) as error:
-            _fail(f"The database says: {error}", ExitCode.ERROR)
+            _fail(f"The database says: {one_line(error)}", ExitCode.ERROR)
         if code:
             raise SystemExit(code)
 

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sys
 from argparse import ArgumentParser
 from typing import Any, NoReturn
 
 from django.core.management import BaseCommand
 
+from django_partisan.checks import own_messages
 from django_partisan.config.const import DEFAULT_QUEUE_NAME, ExitCode
 from django_partisan.exceptions import (
     ConfigurationError,
+    DatabaseRefused,
     ManagerAlreadyRunning,
     NotMigrated,
     PartisanException,
     WorkerBootError,
 )
-from django_partisan.logs import configure_console
+from django_partisan.logs import configure_console, flush_or_forget, one_line
+from django_partisan.management.options import add_option, number, whole_number
 from django_partisan.manager import WorkersManager
 from django_partisan.settings import validate_settings
+from django_partisan.shortage import is_shortage
 
+logger = logging.getLogger(__name__)
 _EXIT_CODES: dict[type[PartisanException], ExitCode] = {
     ConfigurationError: ExitCode.CONFIGURATION,
     NotMigrated: ExitCode.CONFIGURATION,
+    DatabaseRefused: ExitCode.CONFIGURATION,
     ManagerAlreadyRunning: ExitCode.ALREADY_RUNNING,
     WorkerBootError: ExitCode.WORKER_BOOT,
 }
@@ -40,26 +48,43 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options; each overrides the setting of the same name."""
-        parser.add_argument(
-            "--queue_name", default=DEFAULT_QUEUE_NAME, help="the queue to serve (%(default)s)"
+        add_option(
+            parser,
+            "--queue_name",
+            default=DEFAULT_QUEUE_NAME,
+            help="the queue to serve (%(default)s)",
         )
-        parser.add_argument(
+        add_option(
+            parser,
             "--min_queue_size",
-            type=int,
+            type=whole_number,
             help="claim more once the local queue holds so many tasks or fewer",
         )
-        parser.add_argument(
-            "--max_queue_size", type=int, help="fill the local queue up to so many tasks"
+        add_option(
+            parser,
+            "--max_queue_size",
+            type=whole_number,
+            help="fill the local queue up to so many tasks",
         )
-        parser.add_argument("--checks_before_cleanup", type=int, help="accepted, does nothing")
-        parser.add_argument("--workers_count", type=int, help="how many worker processes to run")
-        parser.add_argument(
+        add_option(
+            parser, "--checks_before_cleanup", type=whole_number, help="accepted, does nothing"
+        )
+        # Django has it for commands that run checks; deployments give it to every command.
+        parser.add_argument("--skip-checks", action="store_true", help="accepted, does nothing")
+        add_option(
+            parser, "--workers_count", type=whole_number, help="how many worker processes to run"
+        )
+        add_option(
+            parser,
             "--sleep_delay_seconds",
-            type=float,
+            type=number,
             help="the longest wait before looking for due tasks again",
         )
-        parser.add_argument(
-            "--json_logs", action="store_true", help="log to stderr as one JSON object per line"
+        add_option(
+            parser,
+            "--json_logs",
+            action="store_true",
+            help="log to stderr as one JSON object per line",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -69,6 +94,7 @@ class Command(BaseCommand):
             self._fail("\n".join(map(str, problems)), ExitCode.CONFIGURATION)
         console = {"verbosity": options["verbosity"], "json": options["json_logs"]}
         is_ours = configure_console(**console) is not None
+        _tell_warnings()
         try:
             code = WorkersManager(
                 queue_name=options["queue_name"],
@@ -81,11 +107,29 @@ class Command(BaseCommand):
             ).run_partisan(is_last=getattr(self, "_called_from_command_line", False))
         except tuple(_EXIT_CODES) as error:
             self._fail(str(error), _exit_code_of(error))
-        sys.exit(code)
+        except (OSError, RuntimeError, MemoryError) as error:
+            if not is_shortage(error):
+                raise
+            self._fail(f"The machine lacks what a manager needs: {error}", ExitCode.SHORTAGE)
+        self._exit(code)
 
     def _fail(self, message: str, code: ExitCode) -> NoReturn:
-        self.stderr.write(self.style.ERROR(message))
+        with contextlib.suppress(OSError):
+            self.stderr.write(self.style.ERROR(message))
+        self._exit(code)
+
+    def _exit(self, code: ExitCode) -> NoReturn:
+        if getattr(self, "_called_from_command_line", False):
+            flush_or_forget(sys.stdout, sys.stderr)
         sys.exit(code)
+
+
+def _tell_warnings() -> None:
+    """Log what `manage.py check` would say of django-partisan: here its warnings are seen."""
+    for message in own_messages():
+        logger.log(
+            message.level, "%s (%s; see `manage.py check`)", one_line(message.msg), message.id
+        )
 
 
 def _exit_code_of(error: PartisanException) -> ExitCode:

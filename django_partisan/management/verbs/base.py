@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 from django.core.management.base import OutputWrapper
 
+from django_partisan.management.options import add_option
+
 
 class Console:
     """Where a verb writes: results to standard output, progress to a terminal's standard error."""
@@ -80,10 +82,10 @@ class Verb(abc.ABC):
 
 
 def add_queue_argument(parser: ArgumentParser) -> None:
-    """Add the option that names queues, in both spellings."""
-    parser.add_argument(
+    """Add the option that names queues."""
+    add_option(
+        parser,
         "--queue_name",
-        "--queue-name",
         dest="queue_names",
         action="append",
         metavar="QUEUE",
@@ -93,8 +95,8 @@ def add_queue_argument(parser: ArgumentParser) -> None:
 
 def add_format_argument(parser: ArgumentParser) -> None:
     """Add the choice between output for people and output for programs."""
-    parser.add_argument(
-        "--format", choices=["table", "json"], default="table", help="default: table"
+    add_option(
+        parser, "--format", choices=["table", "json"], default="table", help="default: table"
     )
 
 

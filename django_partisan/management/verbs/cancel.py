@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from django_partisan.config.const import ExitCode
 from django_partisan.lifecycle import request_cancel
 from django_partisan.lifecycle.rows import task_rows
+from django_partisan.logs import one_line
 from django_partisan.management.verbs.base import Console, Verb, add_format_argument
 
 _BATCH: Final = 500
@@ -59,7 +60,6 @@ def _refusal(status: str | None) -> str:
 
 
 def _task_id(text: str) -> int:
-    number = int(text)
-    if not 0 < number <= _LARGEST_ID:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal() or not 0 < int(text[:20]) <= _LARGEST_ID:
+        raise ArgumentTypeError(f"{one_line(text, 40)!r} is no id of a task")
+    return int(text)

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from django_partisan import lifecycle
+from django_partisan.config.wording import counted
 from django_partisan.exceptions import ConfigurationError
 from django_partisan.lifecycle.prune import Pruner
+from django_partisan.management.options import add_option
 from django_partisan.management.verbs.base import (
     Console,
     Verb,
@@ -70,16 +72,19 @@ touched. Works in small batches, beside running managers; stop it at any time an
         add_queue_argument(parser)
         ages = {"finished": "finished and cancelled tasks", "failed": "tasks in error"}
         for name, what in ages.items():
-            parser.add_argument(
+            add_option(
+                parser,
                 f"--keep-{name}",
-                f"--keep_{name}",
                 type=parse_duration,
                 metavar="AGE",
                 help=f"keep {what} this long: seconds, or 15m, 12h, 7d, 2w "
                 f"(default: the queue's KEEP_{name.upper()}_SECONDS)",
             )
-        parser.add_argument(
-            "--dry-run", action="store_true", help="say what would be deleted, delete nothing"
+        add_option(
+            parser,
+            "--dry-run",
+            action="store_true",
+            help="say what would be deleted, delete nothing",
         )
         add_format_argument(parser)
 
@@ -161,7 +166,7 @@ def _said(seconds: float | None) -> str:
 
 
 def _summary(result: _Result) -> str:
-    tasks = f"{result.total:,} task{'' if result.total == 1 else 's'}"
+    tasks = counted(result.total, "task")
     if result.is_dry:
         return f"Would delete {tasks}; this was a dry run, nothing was deleted."
     stopped = "" if result.is_complete else "Stopped. "

@@ -1,4 +1,4 @@
-"""Waking the loop when a notification arrives on the manager's connection."""
+"""Waking the loop when a notification arrives, or the kernel tells of a write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django_partisan.manager.database_link import DatabaseLink
 
 
 class NotificationWatch:
-    """Keeps the connection's descriptor among those that the loop waits for, while it may tell."""
+    """Keeps the wake-up's descriptor among those that the loop waits for, while it may tell."""
 
     def __init__(
         self, selector: selectors.BaseSelector, link: DatabaseLink, wakeup: Wakeup
@@ -29,7 +29,7 @@ class NotificationWatch:
                 self._wakeup.check(now)
 
     def renew(self) -> None:
-        """Watch the descriptor of the connection as it is now, or none."""
+        """Watch the descriptor as it is now, or none."""
         # While a call is under way, the descriptor would tell of its answer, not of notifications.
         is_ours = self._link.is_up and not self._link.is_busy
         fd = self._wakeup.file_descriptor() if is_ours else None

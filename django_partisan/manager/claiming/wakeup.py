@@ -11,13 +11,12 @@ from typing import Final
 
 from django_partisan.config.const import NEVER
 from django_partisan.lifecycle.notifications import WINDOW_SECONDS, cancel_payload
+from django_partisan.manager.claiming.file_watch import FileWatch
 from django_partisan.manager.database_link import DatabaseLink
 
 logger = logging.getLogger(__name__)
 POLL_SECONDS: Final = 0.5
 """The longest wait on PostgreSQL when notifications do not reach the manager."""
-VERSION_CHECK_SECONDS: Final = 0.05
-"""How often an SQLite file is asked whether somebody else has written; that costs microseconds."""
 GATHER_SECONDS: Final = 0.02
 """How long tasks may gather while they come faster than claims could take them one by one."""
 _ECHO_SECONDS: Final = 1.0
@@ -38,8 +37,7 @@ class Wakeup:
         self._sleep_seconds = sleep_seconds
         self._may_notify = may_notify
         self._is_listening = False
-        self._version: int | None = None
-        self._version_check_at = 0.0
+        self._file = FileWatch(link)
         self.may_have_cancels = True
         self._poll_at = 0.0
         self._expected_at = NEVER
@@ -52,7 +50,9 @@ class Wakeup:
         """How the manager learns of new tasks, in words."""
         if self._is_listening:
             return "LISTEN"
-        return "polling" if self._version is None else "data_version"
+        if self._file.is_told:
+            return "inotify"
+        return "data_version" if self._file.is_watching else "polling"
 
     @property
     def has_own_session(self) -> bool:
@@ -73,35 +73,31 @@ class Wakeup:
                 logger.warning(
                     "notifications do not arrive (a pooler in transaction mode?); polling instead"
                 )
-        self._version = link.dialect.data_version(link.connection)
+        self._file.connect()
 
     def file_descriptor(self) -> int | None:
-        """Return the descriptor that becomes readable with a notification, None without one.
+        """Return the descriptor that becomes readable with a notification or a write, or None.
 
         None as well while tasks gather: it would wake the loop for nothing.
         """
-        link = self._link
-        return link.dialect.file_descriptor(link.connection) if self._is_heeding() else None
+        if self._is_gathering():
+            return None
+        if not self._is_listening:
+            return self._file.file_descriptor()
+        return self._link.dialect.file_descriptor(self._link.connection)
 
     def check(self, now: float) -> None:
         """Take note of notifications, or of somebody else's writes to the file."""
         if now >= self._gather_until:
             self._notified_at = min(self._notified_at, self._gather_until)
             self._gather_until = NEVER
-        if self._is_heeding():
-            notified = self._link.dialect.received_notifications(self._link.connection)
-            if self._queue_name in notified:
-                self._notified_at = now
-                self._repeat_at = now + 2 * WINDOW_SECONDS
-            if cancel_payload(self._queue_name) in notified:
-                self.may_have_cancels = True
-        elif self._version is not None and now >= self._version_check_at:
-            self._version_check_at = now + VERSION_CHECK_SECONDS
-            version = self._link.dialect.data_version(self._link.connection)
-            if version != self._version:
-                self._version = version
-                self._notified_at = now
-                self.may_have_cancels = True
+        if self._is_gathering():
+            return
+        if self._is_listening:
+            self._take_notifications(now)
+        elif self._file.has_changed(now):
+            self._notified_at = now
+            self.may_have_cancels = True
 
     def is_claim_due(self, now: float) -> bool:
         """Say whether it is time to look for due tasks."""
@@ -120,7 +116,8 @@ class Wakeup:
 
         ``is_stream`` says that so many were found together that the next ones should gather.
         """
-        self._gather_until = now + GATHER_SECONDS if is_stream and self._is_listening else NEVER
+        is_told = self._is_listening or self._file.is_told
+        self._gather_until = now + GATHER_SECONDS if is_stream and is_told else NEVER
         self._notified_at = NEVER
         if now >= self._repeat_at:
             self._repeat_at = NEVER
@@ -128,9 +125,12 @@ class Wakeup:
             self._expected_at = NEVER
         self._poll_at = now + self._jittered(self._interval())
 
-    def gathered_at(self) -> float:
-        """Return when notifications are heeded again, infinity when they are."""
-        return self._gather_until
+    def next_check(self) -> float:
+        """Return when :meth:`check` has something to do that no descriptor tells.
+
+        While tasks gather, that is when notifications are heeded again.
+        """
+        return self._gather_until if self._is_gathering() else self._file.next_look
 
     def next_claim(self) -> float:
         """Return when to look for due tasks."""
@@ -139,14 +139,21 @@ class Wakeup:
 
     def next_deadline(self) -> float:
         """Return when :meth:`check` or a claim is due next."""
-        deadline = self.next_claim()
-        return deadline if self._version is None else min(deadline, self._version_check_at)
+        return min(self.next_claim(), self.next_check())
 
-    def _is_heeding(self) -> bool:
-        return self._is_listening and self._gather_until == NEVER
+    def _is_gathering(self) -> bool:
+        return self._gather_until != NEVER
+
+    def _take_notifications(self, now: float) -> None:
+        notified = self._link.dialect.received_notifications(self._link.connection)
+        if self._queue_name in notified:
+            self._notified_at = now
+            self._repeat_at = now + 2 * WINDOW_SECONDS
+        if cancel_payload(self._queue_name) in notified:
+            self.may_have_cancels = True
 
     def _interval(self) -> float:
-        if self._is_listening or self._version is not None:
+        if self._is_listening or self._file.is_watching:
             return self._sleep_seconds
         return min(self._sleep_seconds, POLL_SECONDS)
 

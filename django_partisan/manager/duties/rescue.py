@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from django_partisan import lifecycle
 from django_partisan.config.const import NEVER
+from django_partisan.config.wording import counted
 from django_partisan.lifecycle import managers
 from django_partisan.manager.heartbeat import Heartbeat
 from django_partisan.manager.standing import Standing
@@ -56,5 +57,5 @@ def give_back(orphans: Q, max_rescues: int) -> int:
     """Give up to a batch of orphans back to their queues; return how many."""
     moved = lifecycle.rescue(orphans, limit=RESCUE_BATCH, max_rescues=max_rescues, reason=_RESCUED)
     if moved:
-        logger.warning("rescued %d tasks whose manager is gone", len(moved))
+        logger.warning("rescued %s whose manager is gone", counted(len(moved), "task"))
     return len(moved)

@@ -8,7 +8,7 @@ from typing import Final
 from django.db import Error
 
 from django_partisan.backoff import Backoff
-from django_partisan.logs import Reasons
+from django_partisan.logs import Reasons, one_line
 from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.duties import Duty
 
@@ -56,7 +56,7 @@ class SideDuty:
             logger.error(
                 "%s failed, and is tried again later; everything else goes on: %s",
                 self._name,
-                error,
+                one_line(error),
                 # An error of the database speaks for itself.
                 exc_info=None if isinstance(error, Error) else error,
             )

@@ -6,6 +6,7 @@ import logging
 
 from django_partisan import lifecycle
 from django_partisan.config.const import NEVER
+from django_partisan.config.wording import counted
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle import managers
 from django_partisan.manager.duties.rescue import give_back
@@ -73,7 +74,8 @@ class Takeover:
         reach("manager.took_over")
         if taken:
             # What is left to do comes with the next call: an error of it must not lose these.
-            logger.warning("took over %d tasks that a former manager left unfinished", len(taken))
+            tasks = counted(len(taken), "task")
+            logger.warning("took over %s that a former manager left unfinished", tasks)
             self._round_trip.queue.put_first(taken)
             return
         # What they held of other queues goes back there.

@@ -69,7 +69,6 @@ class HardLimits:
         if not worker.is_over_limit or worker.hard_limit is None:
             return None
         _, error, started = worker.hard_limit
-        logger.error("task %d: %s", task.id, error, extra=extra_of(task))
         return execution.killed_outcome(task, error, started)
 
     def _limited(self) -> list[WorkerHandle]:

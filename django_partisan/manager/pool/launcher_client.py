@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -16,10 +17,11 @@ from typing import Any
 
 from django.conf import settings
 
-from django_partisan.config.const import CUT_OFF_WORKER
+from django_partisan.config.const import CUT_OFF_WORKER, STARVED_WORKER
 from django_partisan.exceptions import WorkerBootError
 from django_partisan.identity import start_time_of
-from django_partisan.settings import QueueSettings
+from django_partisan.settings import ProcessSettings, QueueSettings
+from django_partisan.shortage import is_shortage
 from django_partisan.wire import launching
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,14 @@ class Started:
     number: int
     pid: int
     pidfd: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A worker could not be forked for what this errno says; 0 is the launcher itself."""
+
+    number: int
+    errno: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,7 @@ class Gone:
     """The launcher process has ended."""
 
 
-Event = Started | Exited | BootFailed | Ready | Gone
+Event = Started | Refused | Exited | BootFailed | Ready | Gone
 """What a launcher tells the manager, or what is found out about it."""
 
 
@@ -72,15 +82,20 @@ class LauncherClient:
     """One launcher process. Its events are read without waiting; a new one replaces a dead one."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        """Start the process; ``options`` are plain values for the ``main`` of the launcher."""
+        """Start the process; ``options`` are plain values for the ``main`` of the launcher.
+
+        Raises an OSError when the machine lacks what it takes; nothing is left open then.
+        """
         settings_module = getattr(settings, "SETTINGS_MODULE", None)
-        if not settings_module:
+        if not settings_module and not options["setup"]:
             raise WorkerBootError(
-                "Workers load the project anew, so DJANGO_SETTINGS_MODULE must be set; "
-                "settings.configure() is not enough"
+                "Workers load the project anew, so DJANGO_SETTINGS_MODULE must be set; where "
+                "settings.configure() is called instead, name a function that does it in the "
+                "setting PARTISAN_SETUP"
             )
         ours, theirs = socket.socketpair()
-        with theirs:
+        with contextlib.ExitStack() as unless_started, theirs:
+            unless_started.callback(ours.close)
             self._process = subprocess.Popen(  # noqa: S603 (ourselves)
                 [
                     sys.executable,
@@ -93,10 +108,11 @@ class LauncherClient:
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "DJANGO_SETTINGS_MODULE": settings_module},
+                env=_environment(settings_module),
                 # Out of the terminal's reach; and a session says who is left of a dead manager's.
                 start_new_session=True,
             )
+            unless_started.pop_all()
         self._control = ours
         ours.setblocking(False)
         self.pid = self._process.pid
@@ -109,11 +125,16 @@ class LauncherClient:
         return self._control.fileno()
 
     def request_worker(self, number: int, descriptors: Sequence[int]) -> bool:
-        """Ask for a worker that gets these descriptors; False when the launcher is gone."""
+        """Ask for a worker that gets these descriptors; False when the launcher is gone.
+
+        Raises the error when the system lacks what it takes to ask.
+        """
         try:
             request = [launching.REQUEST.pack(number)]
             socket.send_fds(self._control, request, descriptors)
-        except OSError:
+        except OSError as error:
+            if is_shortage(error):
+                raise
             return False
         return True
 
@@ -160,6 +181,8 @@ class LauncherClient:
             for fd in fds:
                 os.set_inheritable(fd, False)
             return Started(number, pid, fds[0] if fds else None)
+        if kind == launching.REFUSED:
+            return Refused(number, status)
         if kind == launching.EXITED:
             return Exited(number, pid, status)
         if kind == launching.BOOT_FAILED:
@@ -176,13 +199,23 @@ class LauncherClient:
         return text.decode(errors="replace").strip()
 
 
+def _environment(settings_module: str | None) -> dict[str, str]:
+    if not settings_module:
+        return {**os.environ}
+    return {**os.environ, "DJANGO_SETTINGS_MODULE": settings_module}
+
+
 def launcher_options(
-    queue_name: str, settings: QueueSettings, console: dict[str, Any] | None
+    queue_name: str,
+    settings: QueueSettings,
+    process_settings: ProcessSettings,
+    console: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Return what the launcher of a queue's workers is told when it starts."""
     return {
         "title": f"partisan/launcher {queue_name}",
         "console": console,
+        "setup": process_settings.SETUP,
         "worker": {
             "title": f"partisan/worker {queue_name}",
             "max_tasks": settings.TASKS_PER_WORKER_INSTANCE,
@@ -198,6 +231,8 @@ def death_reason(status: int | None) -> str:
     if os.WIFSIGNALED(status):
         return f"was killed by {_signal_name(os.WTERMSIG(status))}"
     code = os.WEXITSTATUS(status)
+    if code == STARVED_WORKER:
+        return f"exited with code {code} (it lacked threads, descriptors or memory to begin)"
     if code == CUT_OFF_WORKER:
         return f"exited with code {code} (its task closed the worker's own file descriptors)"
     return f"exited with code {code}"

@@ -73,13 +73,17 @@ class WorkerHandle:
         self.kill_reason = ""
         self.hard_limit: HardLimit | None = None
         self.is_over_limit = False
-        ours, self.theirs = socket.socketpair()
-        self.channel = Channel(ours)
-        self.tokens, self._token_writer = os.pipe()
-        os.set_blocking(self.tokens, False)
-        self._requests, self._request_writer = os.pipe()
-        os.set_blocking(self._request_writer, False)
         self._next_chunk = 0
+        with contextlib.ExitStack() as unless_complete:
+            ours, self.theirs = socket.socketpair()
+            unless_complete.callback(ours.close)
+            unless_complete.callback(self.theirs.close)
+            self.channel = Channel(ours)
+            self.tokens, self._token_writer = _pipe(unless_complete)
+            self._requests, self._request_writer = _pipe(unless_complete)
+            unless_complete.pop_all()
+        os.set_blocking(self.tokens, False)
+        os.set_blocking(self._request_writer, False)
 
     @property
     def accepts(self) -> bool:
@@ -271,6 +275,13 @@ class WorkerHandle:
     def _weigh(self) -> None:
         self.backlog_seconds = sum(item.seconds or 0.0 for item in self.in_hand)
         self.is_exclusive = any(item.seconds is None for item in self.in_hand)
+
+
+def _pipe(unless_complete: contextlib.ExitStack) -> tuple[int, int]:
+    ends = os.pipe()
+    for end in ends:
+        unless_complete.callback(os.close, end)
+    return ends
 
 
 def _hard_limit(limited: Limited) -> HardLimit:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from django_partisan.attempt import ClaimedTask, Outcome
 from django_partisan.backoff import Backoff
-from django_partisan.config.const import NEVER
+from django_partisan.config.const import NEVER, STARVED_WORKER
 from django_partisan.exceptions import WorkerBootError
 from django_partisan.fault_points import reach
 from django_partisan.manager.local_queue import LocalQueue
@@ -24,13 +24,16 @@ from django_partisan.manager.pool.launcher_client import (
     Gone,
     LauncherClient,
     Ready,
+    Refused,
     Started,
     death_reason,
 )
 from django_partisan.manager.pool.respawn import Respawn
+from django_partisan.manager.pool.scarcity import Scarcity
 from django_partisan.manager.pool.worker_handle import WorkerHandle
 from django_partisan.manager.runtimes import CHUNK_SECONDS, Runtimes
 from django_partisan.process_groups import Session
+from django_partisan.shortage import Shortage, is_shortage
 
 logger = logging.getLogger(__name__)
 _BOOTS: Final = 5
@@ -81,6 +84,7 @@ class WorkerPool:
         self._launch_at = 0.0
         self._launch_backoff = Backoff(*_LAUNCH_SECONDS)
         self._respawn = Respawn()
+        self._scarcity = Scarcity()
         self._statuses: dict[int, int] = {}
         self._reaped: dict[int, int] = {}
         self._adopted: set[int] = set()
@@ -126,20 +130,23 @@ class WorkerPool:
         if self._is_stopping:
             return
         self._reap()
-        if self._launcher is None and now >= self._launch_at:
-            self._launch()
-        if self._may_start_workers and now >= self._respawn.at:
-            while len(self.workers) < self.count and self._start_worker(now):
-                pass
+        if now < self._scarcity.at:
+            return
+        try:
+            self._start_missing(now)
+        except (OSError, RuntimeError, MemoryError) as error:
+            if not is_shortage(error):
+                raise
+            self._lacks(error)
 
     def next_deadline(self) -> float:
         """Return when :meth:`turn` has something to do, NEVER while nothing is missing."""
         if self._is_stopping:
             return NEVER
         if self._launcher is None:
-            return self._launch_at
+            return max(self._launch_at, self._scarcity.at)
         is_short = self._may_start_workers and len(self.workers) < self.count
-        return self._respawn.at if is_short else NEVER
+        return max(self._respawn.at, self._scarcity.at) if is_short else NEVER
 
     def hand_out(self, queue: LocalQueue, now: float) -> None:
         """Give waiting tasks to the workers that have too little to do."""
@@ -211,6 +218,12 @@ class WorkerPool:
         is_ready = self._launcher is not None and self._launcher.is_ready
         return is_ready and not self.has_new_launcher
 
+    def _start_missing(self, now: float) -> None:
+        if self._launcher is None and now >= self._launch_at:
+            self._launch()
+        if self._may_start_workers and now >= self._respawn.at:
+            self._start_workers(now)
+
     def _launch(self) -> None:
         self._launcher = LauncherClient(self._options)
         self._selector.register(self._launcher, selectors.EVENT_READ, self._on_launcher)
@@ -218,12 +231,25 @@ class WorkerPool:
         in_use = {worker.launcher.session for worker in self.workers.values()}
         self.launchers = [*in_use, self._launcher.session]
 
+    def _start_workers(self, now: float) -> None:
+        if len(self.workers) >= self.count:
+            self._scarcity.has_all(now)
+        while len(self.workers) < self.count and self._start_worker(now):
+            if self._scarcity.is_on:
+                self._scarcity.asked(now)
+                break
+
     def _start_worker(self, now: float) -> bool:
         assert self._launcher is not None
         self._last_number += 1
         worker = WorkerHandle(self._last_number, now, self._launcher)
-        if not self._launcher.request_worker(worker.number, worker.descriptors):
-            worker.close()
+        is_asked = False
+        try:
+            is_asked = self._launcher.request_worker(worker.number, worker.descriptors)
+        finally:
+            if not is_asked:
+                worker.close()
+        if not is_asked:
             return False
         worker.close_theirs()
         reach("manager.asked_for_a_worker")
@@ -260,6 +286,11 @@ class WorkerPool:
                 self._launch_backoff.reset()
             case Started():
                 self._started(event)
+            case Refused(0, number):
+                self._lacks(Shortage("the process that starts workers could not begin", number))
+                self._drop_launcher()
+            case Refused():
+                self._refused(event)
             case Exited():
                 self._statuses[event.number] = event.status
                 self._exited(event)
@@ -281,6 +312,18 @@ class WorkerPool:
         logger.debug("worker %d started", event.pid)
         if event.pidfd is not None:
             self._selector.register(event.pidfd, selectors.EVENT_READ, lambda: self._bury(worker))
+
+    def _refused(self, event: Refused) -> None:
+        self._lacks(Shortage("a worker could not be started", event.errno))
+        worker = self.workers.get(event.number)
+        if worker is not None:
+            worker.kill_reason = "it could not be started"
+            self._statuses[worker.number] = 0  # There is no process that could have another.
+            self._bury(worker)
+
+    def _lacks(self, error: BaseException) -> None:
+        running = sum(worker.pid is not None for worker in self.workers.values())
+        self._scarcity.met(error, running, self.count)
 
     def _exited(self, event: Exited) -> None:
         worker = self.workers.get(event.number)
@@ -305,16 +348,25 @@ class WorkerPool:
         self.receive(worker)
         del self.workers[worker.number]
         unstarted = worker.take_back()
-        reason = f"worker {worker.pid} {death_reason(self._wait_for_status(worker))}"
+        status = self._wait_for_status(worker)
+        reason = f"worker {worker.pid} {death_reason(status)}"
         if is_cut_off:
             reason += " since its channel was closed or garbled"
         self._selector.unregister(worker.channel)
         if worker.pidfd is not None:
             self._selector.unregister(worker.pidfd)
+        if self._has_starved(worker, status):
+            worker.kill_reason = reason
+            self._lacks(Shortage("a worker could not begin", 0))
         if not (worker.is_stopping or worker.is_killed):
             self._respawn.died(reason)
         self._observer.died(worker, unstarted, reason)
         worker.close()
+
+    def _has_starved(self, worker: WorkerHandle, status: int | None) -> bool:
+        """Say whether a worker ended for lack of something before it took a task."""
+        has_code = status is not None and os.waitstatus_to_exitcode(status) == STARVED_WORKER
+        return has_code and not worker.in_hand
 
     def _wait_for_status(self, worker: WorkerHandle) -> int | None:
         deadline = time.monotonic() + _STATUS_SECONDS
@@ -343,6 +395,8 @@ class WorkerPool:
         logger.error("the project could not be loaded for new workers:\n%s", text)
 
     def _launcher_gone(self) -> None:
+        if self._launcher is None:
+            return
         if not self._has_booted and not self._may_boot_again():
             raise WorkerBootError("The process that starts workers ended unexpectedly")
         self._drop_launcher()

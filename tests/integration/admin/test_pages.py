@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -17,7 +19,7 @@ from django.utils import timezone
 
 from django_partisan.admin import lists
 from django_partisan.admin.attempts import MAX_ATTEMPTS
-from django_partisan.admin.rendering import duration, json_block
+from django_partisan.admin.rendering import duration, folded, json_block
 from django_partisan.models import Attempt, ManagerProcess, Task
 from tests.support.admin_pages import LIST, MANAGERS, login, page_of
 from tests.support.pointing import pointing_models
@@ -169,7 +171,7 @@ def test_a_task_of_every_status_has_its_page(admin: Client, status: str) -> None
     assert "&quot;depth&quot;: 3" in page
     assert 'name="_save"' not in page
     is_terminal = status in Task.TERMINAL_STATUSES
-    assert ("Put back in its queue" in page) == is_terminal
+    assert ("Run again" in page) == is_terminal
     assert ("/delete/" in page) == (status != "in_process")
 
 
@@ -188,7 +190,8 @@ def test_the_page_of_a_failed_task_tells_each_attempt(admin: Client) -> None:
         )
     page = text_of(admin.get(page_of(task)))
     assert page.index("Attempt 2") < page.index("Attempt 1")
-    assert page.count("line one\nValueError: something</pre>") == 2
+    assert page.count("line one\nValueError: something</div>") == 3
+    assert page.index("line one") < page.index("processor"), "the last error stands above all else"
     assert "bad &lt;b&gt;value&lt;/b&gt;" in page
     assert "took 250 ms, worker process 4711, on host-a" in page
 
@@ -305,7 +308,7 @@ def test_a_viewer_reads_and_can_do_nothing(client: Client) -> None:
     page = text_of(client.get(LIST))
     assert 'value="requeue"' not in page
     assert 'value="delete_selected"' not in page
-    assert "Put back in its queue" not in text_of(client.get(page_of(task)))
+    assert "Run again" not in text_of(client.get(page_of(task)))
     act(client, "requeue", [task])
     act(client, "delete_selected", [task], post="yes")
     assert client.post(f"{LIST}{task.pk}/delete/", {"post": "yes"}).status_code == 403
@@ -357,9 +360,37 @@ def test_putting_back_moves_ended_tasks_and_tells_what_was_left(admin: Client) -
     assert LogEntry.objects.filter(change_message="Put back in its queue.").count() == 3
 
 
+def test_frames_of_the_package_are_folded_in_a_traceback() -> None:
+    own = (
+        '  File "/venv/django_partisan/worker/host.py", line 3, in run\n'
+        "    processor.run()\n    ^^^^\n"
+    )
+    theirs = '  File "/srv/shop/tasks.py", line 7, in run\n    raise ValueError("<b>")\n'
+    text = f"Traceback (most recent call last):\n{own}{own}{theirs}{own}ValueError: <b>\n"
+    shown = str(folded(text))
+    assert shown.count("<details>") == 2, "two frames below each other are folded together"
+    opened = re.sub(r"<details>.*?</details>", "", shown, flags=re.DOTALL)
+    assert "worker/host.py" not in opened
+    assert "/srv/shop/tasks.py" in opened
+    assert "<b>" not in shown
+    assert re.sub("<[^>]+>|frames of django-partisan", "", html.unescape(shown)) == re.sub(
+        "<[^>]+>", "", text
+    )
+
+
+@pytest.mark.parametrize(("action", "status"), [("requeue", "error"), ("cancel", "new")])
+def test_a_button_on_a_page_asks_before_it_does(admin: Client, action: str, status: str) -> None:
+    task = make_task(status)
+    page = text_of(act(admin, action, [task], _from_page="1"))
+    assert status_of(task) == status, "nothing is done yet"
+    assert f'name="action" value="{action}"' in page
+    assert page_of(task) in page, "there is a way back"
+    assert not LogEntry.objects.exists()
+
+
 def test_the_button_on_a_page_puts_its_task_back_and_returns_there(admin: Client) -> None:
     task = make_task("error", ended_ago=5)
-    response = act(admin, "requeue", [task], _from_page="1")
+    response = act(admin, "requeue", [task], _from_page="1", post="yes")
     assert response.redirect_chain[-1][0] == page_of(task)  # type: ignore[attr-defined]
     assert "Put 1 task back in its queue." in text_of(response)
     assert status_of(task) == "new"
@@ -473,7 +504,7 @@ def test_cancelling_tells_what_was_cancelled_what_is_stopped_and_what_had_ended(
 def test_a_tasks_own_page_cancels_it_and_leads_back(admin: Client) -> None:
     task = make_task("new")
     assert 'value="cancel"' in text_of(admin.get(page_of(task)))
-    response = act(admin, "cancel", [task], _from_page="1")
+    response = act(admin, "cancel", [task], _from_page="1", post="yes")
     assert response.redirect_chain[-1][0] == page_of(task)  # type: ignore[attr-defined]
     page = text_of(response)
     assert 'value="cancel"' not in page

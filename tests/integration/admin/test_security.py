@@ -119,7 +119,7 @@ def test_a_viewer_can_start_no_action(
     tasks = [secret_task(), make_task("new"), make_task("in_process")]
     for task in tasks:
         page = viewer.get(page_of(task)).content.decode()
-        assert "Put back" not in page
+        assert "Run again" not in page
         assert 'value="cancel"' not in page
     ids = [task.pk for task in tasks]
     viewer.post(LIST, {"action": action, "_selected_action": ids, **confirmation})

@@ -52,7 +52,7 @@ def test_what_cannot_be_cancelled_is_named_and_told_by_the_exit_code() -> None:
 
 @pytest.mark.parametrize("wrong", ["first", "-1", "0", str(2**63)])
 def test_what_is_no_id_is_refused(wrong: str) -> None:
-    with pytest.raises(CommandError, match="invalid"):
+    with pytest.raises(CommandError, match="is no id"):
         cancel("--", wrong)
 
 

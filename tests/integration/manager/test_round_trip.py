@@ -167,7 +167,7 @@ def test_nothing_gathers_where_no_notification_wakes_the_manager(settings: Any) 
         enqueue(3)
         turn(polling)
         assert polling.queue.qsize() == 3
-        assert polling.claimer.wakeup.gathered_at() == float("inf")
+        assert polling.claimer.wakeup.next_check() == float("inf")
 
 
 def test_the_loop_wakes_up_with_the_answer(manager: WorkersManager) -> None:

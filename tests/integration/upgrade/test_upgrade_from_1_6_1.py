@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +17,7 @@ from django_partisan.attempt import FAILED
 from django_partisan.models import Attempt, ManagerProcess, Task
 from tests.integration.upgrade import version_1
 from tests.integration.upgrade.version_1 import insert, migrate, old_row
+from tests.settings import ROOT
 from tests.support.factories import claim, ended_attempt, ids_of, record
 from tests.support.processors import Plain
 
@@ -175,3 +178,37 @@ def _shape() -> dict[str, Any]:
             if not name.startswith("__")
         ),
     }
+
+
+GUIDE = ROOT / "docs/how-to/upgrade-from-1.6.1.rst"
+
+
+def told_in_the_guide(section: str) -> list[str]:
+    """Return the Python of a section of the upgrade guide."""
+    text = GUIDE.read_text().partition(section)[2].partition("\n\n\n")[0] + "\n"
+    blocks = re.findall(r"code-block:: python\n\n((?: +.*\n|\n)+)", text)
+    return [textwrap.dedent(block) for block in blocks]
+
+
+def test_the_guide_finds_what_was_finished_by_mistake(old_database: None) -> None:
+    done = {"status": "finished"}
+    lost = migrated(old_row(**done, extra=RETRIED), old_row(**done, extra=POSTPONED_TWICE))
+    kept = migrated(old_row(**done), old_row(status="error", extra=RETRIED))[2:]
+    find, put_back = told_in_the_guide("by mistake")
+    exec(f"{find}\n{put_back}", {})
+    by_id = dict(Task.objects.values_list("pk", "status"))
+    assert {by_id[task.pk] for task in lost} == {"new"}
+    assert [by_id[task.pk] for task in kept] == ["finished", "error"]
+
+
+def test_the_guide_leads_back(old_database: None) -> None:
+    migrate()
+    name = f"{'long.' * 30}tasks.SendMail"
+    Task.objects.create(processor_class=name, arguments={"args": [], "kwargs": {}})
+    [rename] = told_in_the_guide("The way back")
+    exec(rename, {})
+    migrate("0002_auto_20200721_0300")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT status, processor_class FROM django_partisan_task")
+        assert cursor.fetchall() == [("new", "SendMail")]
+    migrate()

@@ -1,0 +1,1 @@
+"""What tasks look like in SQL, and where that is kept."""

@@ -179,9 +179,16 @@ def test_a_task_that_returns_nothing_has_no_result() -> None:
     assert outcome == Outcome(7, 3, "finished", outcome.started, outcome.ended)
 
 
-@pytest.mark.parametrize("action", ["return a set", "return nan", "return much"])
-def test_a_return_value_that_json_cannot_keep_becomes_its_repr_with_a_warning(
-    action: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        ("return a set", "is not JSON"),
+        ("return nan", "is not JSON"),
+        ("return much", "is larger than PARTISAN_MAX_RESULT_BYTES (262144)"),
+    ],
+)
+def test_a_return_value_that_cannot_be_kept_becomes_its_repr_with_a_warning(
+    action: str, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "django_partisan.execution"):
         outcome, _ = run(action)
@@ -189,7 +196,7 @@ def test_a_return_value_that_json_cannot_keep_becomes_its_repr_with_a_warning(
     assert outcome.result is not None
     assert set(json.loads(outcome.result)) == {"repr"}
     assert len(outcome.result) <= 262_144
-    assert "is not JSON; its repr is kept" in caplog.text
+    assert f"{reason}; its repr is kept" in caplog.text
 
 
 @pytest.mark.parametrize(

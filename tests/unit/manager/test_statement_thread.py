@@ -55,3 +55,21 @@ def test_the_thread_ends_when_it_is_closed_and_needs_not_have_begun() -> None:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(statement.fileno())
     assert not thread.is_alive()
+
+
+def test_without_a_thread_the_call_is_made_at_once(
+    statement: StatementThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as lacking:
+        lacking.setattr(threading.Thread, "start", refuse)
+        statement.start(threading.get_ident)
+        assert select.select([statement], [], [], 0)[0] == [statement]
+        assert statement.result() == threading.get_ident()
+        statement.start(lambda: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            statement.result()
+    statement.start(threading.get_ident)
+    assert statement.result() != threading.get_ident()

@@ -5,6 +5,9 @@ import enum
 import json
 import math
 import uuid
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,6 +17,7 @@ from django.utils.safestring import mark_safe
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from django_partisan.models import Task
 from django_partisan.payloads import encoding
 
 LIMIT = 262_144
@@ -197,9 +201,17 @@ def test_a_hundred_levels_pass_and_one_more_does_not() -> None:
         (lazystr("hello"), r"a lazy translation is not JSON; pass str\(\) of it"),
         (QueryDict("a=1&a=2"), r"QueryDict objects are not JSON; pass dict\(value.lists\(\)\)"),
         (QueryDict(""), "QueryDict objects are not JSON"),
-        ({1, 2}, "set objects are not JSON; pass text, numbers, lists or dicts"),
+        ({1, 2}, r"set objects are not JSON; pass sorted\(value\)"),
+        (datetime(2026, 1, 2), r"datetime objects .*value\.isoformat\(\)"),
+        (datetime(2026, 1, 2).date(), r"date objects .*value\.isoformat\(\)"),
+        (timedelta(1), r"timedelta objects .*value\.total_seconds\(\)"),
+        (Decimal("1.5"), r"Decimal objects .*str\(value\), and use Decimal\(\)"),
+        (Path("x"), r"PosixPath objects .*str\(value\), and use Path\(\)"),
+        (enum.Enum("Colour", "RED").RED, r"Colour objects .*value\.value"),  # type: ignore[attr-defined]
+        (Task.objects.none(), r"QuerySet objects .*values_list\('pk', flat=True\)"),
+        (Task(), "Task objects are not JSON; pass its primary key"),
         (b"x", "bytes objects are not JSON"),
-        (uuid.uuid4(), "UUID objects are not JSON"),
+        (uuid.uuid4(), "UUID objects are not JSON; pass str.value., and use UUID"),
         (object, "type objects are not JSON"),
         ({1: 2}, r"dict key 1 \(int\) is not text"),
         ({True: 2}, r"dict key True \(bool\) is not text"),

@@ -1,5 +1,7 @@
 """What `manage.py check` says."""
 
+import os
+import resource
 from typing import Any
 
 import pytest
@@ -141,6 +143,35 @@ def test_an_option_that_begins_a_transaction_for_ever_is_an_error(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], ids: list[str]
 ) -> None:
     assert commit_messages(monkeypatch, OPTIONS=options) == ids
+
+
+def limit_messages(
+    monkeypatch: pytest.MonkeyPatch, limits: dict[int, int], user: int = 1000
+) -> dict[str, str]:
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (limits.get(kind, -1), -1))
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    return {message.id or "": message.msg for message in checks.check_limits()}
+
+
+def test_limits_that_are_too_low_are_told_with_what_the_settings_need(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PARTISAN_CONFIG = {"default": {"WORKERS_COUNT": 2}, "mail": {"WORKERS_COUNT": 100}}
+    low = {resource.RLIMIT_NOFILE: 531, resource.RLIMIT_NPROC: 303}
+    found = limit_messages(monkeypatch, low)
+    assert set(found) == {"django_partisan.W011", "django_partisan.W012"}
+    assert "100 workers" in found["django_partisan.W011"]
+    assert "532" in found["django_partisan.W011"]
+    assert "531" in found["django_partisan.W011"]
+    assert "304" in found["django_partisan.W012"]
+    assert set(limit_messages(monkeypatch, low, user=0)) == {"django_partisan.W011"}
+
+
+def test_limits_that_suffice_are_not_told(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.PARTISAN_CONFIG = {"default": {"WORKERS_COUNT": 100}}
+    enough = {resource.RLIMIT_NOFILE: 532, resource.RLIMIT_NPROC: 304}
+    assert limit_messages(monkeypatch, enough) == {}
+    assert limit_messages(monkeypatch, {}) == {}
 
 
 def test_a_pool_is_told_of_with_what_workers_do_instead() -> None:

@@ -7,18 +7,20 @@ a refused `.delay()` stores nothing.
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db.models import F
+from django.utils import timezone as django_timezone
 from django.utils.translation import gettext_lazy
 
 from django_partisan import registry
-from django_partisan.exceptions import ProcessorClassNotFound, UnknownQueue
+from django_partisan.exceptions import PostponeTask, ProcessorClassNotFound, UnknownQueue
 from django_partisan.models import Task
 from django_partisan.processor import BaseTaskProcessor
+from django_partisan.processor.new_task import _in_utc
 from tests.app.models import Ledger
 from tests.support.factories import claimed_task
 
@@ -231,3 +233,21 @@ def test_rules_are_inherited_and_may_be_overridden() -> None:
         "finish",
         "keep",
     )
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York"])
+def test_a_naive_moment_is_in_the_projects_zone_where_it_has_no_others(
+    settings: Any, zone: str
+) -> None:
+    settings.USE_TZ, settings.TIME_ZONE = False, zone
+    now, moment = datetime.now(UTC), django_timezone.now()
+    assert moment.utcoffset() is None
+    assert abs(_in_utc(moment) - now) < timedelta(minutes=5)
+    until = PostponeTask(until=moment).until
+    assert until is not None
+    assert abs(until - now) < timedelta(minutes=5)
+
+
+def test_a_naive_moment_is_refused_where_moments_have_zones() -> None:
+    with pytest.raises(ValueError, match="no time zone"):
+        _in_utc(datetime(2026, 1, 1))

@@ -225,11 +225,21 @@ def test_every_public_name_has_a_docstring() -> None:
     assert missing == []
 
 
+ON_THE_WEB = "https://github.com/ilyachch/django-partisan/blob/master/"
+
+
 @pytest.mark.parametrize("page", ["README.rst", "CONTRIBUTING.rst"])
 def test_every_link_of_a_page_beside_the_code_leads_to_a_file(page: str) -> None:
-    links = re.findall(r"<((?:docs/)?[\w./-]+\.rst)>`_", (ROOT / page).read_text())
+    text = (ROOT / page).read_text().replace(ON_THE_WEB, "")
+    links = re.findall(r"<((?:docs/)?[\w./-]+\.rst)>`_", text)
     assert links
     assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
+def test_the_readme_has_no_link_that_only_a_checkout_can_follow() -> None:
+    links = re.findall(r"<([^>\s]+)>`_", (ROOT / "README.rst").read_text())
+    assert links
+    assert [link for link in links if not link.startswith("https://")] == []
 
 
 def test_every_test_that_proves_a_promise_exists() -> None:

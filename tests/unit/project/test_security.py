@@ -17,6 +17,7 @@ ALLOWED = {
     ("wire/channel.py", "marshal"): "plain values between a manager and its own workers",
     ("fault_points.py", "importlib"): "a module that the environment names, as PYTHONPATH could",
     ("fault_points.py", "import_module"): "the same, for tests of faults",
+    ("worker/launcher.py", "import_string"): "the function that the project's PARTISAN_SETUP names",
     ("database/migration_state.py", "pkgutil"): "lists the package's own migrations",
 }
 

@@ -135,3 +135,51 @@ def test_json_lines_are_chosen_by_the_caller() -> None:
         handler = logs.configure_console(json=True)
         assert handler is not None
         assert isinstance(handler.formatter, logs.JsonFormatter)
+
+
+@pytest.mark.parametrize("text", ["one\ntwo", "one\r\n\ttwo\n", "one\u2028two", "\n one \x0b two"])
+def test_an_error_of_several_lines_takes_one(text: str) -> None:
+    assert logs.one_line(text) == "one two"
+
+
+def test_a_long_error_is_cut() -> None:
+    assert len(logs.one_line("x" * 10_000)) == logs.SHORT
+
+
+def test_a_console_line_stays_one_line(logger: Written) -> None:
+    lines = written(logger, logs.ConsoleFormatter())
+    logger.warning("no: %s", "first\n  second")
+    assert lines.getvalue().endswith(" WARNING no: first second\n")
+
+
+@pytest.mark.parametrize(
+    ("level", "handler", "is_shown"),
+    [
+        (logging.INFO, logging.StreamHandler(io.StringIO()), True),
+        (logging.WARNING, logging.StreamHandler(io.StringIO()), False),
+        (logging.INFO, logging.NullHandler(), False),
+        (logging.INFO, None, False),
+    ],
+)
+def test_what_must_be_seen_is_seen_once(
+    level: int,
+    handler: logging.Handler | None,
+    is_shown: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with bare_project() as logger:
+        logger.setLevel(level)
+        logger.handlers = [] if handler is None else [handler]
+        logs.say(logging.getLogger(f"{logs.LOGGER_NAME}.manager.test"), "here is %s", "life")
+    stderr = capsys.readouterr().err
+    assert ("INFO    here is life" in stderr) is not is_shown
+    if isinstance(handler, logging.StreamHandler):
+        assert (handler.stream.getvalue() == "here is life\n") is is_shown
+
+
+def test_nothing_is_said_when_silence_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with bare_project() as logger:
+        logs.configure_console(verbosity=0)
+        logs.say(logger, "here is life")
+        logs.configure_console(verbosity=1)
+    assert capsys.readouterr().err == ""
