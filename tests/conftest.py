@@ -6,6 +6,7 @@ and hands that and its scenarios to the process that prints.
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
@@ -36,6 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Whoever runs the tests by nohup has it ignored, and managers would inherit that.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     mark_this_run(getattr(config, "workerinput", {}).get("workerid", ""))
     config.stash[LEFTOVERS] = []
     config.stash[SCENARIOS] = []
