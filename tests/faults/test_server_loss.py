@@ -32,7 +32,8 @@ def test_a_manager_waits_for_a_database_that_is_down_and_survives_its_restarts(
     # A server that is slow to recover must not make the manager close its fence.
     manager = start_remote(is_waiting=False, settings={"PARTISAN_DEAD_AFTER_SECONDS": 30})
     wait_until(lambda: manager.log.count(DOWN) == 1, message=lambda: manager.log)
-    wait_until(lambda: len(manager.workers()) == 2, message=lambda: manager.log)
+    # No worker begins before a successor could learn of it from the manager's row.
+    wait_until(manager.launchers, message=lambda: manager.log)
     own.start()
     manager.wait_until_serving()
     wait_until(lambda: all_are(book.ids, "finished"))

@@ -102,7 +102,7 @@ def test_what_cannot_be_run_is_refused_with_class_and_remedy(run: Any, message: 
         staticmethod(lambda: 1),
         classmethod(synchronous),
         functools.partialmethod(with_a_queue, "queue"),
-        functools.partial(synchronous, None),
+        staticmethod(functools.partial(synchronous, None)),
         functools.lru_cache(synchronous),
         async_to_sync(coroutine),
     ],
