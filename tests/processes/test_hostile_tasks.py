@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 import pytest
@@ -187,14 +188,18 @@ def _told_between(
     manager: Manager, book: Book, names: list[str]
 ) -> tuple[list[dict[str, Any]], list[int]]:
     """Return what the worker's state was before, between and after some deeds, and their ids."""
-    ids = book.enqueue(Tell(), *[each for name in names for each in (Misbehave(name), Tell())])
-    wait_until(
-        lambda: not Task.objects.filter(pk__in=ids, status__in=("new", "in_process")).exists(),
-        message=lambda: manager.log,
-    )
+    ids: list[int] = []
+    for deed in (Tell(), *[each for name in names for each in (Misbehave(name), Tell())]):
+        # One by one: what is given back by a worker that ends may be overtaken.
+        ids += book.enqueue(deed)
+        wait_until(partial(_has_ended, ids[-1]), message=lambda: manager.log)
     told = [Task.objects.get(pk=pk) for pk in ids[::2]]
     assert all(task.status == "finished" for task in told), _errors(ids)
     return [task.result or {} for task in told], ids[1::2]
+
+
+def _has_ended(pk: int) -> bool:
+    return not Task.objects.filter(pk=pk, status__in=("new", "in_process")).exists()
 
 
 def _errors(ids: list[int]) -> str:
