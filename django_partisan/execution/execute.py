@@ -60,7 +60,8 @@ def _bound(task: ClaimedTask, host: Host) -> Processor:
 
 def _run(task: ClaimedTask, processor: Processor, host: Host) -> Any:
     try:
-        return done(host.run(task, processor))
+        value = host.run(task, processor)
+        return None if value is None else done(value)  # Most tasks return nothing.
     finally:
         host.restore(task.processor_class)
 
