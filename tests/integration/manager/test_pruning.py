@@ -30,12 +30,13 @@ def make_ended_tasks(count: int) -> None:
 
 
 class SlowStatements:
-    """A clock of its own, on which each statement takes a second."""
+    """A clock that stands, but for each statement, which takes 10 ms."""
 
-    now = 1000.0
+    def __init__(self) -> None:
+        self.now = time.monotonic()
 
     def __call__(self, execute: Callable[..., Any], *arguments: Any) -> Any:
-        self.now += 1
+        self.now += 0.01
         return execute(*arguments)
 
 
