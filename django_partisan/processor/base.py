@@ -14,7 +14,6 @@ from django_partisan.config.wording import shown
 from django_partisan.lifecycle.instances import instance_of
 from django_partisan.payloads.encoding import canonical_hash, encode_arguments
 from django_partisan.processor.calls import (
-    NO_CALL,
     Call,
     FromCall,
     kept,
@@ -74,7 +73,9 @@ class BaseTaskProcessor(abc.ABC):
     else:
         args = FromCall(0)
         kwargs = FromCall(1)
-    _called_with: Call = NO_CALL
+    _bare: ClassVar[Any]
+    # What makes an instance: kept, as super() costs more than all else here.
+    _called_with: Call | None = None
     _claimed: ClaimedTask | None = None
     _task_obj: Task | None = None
 
@@ -83,14 +84,14 @@ class BaseTaskProcessor(abc.ABC):
         accept_old_queue_attribute(cls)
         check_rules(cls)
         check_run(cls)
+        cls._bare = super().__new__
         record_calls_of_own_new(cls, BaseTaskProcessor.__new__)
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
-        """Record the arguments of the call: what :meth:`delay` stores."""
-        self = super().__new__(cls)
-        # A constructor of its own may change what it is given.
-        is_plain = cls.__init__ is BaseTaskProcessor.__init__
-        note(self, "_called_with", (args, kwargs) if is_plain else kept(args, kwargs))
+        """Record the arguments of the call, where a constructor of its own may change them."""
+        self: Self = cls._bare(cls)
+        if cls.__init__ is not _plain_init:
+            note(self, "_called_with", kept(args, kwargs))
         return self
 
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
@@ -200,7 +201,7 @@ class BaseTaskProcessor(abc.ABC):
                 f"{type(self).__name__} is bound to a task, so it cannot be enqueued; "
                 "make a new one to enqueue, or raise PostponeTask to run this one again"
             )
-        args, kwargs = self._called_with
+        args, kwargs = self._called_with or (self.args, self.kwargs)
         return encode_arguments(args, kwargs, processor=type(self).__name__, max_bytes=max_bytes)
 
     @classmethod
@@ -239,3 +240,6 @@ class BaseTaskProcessor(abc.ABC):
             f"delay_many() of {cls.__name__} takes its own processors and tuples of positional "
             f"arguments, got {got}"
         )
+
+
+_plain_init = BaseTaskProcessor.__init__

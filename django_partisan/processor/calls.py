@@ -56,8 +56,9 @@ class FromCall:
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
         if instance is None:
             return NO_CALL[self._part]
+        call = instance._called_with or NO_CALL  # noqa: SLF001
         # A copy, as whoever changes it must not change what is enqueued.
-        value = instance.__dict__[self._name] = copy.copy(instance._called_with[self._part])  # noqa: SLF001
+        value = instance.__dict__[self._name] = copy.copy(call[self._part])
         return value
 
 
