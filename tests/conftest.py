@@ -17,6 +17,7 @@ import psutil
 import pytest
 from django.db import connection
 
+from tests.support.emptying import empty_used_tables_alone
 from tests.support.helpers import wait_until
 from tests.support.leftovers import describe, find_leftovers, mark_this_run
 from tests.support.scenarios import SCENARIOS, Scenario, print_summary
@@ -39,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # Whoever runs the tests by nohup has it ignored, and managers would inherit that.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    empty_used_tables_alone()
     mark_this_run(getattr(config, "workerinput", {}).get("workerid", ""))
     config.stash[LEFTOVERS] = []
     config.stash[SCENARIOS] = []
