@@ -35,7 +35,7 @@ def test_a_failed_task_is_found_read_and_put_back(browser: Chrome, live_server: 
     assert colour_of(browser, ".partisan-error") != colour_of(browser, ".partisan-finished")
 
     click(browser, "#result_list tbody th a")
-    assert texts(browser, "#partisan-attempts pre") == [TRACEBACK]
+    assert texts(browser, "#partisan-attempts .partisan-text") == [TRACEBACK]
     assert not browser.find_elements("css selector", "#partisan-attempts b")
 
     browser.get(f"{live_server.url}/admin/django_partisan/task/?status__exact=error")
@@ -47,7 +47,7 @@ def test_a_failed_task_is_found_read_and_put_back(browser: Chrome, live_server: 
 
     browser.get(f"{live_server.url}/admin/django_partisan/task/{task.pk}/change/")
     assert texts(browser, ".field-status_badge .partisan-badge") == ["New"]
-    assert texts(browser, "#partisan-attempts pre") == [TRACEBACK]
+    assert texts(browser, "#partisan-attempts .partisan-text") == [TRACEBACK]
 
 
 def click(browser: Chrome, selector: str) -> None:
