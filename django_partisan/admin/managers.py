@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin
 from django.db.models import BooleanField, Case, QuerySet, Value, When
@@ -50,12 +50,24 @@ class ManagerProcessAdmin(_ModelAdmin):
         ("Process", {"fields": ("boot_id", "process_started", "running")}),
     )
 
+    help_texts: Final = {
+        "node_name": "The host, or the name that it was given by PARTISAN_NODE_NAME.",
+        "state": "A stopping manager takes nothing new and ends after what runs.",
+        "live": "A dead manager's tasks go back to their queues.",
+        "boot_id": "The boot, or the container, in which the pid means something.",
+        "process_started": "With it, a pid that is used again is told from the manager's.",
+    }
+
     class Media:
         css: ClassVar[Any] = {"all": ("django_partisan/admin.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ManagerProcess]:
         """Ask the database, whose clock managers go by, who lives."""
         return with_liveness(super().get_queryset(request))
+
+    def get_form(self, *args: Any, **kwargs: Any) -> Any:
+        """Explain the fields to operators; the model explains them to programmers."""
+        return super().get_form(*args, **kwargs, help_texts=self.help_texts)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Managers register themselves."""

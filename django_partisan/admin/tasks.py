@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -83,6 +83,19 @@ class TaskAdmin(_ModelAdmin):
         ),
     )
 
+    help_texts: Final = {
+        "code": "Whether the code of this installation can run it.",
+        "queue": "Managers that serve this queue run it.",
+        "priority": "Of what is due in a queue, the lowest number runs first.",
+        "duration": "Of the last attempt, once that has ended.",
+        "attempts": "How often it was tried since it was stored or put back in its queue.",
+        "retries": "Tries after an error.",
+        "postpones": "How often the task itself asked to run later.",
+        "rescues": "How often it went back to its queue because the process that had it was gone.",
+        "crashes": "Rescues while it ran: perhaps it is what ends its worker.",
+        "lease": "The number of the present claim, as messages in the log name it.",
+    }
+
     class Media:
         css: ClassVar[Any] = {"all": ("django_partisan/admin.css",)}
 
@@ -90,6 +103,10 @@ class TaskAdmin(_ModelAdmin):
         """Read no JSON with the rows: it is large, and a broken one must not hide the rest."""
         queryset = super().get_queryset(request).defer("arguments", "result", "extra")
         return queryset.annotate(database_now=Now())
+
+    def get_form(self, *args: Any, **kwargs: Any) -> Any:
+        """Explain the fields to operators; the model explains them to programmers."""
+        return super().get_form(*args, **kwargs, help_texts=self.help_texts)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskList]:
         """Show pages of tasks with what is read for all of a page at once."""

@@ -215,3 +215,12 @@ def test_filters_without_an_index_look_at_the_newest_that_others_leave(
         queries = [query["sql"] for query in captured]
         assert not any("DISTINCT" in sql for sql in queries)
         assert all("LIMIT" in sql for sql in queries if "COUNT" in sql.upper())
+
+
+def test_pages_explain_to_operators(admin: Client) -> None:
+    page = text_of(admin, page_of(make_task("error")))
+    assert "the lowest number runs first" in page
+    assert "Proves whose claim it is" not in page
+    manager = manager_with()
+    page = text_of(admin, f"/admin/django_partisan/managerprocess/{manager.pk}/change/")
+    assert "takes nothing new and ends after what runs" in page
