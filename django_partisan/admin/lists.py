@@ -1,27 +1,36 @@
-"""The paginator, the filter and the search of the task list, cheap among millions of rows."""
+"""The paginator, the filters and the search of the task list, cheap among millions of rows."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Now
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
+from django_partisan.admin.in_process import holders_of
+from django_partisan.admin.rendering import short_name
+from django_partisan.admin.stored import shown_in_short
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
 from django_partisan.exceptions import ConfigurationError
 from django_partisan.models import Task
 from django_partisan.payloads.masking import open_names
+from django_partisan.registry.registry import registry
 from django_partisan.settings import MAX_QUEUE_NAME_LENGTH, PARTISAN_CONFIG
 
 MAX_COUNTED: Final = 10_000
 """Tasks that a list counts and pages through; older ones are found by filters and search."""
 MAX_SEARCHED: Final = 10_000
 """Newest tasks whose text a search looks at."""
+MAX_FILTERED: Final = 100_000
+"""Newest tasks, of what other filters leave, among which one without an index looks."""
 _MAX_ID: Final = 2**63 - 1
 
 if TYPE_CHECKING:
@@ -47,6 +56,20 @@ class CappedPaginator(_Paginator):
     def _counted(self) -> int:
         tasks: Any = self.object_list
         return int(tasks.order_by().values("pk")[: MAX_COUNTED + 1].count())
+
+
+class TaskList(ChangeList):
+    """A page of tasks, with what it shows of them beside their rows."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read arguments, errors and managers for the whole page at once, each cut short."""
+        super().get_results(request)
+        self.result_list: Any = list(self.result_list)
+        shown = shown_in_short(self.result_list)
+        holders = holders_of(self.result_list)
+        for task in self.result_list:
+            task.in_short = shown[task.pk]
+            task.holder = holders.get(task.manager_id)
 
 
 class QueueFilter(admin.SimpleListFilter):
@@ -76,6 +99,62 @@ class QueueFilter(admin.SimpleListFilter):
         return queryset.filter(_of_queue(asked))
 
 
+class ProcessorFilter(admin.SimpleListFilter):
+    """Filters by a registered processor, among the newest tasks."""
+
+    title = "processor"
+    parameter_name = "processor"
+    not_registered: Final = "*other*"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterator[tuple[str, str]]:
+        """Offer the registered processors, the one that is asked for, and all others together."""
+        names = registry.names()
+        if (asked := self.value()) and asked not in (*names, self.not_registered):
+            names.append(asked)
+        common = Counter(map(short_name, names))
+        for name in names:
+            yield name, name if common[short_name(name)] > 1 else short_name(name)
+        yield self.not_registered, "not registered"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
+        """Keep the tasks of the chosen processor, also those stored under its former names."""
+        asked = self.value()
+        if not asked:
+            return queryset
+        if "\0" in asked:
+            return queryset.none()
+        known = registry.classes_by_name()
+        newest = _newest(queryset, MAX_FILTERED)
+        if asked == self.not_registered:
+            return newest.exclude(processor_class__in=known)
+        names = [name for name, found in known.items() if found is known.get(asked)]
+        return newest.filter(processor_class__in=names or [asked])
+
+
+class CreatedFilter(admin.SimpleListFilter):
+    """Filters by when tasks were enqueued, among the newest ones."""
+
+    title = "creation"
+    parameter_name = "created"
+    spans: Final = {
+        "hour": ("past hour", timedelta(hours=1)),
+        "day": ("past 24 hours", timedelta(days=1)),
+        "week": ("past 7 days", timedelta(days=7)),
+        "month": ("past 30 days", timedelta(days=30)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer spans of time that end now."""
+        return [(name, label) for name, (label, _) in self.spans.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
+        """Keep the tasks that were enqueued within the span, on the database's clock."""
+        if (asked := self.value()) not in self.spans:
+            return queryset
+        _, span = self.spans[asked]
+        return _newest(queryset, MAX_FILTERED).filter(created_at__gte=Now() - span)
+
+
 def configured_queues() -> list[str]:
     """Return the queues of the settings, the default one alone when those cannot be read."""
     try:
@@ -90,13 +169,17 @@ def search(queryset: QuerySet[Task], term: str) -> QuerySet[Task]:
     if digits.isascii() and digits.isdigit():
         number = int(digits[:20])
         return queryset.filter(pk=number) if number <= _MAX_ID else queryset.none()
-    newest = queryset.order_by("-pk").values_list("pk", flat=True)
-    oldest_searched = next(iter(newest[MAX_SEARCHED - 1 : MAX_SEARCHED]), 0)
-    return queryset.alias(arguments_text=Cast("arguments", TextField())).filter(
-        Q(processor_class__icontains=term)
-        | (_has_no_secrets() & Q(arguments_text__icontains=term)),
-        pk__gte=oldest_searched,
+    newest = _newest(queryset, MAX_SEARCHED)
+    return newest.alias(arguments_text=Cast("arguments", TextField())).filter(
+        Q(processor_class__icontains=term) | (_has_no_secrets() & Q(arguments_text__icontains=term))
     )
+
+
+def _newest(queryset: QuerySet[Task], count: int) -> QuerySet[Task]:
+    """Keep the newest tasks only: looking among them costs no more, however many there are."""
+    ids = queryset.order_by("-pk").values_list("pk", flat=True)
+    oldest = next(iter(ids[count - 1 : count]), 0)
+    return queryset.filter(pk__gte=oldest)
 
 
 def _has_no_secrets() -> Q:

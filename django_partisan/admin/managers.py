@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin
 from django.db.models import BooleanField, Case, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from django_partisan.admin.rendering import badge, json_block, natural
+from django_partisan.admin.rendering import badge, duration, natural, short_name
+from django_partisan.config.wording import counted
 from django_partisan.models import ManagerProcess
 from django_partisan.settings import get_process_settings
 
@@ -48,12 +50,24 @@ class ManagerProcessAdmin(_ModelAdmin):
         ("Process", {"fields": ("boot_id", "process_started", "running")}),
     )
 
+    help_texts: Final = {
+        "node_name": "The host, or the name that it was given by PARTISAN_NODE_NAME.",
+        "state": "A stopping manager takes nothing new and ends after what runs.",
+        "live": "A dead manager's tasks go back to their queues.",
+        "boot_id": "The boot, or the container, in which the pid means something.",
+        "process_started": "With it, a pid that is used again is told from the manager's.",
+    }
+
     class Media:
         css: ClassVar[Any] = {"all": ("django_partisan/admin.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ManagerProcess]:
         """Ask the database, whose clock managers go by, who lives."""
         return with_liveness(super().get_queryset(request))
+
+    def get_form(self, *args: Any, **kwargs: Any) -> Any:
+        """Explain the fields to operators; the model explains them to programmers."""
+        return super().get_form(*args, **kwargs, help_texts=self.help_texts)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Managers register themselves."""
@@ -91,7 +105,26 @@ class ManagerProcessAdmin(_ModelAdmin):
         """How long ago the manager was heard of."""
         return natural(manager.last_seen)
 
-    @admin.display(description="running now")
+    @admin.display(description="at the last heartbeat")
     def running(self, manager: ManagerProcess) -> str | SafeString:
-        """What each worker runs, as the manager last told."""
-        return json_block(json.dumps(manager.snapshot))
+        """What each worker ran, and how many tasks waited, when the manager told last."""
+        if "workers" not in manager.snapshot:
+            return "nothing told yet"
+        rows = format_html_join(
+            "",
+            "<tr><th>worker {}</th><td>process {}</td><td>{}</td></tr>",
+            (
+                (told["worker"], told["pid"], self._doing(told))
+                for told in manager.snapshot["workers"]
+            ),
+        )
+        waiting = counted(manager.snapshot["waiting"], "task")
+        table = '<table class="partisan-timeline">{}</table><p>{} in the local queue</p>'
+        return format_html(table, rows, waiting)
+
+    def _doing(self, told: dict[str, Any]) -> str | SafeString:
+        if "task" not in told:
+            return "idle"
+        url = reverse(f"{self.admin_site.name}:django_partisan_task_change", args=[told["task"]])
+        what = f"{short_name(told['processor'])} for {duration(timedelta(seconds=told['seconds']))}"
+        return format_html('<a href="{}">task {}</a>, {}', url, told["task"], what)

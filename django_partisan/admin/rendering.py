@@ -33,6 +33,12 @@ def titled(text: str, title: str) -> SafeString:
     return format_html('<span title="{}">{}</span>', title, text)
 
 
+def with_note(shown: str | SafeString, note: str | SafeString, kind: str = "plain") -> SafeString:
+    """Return what a cell shows, with a smaller line below it where there is something to add."""
+    below = '{}<div class="partisan-note partisan-{}">{}</div>'
+    return format_html(below, shown, kind, note) if note else format_html("{}", shown)
+
+
 def short_name(processor_class: str) -> str:
     """Return a processor's name without its module."""
     return processor_class.rpartition(".")[2] or processor_class

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -17,14 +17,19 @@ from django.utils.safestring import SafeString
 from django_partisan import lifecycle
 from django_partisan.admin import actions
 from django_partisan.admin.attempts import shown_attempts
+from django_partisan.admin.in_process import holders_of, position
 from django_partisan.admin.lists import (
+    MAX_FILTERED,
     MAX_SEARCHED,
     CappedPaginator,
+    CreatedFilter,
+    ProcessorFilter,
     QueueFilter,
+    TaskList,
     configured_queues,
     search,
 )
-from django_partisan.admin.managers import liveness, with_liveness
+from django_partisan.admin.managers import liveness
 from django_partisan.admin.rendering import (
     NOTHING,
     badge,
@@ -34,10 +39,12 @@ from django_partisan.admin.rendering import (
     natural,
     short_name,
     titled,
+    with_note,
 )
 from django_partisan.admin.stored import shown_arguments, shown_result
+from django_partisan.config.wording import counted
 from django_partisan.exceptions import ProcessorClassException
-from django_partisan.models import ManagerProcess, Task
+from django_partisan.models import Task
 from django_partisan.registry.registry import registry
 
 if TYPE_CHECKING:
@@ -50,18 +57,8 @@ else:
 class TaskAdmin(_ModelAdmin):
     """Tasks are looked at, requeued, cancelled and deleted here, but never edited."""
 
-    list_display = (
-        "id",
-        "processor",
-        "queue",
-        "status_badge",
-        "priority",
-        "due",
-        "attempts",
-        "duration",
-        "created",
-    )
-    list_filter = ("status", QueueFilter)
+    list_display = ("id", "processor", "status_line", "queue_line", "created")
+    list_filter = ("status", QueueFilter, CreatedFilter, ProcessorFilter)
     sortable_by = ("id",)
     ordering = ("-id",)
     list_select_related = False
@@ -72,7 +69,8 @@ class TaskAdmin(_ModelAdmin):
     search_fields = ("id", "processor_class")
     search_help_text = (
         f"A number finds the task with that id; text is looked for in the processors and arguments "
-        f"of the newest {MAX_SEARCHED:,} tasks."
+        f"of the newest {MAX_SEARCHED:,} tasks. The filters by creation and processor look at the "
+        f"newest {MAX_FILTERED:,} that the others leave."
     )
     actions = (actions.requeue, actions.cancel, actions.delete_selected)
     fieldsets = (
@@ -85,6 +83,19 @@ class TaskAdmin(_ModelAdmin):
         ),
     )
 
+    help_texts: Final = {
+        "code": "Whether the code of this installation can run it.",
+        "queue": "Managers that serve this queue run it.",
+        "priority": "Of what is due in a queue, the lowest number runs first.",
+        "duration": "Of the last attempt, once that has ended.",
+        "attempts": "How often it was tried since it was stored or put back in its queue.",
+        "retries": "Tries after an error.",
+        "postpones": "How often the task itself asked to run later.",
+        "rescues": "How often it went back to its queue because the process that had it was gone.",
+        "crashes": "Rescues while it ran: perhaps it is what ends its worker.",
+        "lease": "The number of the present claim, as messages in the log name it.",
+    }
+
     class Media:
         css: ClassVar[Any] = {"all": ("django_partisan/admin.css",)}
 
@@ -92,6 +103,14 @@ class TaskAdmin(_ModelAdmin):
         """Read no JSON with the rows: it is large, and a broken one must not hide the rest."""
         queryset = super().get_queryset(request).defer("arguments", "result", "extra")
         return queryset.annotate(database_now=Now())
+
+    def get_form(self, *args: Any, **kwargs: Any) -> Any:
+        """Explain the fields to operators; the model explains them to programmers."""
+        return super().get_form(*args, **kwargs, help_texts=self.help_texts)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskList]:
+        """Show pages of tasks with what is read for all of a page at once."""
+        return TaskList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Task], search_term: str
@@ -155,8 +174,29 @@ class TaskAdmin(_ModelAdmin):
 
     @admin.display(description="processor")
     def processor(self, task: Task) -> SafeString:
-        """The processor without its module."""
-        return titled(short_name(task.processor_class), task.processor_class)
+        """The processor without its module, and the arguments below it."""
+        name = titled(short_name(task.processor_class), task.processor_class)
+        return with_note(name, task.in_short.arguments)  # type: ignore[attr-defined]
+
+    @admin.display(description="queue")
+    def queue_line(self, task: Task) -> SafeString:
+        """The queue, and the priority below it."""
+        return with_note(self.queue(task), f"priority {task.priority}")
+
+    @admin.display(description="status")
+    def status_line(self, task: Task) -> SafeString:
+        """The status; below it when the task is due, since when it runs, what went wrong."""
+        note = with_note(self.status_badge(task), self._note(task))
+        return with_note(note, task.in_short.error, "failure")  # type: ignore[attr-defined]
+
+    def _note(self, task: Task) -> str | SafeString:
+        if task.status == Task.STATUS_NEW:
+            return format_html("due {}", natural(task.execute_after))
+        if task.status == Task.STATUS_IN_PROCESS:
+            return titled(*position(task, task.holder))  # type: ignore[attr-defined]
+        tries = counted(task.attempts, "attempt") if task.attempts > 1 else ""
+        took = "" if task.started_at is None else f"took {self.duration(task)}"
+        return ", ".join(filter(None, (took, tries)))
 
     @admin.display(description="code")
     def code(self, task: Task) -> str:
@@ -177,11 +217,6 @@ class TaskAdmin(_ModelAdmin):
     def status_badge(self, task: Task) -> SafeString:
         """The status on its colour."""
         return badge(task.get_status_display(), task.status)
-
-    @admin.display(description="due")
-    def due(self, task: Task) -> str | SafeString:
-        """When a waiting task is due."""
-        return natural(task.execute_after) if task.status == Task.STATUS_NEW else NOTHING
 
     @admin.display(description="duration")
     def duration(self, task: Task) -> str:
@@ -220,19 +255,22 @@ class TaskAdmin(_ModelAdmin):
 
     @admin.display(description="held by")
     def holder(self, task: Task) -> str | SafeString:
-        """The manager that holds the task now, and whether it lives."""
+        """The manager that holds the task now, whether it lives, and where it has the task."""
         if task.manager_id is None:
             return "no manager"
-        manager = with_liveness(ManagerProcess.objects.filter(pk=task.manager_id)).first()
+        manager = holders_of([task]).get(task.manager_id)
         if manager is None:
             return f"manager {task.manager_id}, which is gone; its tasks will be rescued"
         url = reverse(
             f"{self.admin_site.name}:django_partisan_managerprocess_change", args=[manager.pk]
         )
-        return format_html('<a href="{}">{}</a> {}', url, manager, liveness(manager))
+        where = ": ".join(position(task, manager))
+        return format_html('<a href="{}">{}</a> {} {}', url, manager, liveness(manager), where)
 
 
-_LOOKUPS = {"id", "id__exact", "id__in", "pk", "pk__in", "queue", "status", "status__exact"}
+_LOOKUPS = {"id", "id__exact", "id__in", "pk", "pk__in", "status", "status__exact"} | {
+    filter_.parameter_name for filter_ in (QueueFilter, CreatedFilter, ProcessorFilter)
+}
 _MOMENTS = {
     "created_at": "created",
     "execute_after": "due",

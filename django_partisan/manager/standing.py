@@ -102,7 +102,7 @@ class Standing:
         state = states.STOPPING if self.is_stopping else states.RUNNING
         wants_survey = self.may_claim and self._claimer.may_survey(now)
         queue_name = self._claimer.queue_name if wants_survey else None
-        pulse = self._heartbeat.beat(state, self._snapshot(), queue_name)
+        pulse = self._heartbeat.beat(state, self._snapshot(now), queue_name)
         if pulse is None:
             logger.error("this manager's registration is gone: stopping what runs")
             self.abandon()
@@ -135,8 +135,8 @@ class Standing:
         managers.note_launchers(manager_id, launchers)
         self._pool.launchers_are_noted(launchers)
 
-    def _snapshot(self) -> dict[str, Any]:
-        workers = [worker.snapshot() for worker in self._pool.workers.values()]
+    def _snapshot(self, now: float) -> dict[str, Any]:
+        workers = [worker.snapshot(now) for worker in self._pool.workers.values()]
         return {"workers": workers, "waiting": self._queue.qsize()}
 
 

@@ -232,11 +232,13 @@ class WorkerHandle:
                 os.close(fd)
         self.pidfd = None
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self, now: float) -> dict[str, Any]:
         """Return what the worker does right now, as the manager's row shows it."""
-        task = self.running
-        doing = {} if task is None else {"task": task.id, "processor": task.processor_class}
-        return {"worker": self.number, "pid": self.pid, **doing}
+        told: dict[str, Any] = {"worker": self.number, "pid": self.pid}
+        if (task := self.running) is not None:
+            told |= {"task": task.id, "lease": task.lease, "processor": task.processor_class}
+            told["seconds"] = round(now - self.changed_at, 3)
+        return told
 
     def describe(self, now: float) -> str:
         """Say in a sentence what the worker does right now."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from django_partisan.admin.stored import MAX_READ
 from django_partisan.models import ManagerProcess, Task
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.registry.registry import registry
@@ -78,6 +79,20 @@ def test_no_page_shows_a_secret(admin: Client, name: str) -> None:
     assert str(task) == f"{task.processor_class} #{task.pk} (error)"
     assert SECRET not in repr(task)
     assert SECRET not in str(task.masked_arguments)
+
+
+@pytest.mark.parametrize("columns", [{}, {"note": "x" * MAX_READ}, {"note": "x" * 50}])
+def test_a_list_shows_nothing_of_a_secret_where_it_cuts_texts_short(
+    admin: Client, columns: dict[str, str]
+) -> None:
+    secret = SECRET * 150
+    arguments = {"args": [], "kwargs": {"password": secret, **columns}}
+    task = make_task("error", processor_class=name_of(Login), arguments=arguments)
+    # Masked, the first of them leaves room for what the cut left of the second.
+    make_attempt(task, message=f"{secret} {secret}")
+    page = admin.get(LIST).content.decode()
+    assert "ValueError: ********" in page
+    assert "hunter2" not in page
 
 
 @pytest.mark.parametrize("name", ["", "Login", "old.Login", "shop.partisan_tasks.Gone"])

@@ -178,11 +178,17 @@ def test_a_report_of_nothing_in_hand_ends_the_worker_and_not_the_manager(
     assert handle.is_gone
 
 
-def test_the_snapshot_says_what_the_worker_runs(handle: WorkerHandle) -> None:
-    assert handle.snapshot() == {"worker": 1, "pid": None}
-    handle.hand_out(chunk(TASKS[0]), now=0)
-    assert handle.snapshot()["task"] == TASKS[0].id
-    assert handle.snapshot()["processor"] == "shop.Mail"
+def test_the_snapshot_says_what_the_worker_runs_and_for_how_long(
+    handle: WorkerHandle, worker: Worker
+) -> None:
+    idle = {"worker": 1, "pid": None}
+    assert handle.snapshot(now=1) == idle
+    handle.hand_out(chunk(*TASKS[:2]), now=1)
+    told = {"task": TASKS[0].id, "lease": TASKS[0].lease, "processor": "shop.Mail", "seconds": 1.5}
+    assert handle.snapshot(now=2.5) == {**idle, **told}
+    report(worker, TASKS[0])
+    handle.receive(now=3)
+    assert handle.snapshot(now=3.25) == {**idle, **told, "task": TASKS[1].id, "seconds": 0.25}
 
 
 def test_a_hard_limit_ends_with_the_task_it_was_for(handle: WorkerHandle, worker: Worker) -> None:
