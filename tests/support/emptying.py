@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from django.core.management.color import no_style
 from django.db import connections
@@ -14,10 +14,11 @@ _KEPT: Final = {"django_migrations", "django_content_type", "auth_permission"}
 
 def empty_used_tables_alone() -> None:
     """Have Django empty what a test has written to, instead of every table there is."""
-    TransactionTestCase._fixture_teardown = _empty_used_tables  # type: ignore[method-assign]
+    case: Any = TransactionTestCase
+    case._fixture_teardown = _empty_used_tables
 
 
-def _empty_used_tables(test: TransactionTestCase) -> None:
+def _empty_used_tables(test: Any) -> None:
     for alias in test._databases_names(include_mirrors=False):
         connection = connections[alias]
         quote = connection.ops.quote_name
