@@ -38,6 +38,7 @@ class Standing:
         self._heartbeat = heartbeat
         self._link = link
         self._pool = pool
+        self._launcher = pool.launcher
         self._queue = queue
         self._claimer = claimer
         self.is_stopping = False
@@ -61,7 +62,7 @@ class Standing:
     @property
     def may_take_over(self) -> bool:
         """Whether tasks may be made one's own: there will be workers for them."""
-        return self._pool.is_booted and self.may_begin_work
+        return self._launcher.has_booted and self.may_begin_work
 
     @property
     def may_claim(self) -> bool:
@@ -76,14 +77,14 @@ class Standing:
         At once as well on a fresh connection: what it leads to may know nothing of this manager.
         """
         is_known = self._known_connects == self._link.connects
-        is_due = not is_known or self._pool.has_new_launcher
+        is_due = not is_known or self._launcher.has_new_session
         return 0.0 if is_due else self._heartbeat.next_deadline()
 
     def turn(self, now: float) -> None:
         """Register where that is not done, and beat when it is time to."""
         if self._heartbeat.manager_id is None:
             self._register()
-        elif self._pool.has_new_launcher:
+        elif self._launcher.has_new_session:
             self._note_launchers(self._heartbeat.manager_id)
         if now >= self.next_deadline():
             self._beat(now)
@@ -112,9 +113,9 @@ class Standing:
         self._known_connects = self._link.connects
 
     def _register(self) -> None:
-        launchers = self._pool.launchers
-        self._heartbeat.register(launchers)
-        self._pool.launchers_are_noted(launchers)
+        sessions = self._launcher.sessions
+        self._heartbeat.register(sessions)
+        self._launcher.sessions_are_noted(sessions)
         self._known_connects = self._link.connects
         self.owes_takeover = bool(self._heartbeat.predecessors)
         reach("manager.registered")
@@ -131,9 +132,9 @@ class Standing:
         _say_which_processors()
 
     def _note_launchers(self, manager_id: int) -> None:
-        launchers = self._pool.launchers
-        managers.note_launchers(manager_id, launchers)
-        self._pool.launchers_are_noted(launchers)
+        sessions = self._launcher.sessions
+        managers.note_launchers(manager_id, sessions)
+        self._launcher.sessions_are_noted(sessions)
 
     def _snapshot(self, now: float) -> dict[str, Any]:
         workers = [worker.snapshot(now) for worker in self._pool.workers.values()]

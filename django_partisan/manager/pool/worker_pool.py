@@ -10,36 +10,20 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 from django_partisan.attempt import ClaimedTask, Outcome
-from django_partisan.backoff import Backoff
 from django_partisan.config.const import NEVER, STARVED_WORKER
-from django_partisan.exceptions import WorkerBootError
 from django_partisan.fault_points import reach
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.pool import reaping
 from django_partisan.manager.pool.chunks import Chunks
-from django_partisan.manager.pool.launcher_client import (
-    BootFailed,
-    Event,
-    Exited,
-    Gone,
-    LauncherClient,
-    Ready,
-    Refused,
-    Started,
-    death_reason,
-)
+from django_partisan.manager.pool.launcher_client import Exited, Refused, Started, death_reason
+from django_partisan.manager.pool.launcher_keeper import LauncherKeeper
 from django_partisan.manager.pool.respawn import Respawn
 from django_partisan.manager.pool.scarcity import Scarcity
 from django_partisan.manager.pool.worker_handle import WorkerHandle
 from django_partisan.manager.runtimes import CHUNK_SECONDS, Runtimes
-from django_partisan.process_groups import Session
 from django_partisan.shortage import Shortage, is_shortage
 
 logger = logging.getLogger(__name__)
-_BOOTS: Final = 5
-"""So many times the process that starts workers may be killed before it has loaded the project."""
-_LAUNCH_SECONDS: Final = (0.2, 30.0)
-"""The first and the longest wait before a launcher that has ended is replaced."""
 _STATUS_SECONDS: Final = 0.25
 _LAST_BREATH_SECONDS: Final = 0.1
 
@@ -72,17 +56,10 @@ class WorkerPool:
     ) -> None:
         self.count = count
         """How many workers there should be."""
-        self._options = options
         self._selector = selector
         self._runtimes = runtimes
-        self._launcher: LauncherClient | None = None
-        self.launchers: list[Session] = []
-        """The sessions that workers belong to; another list whenever there is another launcher."""
-        self._noted: list[Session] = self.launchers
-        self._has_booted = False
-        self._killed_boots = 0
-        self._launch_at = 0.0
-        self._launch_backoff = Backoff(*_LAUNCH_SECONDS)
+        self.launcher = LauncherKeeper(options, selector, self)
+        """The process that the workers are forked from."""
         self._respawn = Respawn()
         self._scarcity = Scarcity()
         self._statuses: dict[int, int] = {}
@@ -101,11 +78,6 @@ class WorkerPool:
     def in_hand(self) -> int:
         """How many tasks the workers have in hand, the running ones included."""
         return sum(len(worker.in_hand) for worker in self.workers.values())
-
-    @property
-    def is_booted(self) -> bool:
-        """Whether the project has been loaded once."""
-        return self._has_booted
 
     @property
     def has_idle(self) -> bool:
@@ -137,15 +109,15 @@ class WorkerPool:
         except (OSError, RuntimeError, MemoryError) as error:
             if not is_shortage(error):
                 raise
-            self._lacks(error)
+            self.lacks(error)
 
     def next_deadline(self) -> float:
         """Return when :meth:`turn` has something to do, NEVER while nothing is missing."""
         if self._is_stopping:
             return NEVER
-        if self._launcher is None:
-            return max(self._launch_at, self._scarcity.at)
-        is_short = self._may_start_workers and len(self.workers) < self.count
+        if self.launcher.client is None:
+            return max(self.launcher.at, self._scarcity.at)
+        is_short = self.launcher.may_start_workers and len(self.workers) < self.count
         return max(self._respawn.at, self._scarcity.at) if is_short else NEVER
 
     def hand_out(self, queue: LocalQueue, now: float) -> None:
@@ -201,35 +173,56 @@ class WorkerPool:
         """Kill what is left, end the launcher, and wait for it."""
         self._is_stopping = True
         self.kill("the manager ends")
-        if self._launcher is not None:
-            self._drop_launcher()
+        self.launcher.drop()
 
-    def launchers_are_noted(self, launchers: list[Session]) -> None:
-        """Take note that whoever takes over will know these: they may have workers from now on."""
-        self._noted = launchers
+    # ----- what the launcher tells -----
 
-    @property
-    def has_new_launcher(self) -> bool:
-        """Whether there is a launcher that a successor would not know of."""
-        return self._noted is not self.launchers
+    def started(self, event: Started) -> None:
+        """Take note of a worker's process."""
+        worker = self.workers.get(event.number)
+        if worker is None:
+            # Buried before it was heard of; it ends by itself, its channel is closed.
+            if event.pidfd is not None:
+                os.close(event.pidfd)
+            return
+        worker.pid, worker.pidfd = event.pid, event.pidfd
+        if worker.is_killed:
+            worker.send_kill()
+        logger.debug("worker %d started", event.pid)
+        if event.pidfd is not None:
+            self._selector.register(event.pidfd, selectors.EVENT_READ, lambda: self._bury(worker))
 
-    @property
-    def _may_start_workers(self) -> bool:
-        is_ready = self._launcher is not None and self._launcher.is_ready
-        return is_ready and not self.has_new_launcher
+    def refused(self, event: Refused) -> None:
+        """Take note that there is no process for a worker."""
+        self.lacks(Shortage("a worker could not be started", event.errno))
+        worker = self.workers.get(event.number)
+        if worker is not None:
+            worker.kill_reason = "it could not be started"
+            self._statuses[worker.number] = 0  # There is no process that could have another.
+            self._bury(worker)
+
+    def exited(self, event: Exited) -> None:
+        """Take note of how a worker has ended."""
+        self._statuses[event.number] = event.status
+        worker = self.workers.get(event.number)
+        if worker is not None:
+            self._bury(worker)
+
+    def lacks(self, error: BaseException) -> None:
+        """Ask for nothing for a while: the machine lacks what it takes."""
+        running = sum(worker.pid is not None for worker in self.workers.values())
+        self._scarcity.met(error, running, self.count)
+
+    def launcher_ended(self) -> None:
+        """Take note that the workers are this process's own children from now on."""
+        self._adopted |= {worker.pid for worker in self.workers.values() if worker.pid is not None}
+
+    # ----- starting and burying -----
 
     def _start_missing(self, now: float) -> None:
-        if self._launcher is None and now >= self._launch_at:
-            self._launch()
-        if self._may_start_workers and now >= self._respawn.at:
+        self.launcher.start((worker.launcher.session for worker in self.workers.values()), now)
+        if self.launcher.may_start_workers and now >= self._respawn.at:
             self._start_workers(now)
-
-    def _launch(self) -> None:
-        self._launcher = LauncherClient(self._options)
-        self._selector.register(self._launcher, selectors.EVENT_READ, self._on_launcher)
-        # A worker may outlive its launcher.
-        in_use = {worker.launcher.session for worker in self.workers.values()}
-        self.launchers = [*in_use, self._launcher.session]
 
     def _start_workers(self, now: float) -> None:
         if len(self.workers) >= self.count:
@@ -240,12 +233,13 @@ class WorkerPool:
                 break
 
     def _start_worker(self, now: float) -> bool:
-        assert self._launcher is not None
+        launcher = self.launcher.client
+        assert launcher is not None
         self._last_number += 1
-        worker = WorkerHandle(self._last_number, now, self._launcher)
+        worker = WorkerHandle(self._last_number, now, launcher)
         is_asked = False
         try:
-            is_asked = self._launcher.request_worker(worker.number, worker.descriptors)
+            is_asked = launcher.request_worker(worker.number, worker.descriptors)
         finally:
             if not is_asked:
                 worker.close()
@@ -274,62 +268,6 @@ class WorkerPool:
         if key.events != events:
             self._selector.modify(worker.channel, events, key.data)
 
-    def _on_launcher(self) -> None:
-        if self._launcher is not None:
-            for event in self._launcher.events():
-                self._take_event(event)
-
-    def _take_event(self, event: Event) -> None:
-        match event:
-            case Ready():
-                self._has_booted = True
-                self._launch_backoff.reset()
-            case Started():
-                self._started(event)
-            case Refused(0, number):
-                self._lacks(Shortage("the process that starts workers could not begin", number))
-                self._drop_launcher()
-            case Refused():
-                self._refused(event)
-            case Exited():
-                self._statuses[event.number] = event.status
-                self._exited(event)
-            case BootFailed():
-                self._boot_failed(event.text)
-            case Gone():
-                self._launcher_gone()
-
-    def _started(self, event: Started) -> None:
-        worker = self.workers.get(event.number)
-        if worker is None:
-            # Buried before it was heard of; it ends by itself, its channel is closed.
-            if event.pidfd is not None:
-                os.close(event.pidfd)
-            return
-        worker.pid, worker.pidfd = event.pid, event.pidfd
-        if worker.is_killed:
-            worker.send_kill()
-        logger.debug("worker %d started", event.pid)
-        if event.pidfd is not None:
-            self._selector.register(event.pidfd, selectors.EVENT_READ, lambda: self._bury(worker))
-
-    def _refused(self, event: Refused) -> None:
-        self._lacks(Shortage("a worker could not be started", event.errno))
-        worker = self.workers.get(event.number)
-        if worker is not None:
-            worker.kill_reason = "it could not be started"
-            self._statuses[worker.number] = 0  # There is no process that could have another.
-            self._bury(worker)
-
-    def _lacks(self, error: BaseException) -> None:
-        running = sum(worker.pid is not None for worker in self.workers.values())
-        self._scarcity.met(error, running, self.count)
-
-    def _exited(self, event: Exited) -> None:
-        worker = self.workers.get(event.number)
-        if worker is not None:
-            self._bury(worker)
-
     def _bury(self, worker: WorkerHandle) -> None:
         """Take in a dead worker's last reports, its death, and what it had in hand.
 
@@ -357,7 +295,7 @@ class WorkerPool:
             self._selector.unregister(worker.pidfd)
         if self._has_starved(worker, status):
             worker.kill_reason = reason
-            self._lacks(Shortage("a worker could not begin", 0))
+            self.lacks(Shortage("a worker could not begin", 0))
         if not (worker.is_stopping or worker.is_killed):
             self._respawn.died(reason)
         self._observer.died(worker, unstarted, reason)
@@ -370,11 +308,10 @@ class WorkerPool:
 
     def _wait_for_status(self, worker: WorkerHandle) -> int | None:
         deadline = time.monotonic() + _STATUS_SECONDS
-        while worker.number not in self._statuses and worker.launcher is self._launcher:
-            assert self._launcher is not None
-            if not self._launcher.wait(deadline - time.monotonic()):
+        while worker.number not in self._statuses and worker.launcher is self.launcher.client:
+            if not worker.launcher.wait(deadline - time.monotonic()):
                 break
-            self._on_launcher()
+            self.launcher.take_events()
         if worker.number in self._statuses:
             return self._statuses.pop(worker.number)
         worker.wait_until_dead(deadline - time.monotonic())
@@ -383,37 +320,8 @@ class WorkerPool:
 
     def _reap(self) -> None:
         """Reap workers whose launcher died before them, and what tasks left running behind."""
-        launcher = None if self._launcher is None else self._launcher.pid
+        launcher = None if self.launcher.client is None else self.launcher.client.pid
         if ended := reaping.reap(launcher, self._adopted):
             self._adopted -= ended.keys()
             # Bounded: only a worker that is buried right after is ever looked up.
             self._reaped = dict([*self._reaped.items(), *ended.items()][-100:])
-
-    def _boot_failed(self, text: str) -> None:
-        if not self._has_booted:
-            raise WorkerBootError(f"The project could not be loaded:\n{text}")
-        logger.error("the project could not be loaded for new workers:\n%s", text)
-
-    def _launcher_gone(self) -> None:
-        if self._launcher is None:
-            return
-        if not self._has_booted and not self._may_boot_again():
-            raise WorkerBootError("The process that starts workers ended unexpectedly")
-        self._drop_launcher()
-        # Without it the workers are this process's own children.
-        self._adopted |= {worker.pid for worker in self.workers.values() if worker.pid is not None}
-        wait = self._launch_backoff.next()
-        self._launch_at = time.monotonic() + wait
-        logger.error("the process that starts workers is gone; starting a new one in %.1f s", wait)
-
-    def _may_boot_again(self) -> bool:
-        """Say whether it was killed from outside, and not time after time."""
-        assert self._launcher is not None
-        self._killed_boots += 1
-        return self._launcher.was_killed and self._killed_boots < _BOOTS
-
-    def _drop_launcher(self) -> None:
-        assert self._launcher is not None
-        self._selector.unregister(self._launcher)
-        self._launcher.close()
-        self._launcher = None

@@ -42,7 +42,7 @@ def registered() -> Iterator[Make]:
         named = {f"PARTISAN_{name}": value for name, value in settings.items()}
         with override_settings(**named):
             manager = WorkersManager(queue_name=queue_name)
-        manager.pool._has_booted = True
+        manager.pool.launcher.has_booted = True
         manager.heartbeat.register()
         manager.standing.owes_takeover = bool(manager.heartbeat.predecessors)
         made.append(manager)

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def managing(**options: Any) -> Iterator[WorkersManager]:
     """Yield a registered manager of a connected link, which has no workers."""
     made = WorkersManager(**options)
-    made.pool._has_booted = True
+    made.pool.launcher.has_booted = True
     assert made.link.ready(time.monotonic())
     made.heartbeat.register()
     yield made

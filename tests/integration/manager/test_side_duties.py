@@ -42,7 +42,7 @@ def manager(settings: object) -> Iterator[WorkersManager]:
     """Return a registered manager of a connected link, without workers."""
     settings.PARTISAN_CONFIG = {"default": {"KEEP_FINISHED_SECONDS": 0}}  # type: ignore[attr-defined]
     made = WorkersManager()
-    made.pool._has_booted = True
+    made.pool.launcher.has_booted = True
     made.pool._is_stopping = True  # no worker is started
     assert made.link.ready(time.monotonic())
     yield made
