@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 from django.db import connection
 
@@ -129,8 +130,7 @@ def test_a_worker_is_replaced_when_it_has_grown_too_large(
     book.enqueue(*[Swell(300)] * 3)
     wait_until(lambda: all_are(book.ids, "finished"))
     assert sorted(_tasks_by_worker().values()) == [1, 1, 1]
-    wait_until(lambda: len(manager.workers()) == 1)
-    assert manager.workers()[0].memory_info().rss < 250 << 20
+    wait_until(lambda: [_is_small(worker) for worker in manager.workers()] == [True])
 
 
 def test_finished_tasks_are_deleted_when_the_queue_says_so(
@@ -151,6 +151,13 @@ def test_a_manager_with_idle_workers_takes_one_connection(
     start_manager(queue={"WORKERS_COUNT": 3})
     counts = [_connections_of_others() for _ in range(20)]
     assert set(counts) == {1}
+
+
+def _is_small(worker: psutil.Process) -> bool:
+    try:
+        return bool(worker.memory_info().rss < 250 << 20)
+    except psutil.Error:  # the one that has grown, and is gone
+        return False
 
 
 def _first_after(ids: list[int], priority: int) -> int:

@@ -24,7 +24,7 @@ from django_partisan.manager.runtimes import CHUNK_SECONDS, Runtimes
 from django_partisan.shortage import Shortage, is_shortage
 
 logger = logging.getLogger(__name__)
-_STATUS_SECONDS: Final = 0.25
+_STATUS_SECONDS: Final = 1.0
 _LAST_BREATH_SECONDS: Final = 0.1
 
 
