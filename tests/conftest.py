@@ -6,6 +6,7 @@ and hands that and its scenarios to the process that prints.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import psutil
 import pytest
 from django.db import connection
 
+from tests.support import hesitation
 from tests.support.emptying import empty_used_tables_alone
 from tests.support.helpers import wait_until
 from tests.support.leftovers import describe, find_leftovers, mark_this_run
@@ -31,6 +33,11 @@ LEFTOVERS = pytest.StashKey[list[str]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked long as well")
     parser.addoption(
+        "--hesitant",
+        action="store_true",
+        help="have started processes wait at random: a test that fails depends on their speed",
+    )
+    parser.addoption(
         "--no_own_server",
         action="store_true",
         help="leave out the tests that start a PostgreSQL of their own: another run has them",
@@ -41,6 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Whoever runs the tests by nohup has it ignored, and managers would inherit that.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     empty_used_tables_alone()
+    if config.option.hesitant:
+        os.environ.setdefault(hesitation.VARIABLE, hesitation.CHOICE)
     mark_this_run(getattr(config, "workerinput", {}).get("workerid", ""))
     config.stash[LEFTOVERS] = []
     config.stash[SCENARIOS] = []

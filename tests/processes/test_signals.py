@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,7 @@ def test_a_manager_that_is_asked_says_what_every_worker_does(
 ) -> None:
     manager = start_manager()
     (pk,) = book.begin(WaitForFile(str(gate)))
+    wait_until(lambda: len(re.findall(r"worker \d+ started", manager.log)) == 2)
     manager.send(signal.SIGUSR2)
     manager.send(signal.SIGUSR1)
     wait_until(lambda: "is idle" in manager.log, message=lambda: manager.log)
