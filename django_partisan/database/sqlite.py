@@ -33,7 +33,7 @@ from django_partisan.database.values import (
     TaskUpdate,
 )
 
-# The text form in which Django keeps moments in SQLite; the doubled signs are for its cursor.
+# The text form in which MomentField keeps moments in SQLite; the doubled signs are for its cursor.
 _WRONG_FILES = {
     "unable to open database file": (
         "the file {name} cannot be opened or made (is its directory there, and may you write in"

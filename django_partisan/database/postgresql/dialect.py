@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from django.db import Error
@@ -113,7 +114,7 @@ class PostgreSQL(Dialect):
         with connection.cursor() as cursor:
             cursor.execute(RESERVE, [count])
             ids, now = cursor.fetchone()
-        return Reservation(ids, now)
+        return Reservation(ids, datetime.fromtimestamp(now, UTC))
 
     def insert_many(
         self,
