@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from django_partisan.models import Task
 from tests.app.partisan_tasks import Note, PostponeTwice, SucceedAtThird
+from tests.hostile_app.partisan_tasks import TellOfSession
 from tests.processes.conftest import StartManager
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are, statuses
@@ -26,6 +28,13 @@ def serializable() -> dict[str, Any]:
         "options": "-c default_transaction_isolation=serializable",
     }
     return {"DATABASES": {"default": {**entry, "OPTIONS": options}}}
+
+
+def test_tasks_have_the_level_of_the_project(start_manager: StartManager, book: Book) -> None:
+    start_manager(settings=serializable())
+    [task_id] = book.enqueue(TellOfSession())
+    wait_until(lambda: all_are([task_id], "finished"))
+    assert Task.objects.filter(pk=task_id, result__isolation="serializable").exists()
 
 
 def test_two_managers_lose_nothing_and_meet_no_conflict(
