@@ -214,7 +214,11 @@ class ManagerDied(ProcessDied):
 
 
 class DuplicateNotVisible(PartisanException):
-    """A unique task's duplicate exists and cannot be seen; enqueue anew in a new transaction."""
+    """A unique task's duplicate exists and cannot be seen; enqueue anew in a new transaction.
+
+    Raised in a transaction of REPEATABLE READ or SERIALIZABLE, which its cause has ended; outside
+    of one, enqueueing tries again by itself.
+    """
 
     def __init__(self, processor_class: str) -> None:
         super().__init__(processor_class)

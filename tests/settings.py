@@ -1,7 +1,8 @@
 """Settings of the test project.
 
-PARTISAN_TEST_DATABASE_URL names its database; the default is a new SQLite file. In the processes
-that a test starts, PARTISAN_TEST_SETTINGS holds settings of that test, as one JSON object.
+PARTISAN_TEST_DATABASE_URL names its database; the default is a new SQLite file. PARTISAN_TEST_ZONE
+makes it a project of this time zone with USE_TZ = False. In the processes that a test starts,
+PARTISAN_TEST_SETTINGS holds settings of that test, as one JSON object.
 """
 
 import json
@@ -32,8 +33,8 @@ if "TEST" not in DATABASES["default"]:
 SECRET_KEY = "for tests only"
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
-USE_TZ = True
-TIME_ZONE = "UTC"
+USE_TZ = "PARTISAN_TEST_ZONE" not in os.environ
+TIME_ZONE = os.environ.get("PARTISAN_TEST_ZONE", "UTC")
 ROOT_URLCONF = "tests.urls"
 STATIC_URL = "static/"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

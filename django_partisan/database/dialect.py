@@ -127,7 +127,10 @@ class Dialect(abc.ABC):
 
     @abc.abstractmethod
     def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
-        """Set what a manager's connection needs before it is opened, where nobody has set it."""
+        """Set what a manager's connection needs before it is opened.
+
+        Of time limits, only what nobody has set.
+        """
 
     @abc.abstractmethod
     def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:
@@ -174,6 +177,13 @@ class Dialect(abc.ABC):
         Everything else passes: a full disk, a lock, a limit, a missing right, a lost connection.
         """
         return isinstance(error, (DataError, IntegrityError))
+
+    def is_conflict(self, error: Error) -> bool:  # noqa: ARG002
+        """Say whether others were in the way of a transaction, which may be tried again as a whole.
+
+        That happens under isolation levels stricter than READ COMMITTED.
+        """
+        return False
 
     def why_refused(self, connection: BaseDatabaseWrapper, error: Error) -> str | None:  # noqa: ARG002
         """Say what to correct when a connection failed for a reason that waiting does not end.

@@ -33,7 +33,6 @@ from django_partisan.database.values import (
     TaskUpdate,
 )
 
-# The text form in which Django keeps moments in SQLite; the doubled signs are for its cursor.
 _WRONG_FILES = {
     "unable to open database file": (
         "the file {name} cannot be opened or made (is its directory there, and may you write in"
@@ -42,6 +41,7 @@ _WRONG_FILES = {
     "file is not a database": "the file {name} is no SQLite database; correct NAME",
 }
 """What SQLite says of a file that will never do, and what to correct."""
+# The text form in which MomentField keeps moments in SQLite; the doubled signs are for its cursor.
 _FORMAT = "'%%Y-%%m-%%d %%H:%%M:%%f'"
 _NOW = f"strftime({_FORMAT}, 'now')"
 

@@ -94,7 +94,7 @@ class Pulse(NamedTuple):
 
 
 class Reservation(NamedTuple):
-    """Ids that no other task will get, ascending, and the database's own now."""
+    """Ids that no other task will get, ascending, and the database's own now, aware."""
 
     ids: Sequence[int]
     now: datetime

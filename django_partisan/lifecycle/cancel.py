@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 from django.db import connections
@@ -10,6 +11,7 @@ from django.db import connections
 from django_partisan.database import dialect_for
 from django_partisan.database.conditions import is_in_process
 from django_partisan.lifecycle import notifications
+from django_partisan.lifecycle.conflicts import tried_again
 from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.models import Task
 
@@ -34,7 +36,8 @@ def request_cancel(ids: Iterable[int]) -> CancelRequest:
     """
     alias = database()
     wanted = sorted(set(ids))
-    rows = dialect_for(alias).request_cancel(connections[alias], wanted) if wanted else []
+    request = partial(dialect_for(alias).request_cancel, connections[alias], wanted)
+    rows = tried_again(alias, request) if wanted else []
     for queue_name in {row.queue_name for row in rows if row.status == Task.STATUS_IN_PROCESS}:
         notifications.announce_cancel(alias, queue_name)
     return CancelRequest(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.db import connections
 
 from django_partisan.database import dialect_for
 from django_partisan.database.values import NewTask
 from django_partisan.exceptions import DuplicateNotVisible
+from django_partisan.lifecycle.conflicts import tried_again
 from django_partisan.lifecycle.instances import inserted_instance
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.rows import database, task_rows
@@ -16,6 +19,11 @@ from django_partisan.models import Task
 def enqueue(new_task: NewTask, on_duplicate: str) -> Task:
     """Store a new task in the caller's transaction and return it, or the duplicate that waits."""
     alias = database()
+    unique = None if new_task.unique_hash is None else new_task.processor_class
+    return tried_again(alias, partial(_enqueue, alias, new_task, on_duplicate), unique=unique)
+
+
+def _enqueue(alias: str, new_task: NewTask, on_duplicate: str) -> Task:
     inserted = None
     for _ in range(20):
         inserted = dialect_for(alias).insert(connections[alias], new_task, on_duplicate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import copy
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import repeat
 from operator import attrgetter
 from typing import Final
@@ -14,6 +15,7 @@ from django.db import connections, transaction
 from django_partisan.database import dialect_for
 from django_partisan.database.values import Batch, BatchRow, NewTask
 from django_partisan.exceptions import DuplicateNotVisible
+from django_partisan.lifecycle.conflicts import tried_again
 from django_partisan.lifecycle.instances import inserted_instances
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.rows import database, task_rows
@@ -64,6 +66,14 @@ def _stored(
     template: NewTask, values: Sequence[tuple[str, str | None]], on_duplicate: str
 ) -> list[Task]:
     alias = database()
+    unique = None if values[0][1] is None else template.processor_class
+    work = partial(_stored_at_once, alias, template, values, on_duplicate)
+    return tried_again(alias, work, unique=unique)
+
+
+def _stored_at_once(
+    alias: str, template: NewTask, values: Sequence[tuple[str, str | None]], on_duplicate: str
+) -> list[Task]:
     with transaction.atomic(using=alias):
         ids, now = dialect_for(alias).reserve(connections[alias], len(values))
         batch = _batch(template, now)

@@ -13,6 +13,7 @@ from typing import Any
 from django.db.models.base import ModelState
 
 from django_partisan.attempt import ClaimedTask
+from django_partisan.config.moments import as_project_reads
 from django_partisan.database.values import Batch, BatchRow, InsertedTask, NewTask
 from django_partisan.lifecycle.rows import database
 from django_partisan.models import Task
@@ -21,15 +22,16 @@ from django_partisan.payloads.encoding import decode_arguments
 
 def inserted_instance(alias: str, new_task: NewTask, inserted: InsertedTask) -> Task:
     """Return the row that was just inserted."""
+    created_at = as_project_reads(inserted.created_at)
     return _new_instance(
         alias,
         id=inserted.id,
         queue_name=new_task.queue_name,
-        created_at=inserted.created_at,
-        updated_at=inserted.created_at,
+        created_at=created_at,
+        updated_at=created_at,
         processor_class=new_task.processor_class,
         priority=new_task.priority,
-        execute_after=inserted.execute_after,
+        execute_after=as_project_reads(inserted.execute_after),
         is_unique_until_finish=new_task.is_unique_until_finish,
         **_own_columns(json.loads(new_task.arguments), new_task.unique_hash),
     )
@@ -37,7 +39,11 @@ def inserted_instance(alias: str, new_task: NewTask, inserted: InsertedTask) -> 
 
 def inserted_instances(alias: str, batch: Batch, rows: Sequence[BatchRow]) -> list[Task]:
     """Return the rows of a batch that were just inserted, in their order."""
-    common = _new_instance(alias, updated_at=batch.created_at, **batch._asdict())
+    read = batch._replace(
+        created_at=as_project_reads(batch.created_at),
+        execute_after=as_project_reads(batch.execute_after),
+    )
+    common = _new_instance(alias, updated_at=read.created_at, **read._asdict())
     with _collector_at_rest():
         # Decoded by one call, which costs half as much as one for each.
         arguments = json.loads(f"[{','.join(row.arguments for row in rows)}]")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from django.db.models import QuerySet
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from django_partisan.database.conditions import is_terminal
@@ -23,6 +24,8 @@ from django_partisan.settings import QueueSettings
 
 PRUNE_BATCH: Final = DELETE_BATCH
 """Tasks that one batch of a :class:`Pruner` looks at, at most."""
+_LEFT_SECONDS: Final = 86_400.0
+"""What has finished longer ago is history from before DELETE_TASKS_ON_COMPLETE, and stays."""
 
 
 class Pruner:
@@ -44,6 +47,18 @@ class Pruner:
         """How many tasks were found that something points at."""
         self.is_done = False
         """Whether the last batch found less than it could take: nothing else was due."""
+
+    @classmethod
+    def of_leftovers(cls, queue_name: str) -> Self:
+        """Return one for what DELETE_TASKS_ON_COMPLETE was about to delete: finished within a day.
+
+        A manager that is killed between outcome and deletion leaves that behind.
+        """
+        pruner = cls(queue_name, QueueSettings())
+        pruner._kept_seconds = {Task.Status.FINISHED.value: 0.0}
+        first = _Passed(Now() - timedelta(seconds=_LEFT_SECONDS), [])
+        pruner._passed = {Task.Status.FINISHED.value: first}
+        return pruner
 
     def batch(self, limit: int = PRUNE_BATCH) -> dict[str, int]:
         """Look at up to so many tasks that are due; return how many were deleted, by status."""
@@ -71,7 +86,7 @@ class Pruner:
 class _Passed(NamedTuple):
     """How far a pruner has come: the end of the last kept task, and all kept ones of it."""
 
-    moment: datetime
+    moment: datetime | Combinable
     ids: list[int]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from django.db import transaction
 from django.db.models.functions import Now
 
+from django_partisan.lifecycle.conflicts import tried_again
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.lifecycle.uniqueness import regain_uniqueness
@@ -19,8 +21,14 @@ def requeue(ids: Iterable[int]) -> list[int]:
     A task that is not terminal is left alone. Its former attempts stay readable.
     """
     alias = database()
+    moved = tried_again(alias, partial(_moved, alias, list(ids)))
+    regain_uniqueness(moved)
+    return moved
+
+
+def _moved(alias: str, ids: list[int]) -> list[int]:
     with transaction.atomic(using=alias):
-        queryset = task_rows().filter(pk__in=list(ids), status__in=Task.TERMINAL_STATUSES)
+        queryset = task_rows().filter(pk__in=ids, status__in=Task.TERMINAL_STATUSES)
         rows = list(queryset.select_for_update().order_by("pk").values_list("pk", "queue_name"))
         moved = [pk for pk, _ in rows]
         task_rows().filter(pk__in=moved).update(
@@ -40,5 +48,4 @@ def requeue(ids: Iterable[int]) -> list[int]:
         )
         for queue_name in {queue_name for _, queue_name in rows}:
             announce(alias, queue_name)
-    regain_uniqueness(moved)
     return moved

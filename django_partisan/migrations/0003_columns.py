@@ -1,9 +1,16 @@
 """The columns and tables of version 2. What version 1 left in process goes back to new first."""
 
+from datetime import UTC
+from zoneinfo import ZoneInfo
+
 import django.core.serializers.json
 import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
+from django.utils.dateparse import parse_datetime
+
+_MOVE = """UPDATE django_partisan_task SET created_at = partisan_moved(created_at),
+    updated_at = partisan_moved(updated_at), execute_after = partisan_moved(execute_after)"""
 
 
 def put_unfinished_back(apps, schema_editor):
@@ -14,11 +21,36 @@ def put_unfinished_back(apps, schema_editor):
     )
 
 
+def to_utc(apps, schema_editor):
+    """Where the database knows no zones, version 1 had moments in the zone of the settings."""
+    zone = ZoneInfo(schema_editor.connection.timezone_name)
+    _move(schema_editor, lambda moment: moment.replace(tzinfo=zone).astimezone(UTC))
+
+
+def to_local(apps, schema_editor):
+    """Give version 1 its moments back."""
+    zone = ZoneInfo(schema_editor.connection.timezone_name)
+    _move(schema_editor, lambda moment: moment.replace(tzinfo=UTC).astimezone(zone))
+
+
+def _move(schema_editor, moved):
+    connection = schema_editor.connection
+    if connection.vendor != "sqlite" or connection.timezone_name == "UTC":
+        return
+
+    def moved_text(text):
+        return str(moved(parse_datetime(text)).replace(tzinfo=None))
+
+    connection.connection.create_function("partisan_moved", 1, moved_text)
+    schema_editor.execute(_MOVE)
+
+
 class Migration(migrations.Migration):
     dependencies = [("django_partisan", "0002_auto_20200721_0300")]
 
     operations = [
         migrations.RunPython(put_unfinished_back, migrations.RunPython.noop),
+        migrations.RunPython(to_utc, to_local),
         migrations.CreateModel(
             name="Attempt",
             fields=[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
+from django_partisan.models.moments import MomentField
 from django_partisan.models.task import Task
 
 
@@ -33,7 +34,7 @@ class Attempt(models.Model):
     duration_seconds = models.FloatField(null=True, blank=True)
     worker_pid = models.IntegerField(null=True, blank=True)
     node_name = models.CharField(max_length=255, blank=True)
-    created_at = models.DateTimeField(db_default=Now())
+    created_at = MomentField(db_default=Now())
 
     class Meta:
         ordering = ("id",)

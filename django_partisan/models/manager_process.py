@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
+from django_partisan.models.moments import MomentField
+
 
 class ManagerProcess(models.Model):
     """One running manager: who owns claimed tasks, and since when it was last heard of."""
@@ -32,8 +34,8 @@ class ManagerProcess(models.Model):
     version = models.CharField(max_length=32)
     queues = models.JSONField(default=list)
     state = models.CharField(max_length=20, choices=State.choices, default=State.RUNNING)
-    started_at = models.DateTimeField(db_default=Now())
-    last_seen = models.DateTimeField(db_default=Now())
+    started_at = MomentField(db_default=Now())
+    last_seen = MomentField(db_default=Now())
     snapshot = models.JSONField(default=dict, help_text="What each worker runs right now.")
 
     class Meta:

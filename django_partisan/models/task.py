@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
+from django_partisan.models.moments import MomentField
 from django_partisan.payloads.masking import masked
 from django_partisan.registry.registry import registry
 from django_partisan.settings import QueueSettings, get_queue_settings
@@ -81,11 +82,11 @@ class Task(models.Model):
     id = models.BigAutoField(primary_key=True)
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.NEW)
     queue_name = models.CharField(max_length=50, default=DEFAULT_QUEUE_NAME)
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    created_at = MomentField(auto_now_add=True)
+    updated_at = MomentField(auto_now=True)
     processor_class = models.CharField(max_length=255)
     priority = models.IntegerField(default=10, help_text="Lower runs first.")
-    execute_after = models.DateTimeField(db_default=Now())
+    execute_after = MomentField(db_default=Now())
     arguments = models.JSONField(default=dict)
     extra = models.JSONField(default=dict, blank=True)
 
@@ -95,9 +96,9 @@ class Task(models.Model):
     manager_id = models.BigIntegerField(
         null=True, blank=True, help_text="The manager process that holds the task now."
     )
-    claimed_at = models.DateTimeField(null=True, blank=True)
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
+    claimed_at = MomentField(null=True, blank=True)
+    started_at = MomentField(null=True, blank=True)
+    finished_at = MomentField(null=True, blank=True)
     attempts = models.IntegerField(db_default=0)
     retries = models.IntegerField(db_default=0)
     postpones = models.IntegerField(db_default=0)
@@ -113,7 +114,7 @@ class Task(models.Model):
         null=True, blank=True, help_text="The hash while it keeps duplicates out; else empty."
     )
     is_unique_until_finish = models.BooleanField(db_default=False)
-    cancel_requested_at = models.DateTimeField(
+    cancel_requested_at = MomentField(
         null=True, blank=True, help_text="When its end was asked for; then it never waits again."
     )
 

@@ -11,6 +11,7 @@ import pytest
 from django.db import transaction
 from django.test import override_settings
 
+from django_partisan.config.moments import with_zone
 from django_partisan.models import Task
 from tests.support.factories import at_once, claim, ids_of, row_of, seconds_from_now
 from tests.support.processors import InOtherQueue, Plain, Replacing, Unique
@@ -70,7 +71,7 @@ def test_a_relative_delay_counts_from_the_databases_now(wait: float | timedelta)
 def test_an_absolute_moment_is_stored_exactly_whatever_its_time_zone(zone: timezone) -> None:
     moment = datetime(2031, 2, 3, 4, 5, 6, 789012, zone)
     task = Plain().delay(execute_after=moment)
-    assert row_of(task).execute_after == moment == task.execute_after
+    assert with_zone(row_of(task).execute_after) == moment == with_zone(task.execute_after)
 
 
 def test_a_moment_in_the_past_is_due_at_once() -> None:

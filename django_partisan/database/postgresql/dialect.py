@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from django.db import Error
@@ -64,12 +65,18 @@ CHANNEL = "django_partisan"
 # Classes of SQLSTATE: a trigger's own errors (RAISE), and values beyond what a type can hold.
 _REFUSALS = ("P0", "54")
 
+# "could not serialize access": somebody else has changed what the snapshot shows.
+_CONFLICT = "40001"
+
 # Waiting longer than this for a lock, a statement or the server is an outage, not patience. A
 # session whose client is gone without a word must not keep its locks, either.
 _SESSION_LIMITS = (
     "SET statement_timeout = '7s'; SET lock_timeout = '2s';"
     " SET idle_in_transaction_session_timeout = '10s'"
 )
+# Claims and outcomes are guarded by their own conditions. A stricter level, which a role or a
+# database may have, would only have managers fail on each other.
+_SESSION_ISOLATION = "SET default_transaction_isolation = 'read committed'"
 # With statistics of the time when the table was drained, a bitmap of all waiting rows and a sort
 # look as cheap as the head of the ready index. A plan that is made while the table is small, and
 # kept, must not read all of it. Nothing here runs long enough for compiling to pay.
@@ -113,7 +120,7 @@ class PostgreSQL(Dialect):
         with connection.cursor() as cursor:
             cursor.execute(RESERVE, [count])
             ids, now = cursor.fetchone()
-        return Reservation(ids, now)
+        return Reservation(ids, datetime.fromtimestamp(now, UTC))
 
     def insert_many(
         self,
@@ -210,6 +217,8 @@ class PostgreSQL(Dialect):
         options = connection.settings_dict["OPTIONS"]
         for name, value in _CONNECTION_LIMITS.items():
             options.setdefault(name, value)
+        # Set by each BEGIN, or by psycopg2 for the session, which then forgets what was set there.
+        options.pop("isolation_level", None)
 
     def shorten_timeouts(self, connection: BaseDatabaseWrapper) -> None:
         connection.settings_dict["OPTIONS"]["connect_timeout"] = _SHORTEST_CONNECT_TIMEOUT
@@ -217,7 +226,7 @@ class PostgreSQL(Dialect):
     def prepare_session(self, connection: BaseDatabaseWrapper, *, is_own: bool) -> None:
         if is_own:
             with connection.cursor() as cursor:
-                cursor.execute(f"{_SESSION_LIMITS}; {_SESSION_PLANS}")
+                cursor.execute(f"{_SESSION_LIMITS}; {_SESSION_ISOLATION}; {_SESSION_PLANS}")
             _PREPARED.prepare(connection)
 
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
@@ -248,6 +257,9 @@ class PostgreSQL(Dialect):
 
     def is_refusal(self, error: Error) -> bool:
         return super().is_refusal(error) or _sqlstate(error).startswith(_REFUSALS)
+
+    def is_conflict(self, error: Error) -> bool:
+        return _sqlstate(error) == _CONFLICT
 
     def why_refused(self, connection: BaseDatabaseWrapper, error: Error) -> str | None:
         return why_refused(connection.settings_dict, str(error))

@@ -31,10 +31,11 @@ INSERT = {
     for name, clause in _ON_DUPLICATE.items()
 }
 
-# The sequence is looked up once, by a subquery of its own, and not for each number.
+# The sequence is looked up once, by a subquery of its own, and not for each number. Now comes as a
+# number: under USE_TZ = False drivers return a moment without its zone, and an hour may come twice.
 RESERVE = f"""SELECT ARRAY(
     SELECT nextval((SELECT pg_get_serial_sequence('{TASK}', 'id')::regclass))
-      FROM generate_series(1, %s)), statement_timestamp()"""
+      FROM generate_series(1, %s)), extract(epoch FROM statement_timestamp())::float8"""
 
 # All arguments travel as one JSON array: the drivers would escape an array of texts one by one.
 _INSERT_BATCH = f"""INSERT INTO {TASK} (id, {_COLUMNS})

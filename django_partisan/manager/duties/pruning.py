@@ -8,6 +8,7 @@ from typing import Final
 
 from django_partisan.config.const import NEVER
 from django_partisan.lifecycle.prune import Pruner
+from django_partisan.lifecycle.related import others_point_at_tasks
 from django_partisan.manager.standing import Standing
 from django_partisan.settings import QueueSettings
 
@@ -25,6 +26,8 @@ class Pruning:
     Once a minute; a full batch is followed by the next one soon, at a fifth of the manager's time
     in all. So the faster tasks can be deleted, the more of them are. What cannot go since something
     points at it is tried again once an hour.
+
+    It begins with what a killed manager has left to delete on completion, which is tried once.
     """
 
     def __init__(self, queue_name: str, settings: QueueSettings, standing: Standing) -> None:
@@ -34,6 +37,9 @@ class Pruning:
         self._next_at = 0.0
         self._anew_at = 0.0
         self._pruner = Pruner(queue_name, settings)
+        self._leftovers: Pruner | None = None
+        if settings.DELETE_TASKS_ON_COMPLETE and others_point_at_tasks():
+            self._leftovers = Pruner.of_leftovers(queue_name)
         self._has_told = False
 
     def next_deadline(self) -> float:
@@ -47,11 +53,14 @@ class Pruning:
         if now >= self._anew_at:
             self._pruner = Pruner(self._queue_name, self._settings)
             self._anew_at = now + _AGAIN_SECONDS
+        pruner = self._leftovers or self._pruner
         started = time.monotonic()
-        self._pruner.batch()
+        pruner.batch()
         spent = time.monotonic() - started
-        is_done = self._pruner.is_done
+        is_done = pruner is self._pruner and pruner.is_done
         self._next_at = now + (_INTERVAL_SECONDS if is_done else _TIMES_AS_LONG * spent)
+        if pruner.is_done:
+            self._leftovers = None
         if self._pruner.kept and not self._has_told:
             self._has_told = True
             logger.warning(

@@ -17,7 +17,8 @@ from django_partisan.manager.duties.pruning import Pruning
 from django_partisan.manager.standing import Standing
 from django_partisan.models import Task
 from django_partisan.settings import QueueSettings
-from tests.support.rows import PROCESSOR
+from tests.support.pointing import pointing_models
+from tests.support.rows import PROCESSOR, make_task
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -81,3 +82,53 @@ def test_the_next_batch_is_due_a_minute_after_one_that_was_not_full(
     assert Task.objects.count() == 3
     pruning.turn(1060.0)
     assert Task.objects.count() == 0
+
+
+@pytest.fixture
+def models(transactional_db: None) -> Iterator[Any]:
+    """Return the models that point at tasks."""
+    with pointing_models() as found:
+        yield found
+
+
+def test_leftovers_of_a_killed_manager_are_tried_once_and_batch_by_batch(
+    models: Any, standing: Standing
+) -> None:
+    kept = [make_task("finished", ended_ago=60) for _ in range(3)]
+    for task in kept:
+        models.Protecting.objects.create(task=task)
+    free = [make_task("finished", ended_ago=50) for _ in range(2)]
+    pruning = Pruning("default", QueueSettings(DELETE_TASKS_ON_COMPLETE=True), standing)
+    pruning.turn(1000.0)
+    assert set(Task.objects.all()) == set(kept)
+    assert pruning.next_deadline() < 1060.0, "what retention lets go of comes next"
+    models.Protecting.objects.all().delete()
+    for _ in range(100):
+        pruning.turn(pruning.next_deadline())
+    assert set(Task.objects.all()) == set(kept), "nobody tries again"
+    assert free
+
+
+def test_more_leftovers_than_one_batch_takes_are_deleted_one_batch_at_a_time(
+    models: Any, standing: Standing
+) -> None:
+    moment = timezone.now() - timedelta(hours=1)
+    Task.objects.bulk_create(
+        Task(status="finished", processor_class=PROCESSOR, finished_at=moment)
+        for _ in range(PRUNE_BATCH + 1)
+    )
+    pruning = Pruning("default", QueueSettings(DELETE_TASKS_ON_COMPLETE=True), standing)
+    pruning.turn(1000.0)
+    assert Task.objects.count() == 1
+    pruning.turn(pruning.next_deadline())
+    assert not Task.objects.exists()
+
+
+def test_where_nothing_points_at_tasks_there_are_none_to_look_for(
+    standing: Standing, django_assert_num_queries: Any
+) -> None:
+    make_task("finished", ended_ago=60)
+    pruning = Pruning("default", QueueSettings(DELETE_TASKS_ON_COMPLETE=True), standing)
+    with django_assert_num_queries(0):
+        pruning.turn(1000.0)
+    assert Task.objects.exists()

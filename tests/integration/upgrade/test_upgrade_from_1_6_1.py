@@ -14,6 +14,7 @@ from django.db import connection
 
 from django_partisan import execution
 from django_partisan.attempt import FAILED
+from django_partisan.config.moments import with_zone
 from django_partisan.models import Attempt, ManagerProcess, Task
 from tests.integration.upgrade import version_1
 from tests.integration.upgrade.version_1 import insert, migrate, old_row
@@ -48,8 +49,22 @@ def test_every_column_of_every_row_is_kept(old_database: None) -> None:
     [task] = migrated(old_row(priority=-3, queue_name="other", arguments=arguments, extra=RETRIED))
     assert (task.id, task.status, task.processor_class) == (1, "new", "KeptSinceVersion1")
     assert (task.priority, task.queue_name, task.arguments) == (-3, "other", arguments)
-    assert (task.created_at, task.updated_at, task.execute_after) == (CREATED, UPDATED, CREATED)
+    moments = [task.created_at, task.updated_at, task.execute_after]
+    assert list(map(with_zone, moments)) == [CREATED, UPDATED, CREATED]
     assert task.extra == RETRIED
+
+
+def test_moments_stay_the_same_in_a_project_without_time_zones(
+    old_database: None, settings: Any
+) -> None:
+    settings.USE_TZ, settings.TIME_ZONE = False, "Asia/Tokyo"
+    [task] = migrated(old_row())
+    assert with_zone(task.execute_after) == CREATED
+    assert ids_of(claim()) == [task.pk]
+    migrate("0002_auto_20200721_0300")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT execute_after FROM django_partisan_task")
+        assert cursor.fetchone() == (datetime(2021, 3, 4, 14, 6, 7, 891234),)
 
 
 def test_every_status_is_kept_but_in_process_waits_again(old_database: None) -> None:
@@ -75,13 +90,13 @@ def test_the_message_of_an_error_becomes_an_attempt(old_database: None) -> None:
     [attempt] = Attempt.objects.all()
     assert (attempt.task_id, attempt.outcome, attempt.number) == (task.id, "failed", 1)
     assert attempt.message == "division by zero"
-    assert attempt.created_at == task.finished_at == UPDATED
+    assert with_zone(attempt.created_at) == with_zone(task.finished_at) == UPDATED
     assert task.attempts == 1
 
 
 def test_a_task_that_had_ended_ended_when_it_was_last_updated(old_database: None) -> None:
     for task in migrated(old_row(status="finished"), old_row(status="error")):
-        assert (task.finished_at, task.attempts) == (UPDATED, 1)
+        assert (with_zone(task.finished_at), task.attempts) == (UPDATED, 1)
 
 
 @pytest.mark.parametrize(

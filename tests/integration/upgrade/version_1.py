@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.core.management import call_command
 from django.db import connection
@@ -116,5 +118,8 @@ def _values(row: dict[str, Any]) -> list[Any]:
 
 
 def _moment_or_text(value: str) -> str:
-    # Django keeps moments in SQLite as naive text in UTC.
-    return value.removesuffix("+00:00") if connection.vendor == "sqlite" else value
+    """Return a moment as Django keeps it: in SQLite as text, in the zone of the settings."""
+    if connection.vendor != "sqlite" or not value.endswith("+00:00"):
+        return value
+    moment = datetime.fromisoformat(value).astimezone(ZoneInfo(connection.timezone_name))
+    return str(moment.replace(tzinfo=None))
