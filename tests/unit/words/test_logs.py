@@ -43,6 +43,12 @@ def bare_project() -> Iterator[logging.Logger]:
         logger.setLevel(before[2])
 
 
+@pytest.fixture(autouse=True)
+def _speaking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what the former test has said about the console."""
+    monkeypatch.setattr(logs._console, "is_silent", False)
+
+
 def test_a_json_line_holds_the_task_it_is_about(logger: Written) -> None:
     lines = written(logger, logs.JsonFormatter())
     extra = logs.task_extra(task_id=7, processor="shop.Send", queue="mail", attempt=2)
@@ -181,5 +187,4 @@ def test_nothing_is_said_when_silence_was_asked_for(capsys: pytest.CaptureFixtur
     with bare_project() as logger:
         logs.configure_console(verbosity=0)
         logs.say(logger, "here is life")
-        logs.configure_console(verbosity=1)
     assert capsys.readouterr().err == ""
