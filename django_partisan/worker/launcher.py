@@ -119,7 +119,7 @@ class Launcher:
     def _fork(self, number: int, *descriptors: int) -> None:
         reach("launcher.forking")
         try:
-            pid = os.fork()
+            pid, go = fork_waiting()
         except OSError as error:
             self._refuse(number, errno_of(error))
             return
@@ -135,6 +135,9 @@ class Launcher:
         self._report(STARTED, number, pid, 0, pidfd)
         if pidfd is not None:
             os.close(pidfd)
+        with contextlib.suppress(BrokenPipeError):  # It has been killed already.
+            os.write(go, b"!")
+        os.close(go)
 
     def _refuse(self, number: int, lacking: int) -> None:
         self._report(REFUSED, number, 0, lacking, None)
@@ -182,6 +185,27 @@ class Launcher:
         # When the manager is gone, the next read of the control socket ends the loop.
         with contextlib.suppress(OSError):
             socket.send_fds(self._control, [report], [] if fd is None else [fd])
+
+
+def fork_waiting() -> tuple[int, int]:
+    """Fork; return the child's pid, 0 in the child, and the descriptor that lets the child go on.
+
+    It goes on once a byte is written there, and ends if its parent dies before: nobody would know
+    of its process then, or of what it starts. Raises OSError when the system lacks what it takes.
+    """
+    waiting, go = os.pipe()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(waiting)
+        os.close(go)
+        raise
+    if pid == 0:
+        os.close(go)
+        if not os.read(waiting, 1):
+            os._exit(0)
+    os.close(waiting)
+    return pid, go
 
 
 def _pidfd(pid: int) -> int | None:

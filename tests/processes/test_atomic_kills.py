@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -37,25 +37,22 @@ def until_finished(ids: list[int], manager: Manager) -> None:
     wait_until(lambda: all_are(ids, "finished"), message=lambda: manager.log)
 
 
-def rounds(count: int, seconds: float) -> Iterator[int]:
-    """Yield numbers at random moments, about so far apart."""
-    for number in range(count):
-        threading.Event().wait(random.uniform(0, 2 * seconds))
-        yield number
+def wait_a_moment(seconds: float) -> None:
+    """Wait at random, about so long."""
+    time.sleep(random.uniform(0, 2 * seconds))
 
 
 def strike_until_finished(
-    ids: list[int], manager: Manager, strike: Callable[[], int], moments: Iterator[int]
+    ids: list[int], manager: Manager, strike: Callable[[], int], *, hits: int, seconds: float
 ) -> None:
-    """Strike at these moments, which must hit ten times at least; then let the rest finish."""
-    hits = 0
-    for _ in moments:
-        hits += strike()
-        if all_are(ids, "finished"):
-            break
+    """Strike about so far apart, until so many have hit, ten at least; then let the rest finish."""
+    done = 0
+    while done < hits and not all_are(ids, "finished"):
+        wait_a_moment(seconds)
+        done += strike()
     crashed, retried = (Task.objects.exclude(**{name: 0}) for name in ("crashes", "retries"))
-    print(f"{hits} hits, {crashed.count()} tasks crashed, {retried.count()} tasks retried")
-    assert hits >= 10
+    print(f"{done} hits, {crashed.count()} tasks crashed, {retried.count()} tasks retried")
+    assert done >= 10
     until_finished(ids, manager)
 
 
@@ -70,14 +67,15 @@ def test_killed_workers_leave_the_effects_of_finished_tasks_alone(
             kill(worker.pid)
         return len(last)
 
-    strike_until_finished(ids, manager, kill_a_worker, rounds(100, 0.04))
+    strike_until_finished(ids, manager, kill_a_worker, hits=60, seconds=0.04)
 
 
 def test_killed_managers_leave_the_effects_of_finished_tasks_alone(
     start_manager: StartManager, ids: list[int]
 ) -> None:
     manager = start_manager(settings=PATIENT)
-    for _ in rounds(4, 0.3):
+    for _ in range(4):
+        wait_a_moment(0.3)
         manager.kill()
         manager = start_manager(settings=PATIENT)
     until_finished(ids, manager)
@@ -89,7 +87,7 @@ def test_lost_connections_leave_the_effects_of_finished_tasks_alone(
     start_manager: StartManager, ids: list[int]
 ) -> None:
     manager = start_manager(queue={"WORKERS_COUNT": 3}, settings=PATIENT)
-    strike_until_finished(ids, manager, _end_a_connection, rounds(60, 0.02))
+    strike_until_finished(ids, manager, _end_a_connection, hits=25, seconds=0.02)
 
 
 def test_a_process_that_the_task_forks_ends_without_touching_its_transaction(

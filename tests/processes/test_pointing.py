@@ -55,7 +55,7 @@ def test_the_last_outcome_before_a_stop_is_deleted_as_well(
     manager = start_manager(queue={"DELETE_TASKS_ON_COMPLETE": True}, settings=KNOWING)
     task = Note("last").delay()
     models.Nulling.objects.create(task=task)
-    wait_until(lambda: not Task.objects.filter(pk=task.pk, status="new").exists())
+    wait_until(lambda: f"task {task.pk} finished" in manager.log)
     assert manager.stop() == 0
     assert not Task.objects.exists()
 

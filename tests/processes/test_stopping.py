@@ -12,7 +12,7 @@ from django_partisan.models import ManagerProcess, Task
 from tests.app.partisan_tasks import Note, WaitForFile
 from tests.processes.conftest import StartManager
 from tests.support.harness import HOARDING, Manager, Stopwatch
-from tests.support.helpers import wait_until
+from tests.support.helpers import HANG_SECONDS, wait_until
 from tests.support.ledger import Book, all_are, done, statuses
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -123,7 +123,9 @@ def test_a_signal_to_the_whole_group_is_the_managers_business_alone(
 def test_a_peer_starts_at_once_what_a_stopping_manager_releases(
     start_manager: StartManager, book: Book, gate: Path
 ) -> None:
-    manager = start_manager(settings={"PARTISAN_NODE_NAME": "north"}, queue=HOARDING)
+    # Its own two tasks stay where they are until the peer has done all others.
+    north = {"PARTISAN_NODE_NAME": "north", "PARTISAN_SHUTDOWN_GRACE_SECONDS": HANG_SECONDS}
+    manager = start_manager(settings=north, queue=HOARDING)
     book.begin(*[WaitForFile(str(gate))] * 2)
     waiting = book.enqueue(*[Note()] * 100)
     wait_until(lambda: statuses(waiting) == {"in_process": 100})
