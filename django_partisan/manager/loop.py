@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import selectors
 import time
@@ -174,6 +175,8 @@ class WorkersManager:
             setproctitle.setproctitle(f"partisan/parent {self.queue_name}")
             if signals is not None:
                 self.link.watchdog.watch_signals(signals, STOP_SIGNALS)
+            if is_last:
+                gc.freeze()  # What has been loaded stays: no need to look through it ever again.
             try:
                 self.turn(time.monotonic())
                 while self.shutdown.exit_code is None:
