@@ -19,6 +19,7 @@ from tests.hostile_app.partisan_tasks import (
     Misbehave,
     MisbehaveOnceMore,
     TellOfSession,
+    TurnAutocommitOff,
     WriteInAnotherThread,
     WriteInAnotherThreadAtomically,
     WriteInThisThreadAtomically,
@@ -48,6 +49,14 @@ def test_a_session_that_cannot_be_made_fresh_is_replaced(
     start_manager(queue=ONE_WORKER)
     told = _told_around(book, [Misbehave(name) for name in sessions.ENDED])
     _assert_replaced(told, sessions.ENDED)
+
+
+@pytest.mark.postgresql
+def test_a_session_is_replaced_when_its_autocommit_was_turned_off_without_a_statement(
+    start_manager: StartManager, book: Book
+) -> None:
+    start_manager(queue=ONE_WORKER)
+    _assert_replaced(_told_around(book, [TurnAutocommitOff()]), ["autocommit off"])
 
 
 @pytest.mark.sqlite
