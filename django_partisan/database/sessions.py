@@ -7,6 +7,7 @@ import operator
 import re
 import weakref
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
@@ -55,6 +56,8 @@ _RULES: Final = {
 }
 _BLOCK_COMMENT: Final = re.compile(r"/\*(?:(?!/\*|\*/).)*\*/", re.DOTALL)
 _LINE_COMMENT: Final = re.compile(r"--[^\n]*")
+_SHORT: Final = 2_000
+"""The length of texts of which it is remembered what they leave."""
 _STATE: Final = (
     *("autocommit", "isolation_level", "read_only", "readonly", "deferrable", "encoding"),
     *("cursor_factory", "server_cursor_factory", "row_factory", "prepare_threshold"),
@@ -79,18 +82,26 @@ def outlasts_discard(connection: BaseDatabaseWrapper, sql: object, cursor: objec
     The whole text is searched, comments and later statements included. What the database does
     inside of its functions is not seen.
     """
-    rules = _RULES.get(connection.vendor, ())
     text = sql if isinstance(sql, str) else _rendered(sql, cursor)
     if text is None:
-        return bool(rules)
+        return connection.vendor in _RULES
+    # Tasks say the same again and again, with other parameters.
+    read = _read_before if len(text) <= _SHORT else _read
+    return read(connection.vendor, text)
+
+
+def _read(vendor: str, text: str) -> bool:
     text = text.lower()
     # Nearly every text is done with after this line, long ones too.
-    rules = tuple([rule for rule in rules if rule[0] in text])
+    rules = tuple([rule for rule in _RULES.get(vendor, ()) if rule[0] in text])
     return any(
-        pattern is None or pattern.search(reading)
+        pattern is None or pattern.search(reading) is not None
         for _, pattern in rules
         for reading in _readings(text)
     )
+
+
+_read_before: Final = lru_cache(maxsize=256)(_read)
 
 
 def make_fresh(connection: BaseDatabaseWrapper) -> None:
