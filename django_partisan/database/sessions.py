@@ -104,15 +104,32 @@ def _read(vendor: str, text: str) -> bool:
 _read_before: Final = lru_cache(maxsize=256)(_read)
 
 
-def make_fresh(connection: BaseDatabaseWrapper) -> None:
+def make_fresh(connection: BaseDatabaseWrapper) -> bool:
     """Let PostgreSQL discard what a session remembers, then set what Django sets at its begin.
 
-    Raises the driver's errors. It goes through a cursor of Django's: the drivers watch for DISCARD
-    there, to forget which statements they have prepared.
+    False when the next session will need less for that, so that this one had better end. Raises the
+    driver's errors. It goes through a cursor of Django's: the drivers watch for DISCARD there, to
+    forget which statements they have prepared. Not for sessions behind a pooler.
     """
     with connection.create_cursor() as cursor:
         cursor.execute("DISCARD ALL")
+    if _is_given_a_zone(connection):
+        return False
     connection.init_connection_state()
+    return True
+
+
+def _is_given_a_zone(connection: BaseDatabaseWrapper) -> bool:
+    """Have sessions begin with Django's time zone from now on, and say so, where this has not.
+
+    DISCARD ALL goes back to what a session began with, so the zone costs no round trip then.
+    """
+    info, zone = raw_connection(connection).info, connection.timezone_name
+    given, option = info.options or "", f"-c TimeZone={zone}"
+    if not zone or info.parameter_status("TimeZone") == zone or option in given:
+        return False
+    connection.settings_dict["OPTIONS"]["options"] = f"{given} {option}".strip()
+    return True
 
 
 def is_pooled(connection: BaseDatabaseWrapper) -> bool:

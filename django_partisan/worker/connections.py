@@ -213,9 +213,8 @@ class Session:
             with self._watchdog.watching():
                 if self._is_pooled is None:
                     self._is_pooled = is_pooled(connection)
-                if not self._is_pooled:
-                    make_fresh(connection)
-            is_fresh = not self._is_pooled and self._is_as_before(connection)
+                is_fresh = not self._is_pooled and make_fresh(connection)
+            is_fresh = is_fresh and self._is_as_before(connection)
         except Exception:  # noqa: BLE001 - the driver's own: the server or the way to it has failed
             is_fresh = False
         if not is_fresh:
