@@ -40,7 +40,9 @@ class Profile(NamedTuple):
 
 
 PROFILES: Final = {
-    "bench": Profile(("drain", "long-drain", "work", "enqueue", "pickup", "idle"), ("drain",)),
+    "bench": Profile(
+        ("drain", "long-drain", "work", "orm", "enqueue", "pickup", "idle"), ("drain", "orm")
+    ),
     "conditions": Profile(
         ("beside", "held", "polling", "idle"),
         ("drain", "long-drain", "enqueue", "pickup", "idle"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -61,7 +61,9 @@ def _target() -> Target | None:
     return PSYCOPG3_TARGET if is_psycopg3 else TARGET
 
 
-def drain(tasks: int, *, waiting: int | None = None) -> float:
+def drain(
+    tasks: int, *, waiting: int | None = None, environment: Mapping[str, str] | None = None
+) -> float:
     """Have a manager run ``tasks`` of the ``waiting`` tasks (all when None); return tasks per s.
 
     The time is from its first claim to the moment when so many outcomes were recorded.
@@ -71,7 +73,7 @@ def drain(tasks: int, *, waiting: int | None = None) -> float:
         status=Task.STATUS_FINISHED, queue_name="default", finished_at__gte=since
     )
     with Runs.create(waiting or tasks) as runs:
-        with running_engine() as engine:
+        with running_engine(environment) as engine:
             engine.wait_until(lambda: runs.ran() >= tasks, "the end of the drain")
             engine.wait_until(lambda: recorded.count() >= tasks, "the last record")
         check_once(runs, since)

@@ -33,34 +33,17 @@ def measure(scale: Scale) -> Iterator[Figure]:
     with running_engine(LOGGED if log else None) as engine:
         wait_until_serving(engine)
         time.sleep(SETTLE_SECONDS)
-        sent, cpu, commits = _statements(log), cpu_seconds(*engine.processes), _commits()
+        sent, cpu = _statements(log), cpu_seconds(*engine.processes)
         started = time.monotonic()
         time.sleep(scale.idle_seconds)
         elapsed = time.monotonic() - started
         share = (cpu_seconds(*engine.processes) - cpu) / elapsed
-        # Two of them were our own question.
-        spent = max(0, _commits() - commits - 2)
         sent = _statements(log) - sent
     target = CPU_TARGETS[connection.vendor]
     yield Figure.of_runs("idle, CPU time", [100 * share], "% of a core", target)
     if log is not None:
         per_minute = 60 * sent / elapsed
         yield Figure.of_runs("idle, statements", [per_minute], "per minute", STATEMENTS_TARGET)
-    if connection.vendor == "postgresql":
-        yield Figure.of_runs("idle, transactions", [60 * spent / elapsed], "per minute")
-
-
-def _commits() -> int:
-    if connection.vendor != "postgresql":
-        return 0
-    with connection.cursor() as cursor:
-        # A server counts what a session did when the session gets to it: ours shall now.
-        cursor.execute("SELECT pg_stat_force_next_flush()")
-        cursor.execute(
-            "SELECT xact_commit + xact_rollback FROM pg_stat_database "
-            "WHERE datname = current_database()"
-        )
-        return int(cursor.fetchone()[0])
 
 
 def _log_of_server() -> Path | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.figures import Figure
 
 NAMES: Final = (
-    *("drain", "long-drain", "work", "enqueue", "pickup", "idle"),
+    *("drain", "long-drain", "work", "orm", "enqueue", "pickup", "idle"),
     *("beside", "held", "polling"),
 )
 
@@ -31,6 +31,7 @@ class Scale(NamedTuple):
     beside_tasks: int = 30_000
     """For drains that should take longer than the noise of the machine, many times over."""
     works: int = 600
+    orm_tasks: int = 3_000
     runs: int = 5
     calls: int = 200
     pairs: int = 10
@@ -50,6 +51,7 @@ SCALES: Final = {
         many_tasks=400,
         beside_tasks=400,
         works=50,
+        orm_tasks=50,
         runs=1,
         calls=10,
         pairs=1,
@@ -95,12 +97,13 @@ def _own_database() -> Iterator[None]:
 
 
 def _figures(names: list[str], scale: Scale) -> Iterator[Figure]:
-    from benchmarks import beside, drain, enqueue, held, idle, pickup, work
+    from benchmarks import beside, drain, enqueue, held, idle, orm, pickup, work
 
     takes: dict[str, Callable[[Scale], Iterator[Figure]]] = {
         "drain": drain.measure,
         "long-drain": drain.measure_many,
         "work": work.measure,
+        "orm": orm.measure,
         "enqueue": enqueue.measure,
         "pickup": pickup.measure,
         "idle": idle.measure,

@@ -67,29 +67,47 @@ def turn_cells(databases: Mapping[str, Report]) -> Iterator[Cells]:
 def peers_cells(report: Report, work: Report) -> Cells:
     """Return a line for each queue and its settings: the default ones first, the fastest first."""
     works = {name_of(result): median_of(result) for result in work["results"]}
-    ours = {
-        is_default(result): median_of(result)
-        for result in reversed(report["results"])
-        if result["queue"] == OURS
-    }
-    shown = sorted(report["results"], key=lambda one: (not is_default(one), -(median_of(one) or 0)))
-    lines = [_peer_line(one, ours.get(is_default(one)), works.get(name_of(one))) for one in shown]
+    lines = [_peer_line(one, ours, works.get(name_of(one))) for one, ours in _ranked(report)]
     return [PEERS_HEADER, *lines]
 
 
-def _peer_line(result: Report, ours: float | None, work: float | None) -> Sequence[str]:
+def orm_cells(report: Report) -> Cells:
+    """Return the same of tasks that read and write a row, as far as it was measured with them."""
+    lines = [(*_names(one), *_rates(one, ours)) for one, ours in _ranked(report)]
+    return [PEERS_HEADER[:7], *lines]
+
+
+def _ranked(report: Report) -> Iterator[tuple[Report, float | None]]:
+    """Yield each result, and what ours at such settings on such a database is to be held to it."""
+    ours: dict[tuple[bool, bool], float | None] = {}
+    for one in report["results"]:
+        if one["queue"] == OURS:
+            ours[is_default(one), one["store"] == "SQLite"] = median_of(one)
+    for one in sorted(report["results"], key=lambda x: (not is_default(x), -(median_of(x) or 0))):
+        is_sqlite = one["store"] == "SQLite"
+        yield one, ours.get((is_default(one), is_sqlite)) or ours.get((True, is_sqlite))
+
+
+def _names(result: Report) -> Sequence[str]:
     settings = f"{'default' if is_default(result) else 'best'}: {result['settings']}"
-    names = (result["queue"], settings, result["store"], result["runs tasks in"])
-    rates, singles = [drain["recorded"] for drain in result["drains"]], result["singles"]
+    return result["queue"], settings, result["store"], result["runs tasks in"]
+
+
+def _rates(result: Report, ours: float | None) -> Sequence[str]:
+    rates = [drain["recorded"] for drain in result["drains"]]
     if not rates:
-        return (*names, f"not measured: {result['problem']}", *[NOTHING] * 4, number(work))
-    rate = statistics.median(rates)
+        return f"not measured: {result['problem']}", NOTHING, NOTHING
+    rate, spread = statistics.median(rates), f"{readable(min(rates))} … {readable(max(rates))}"
+    return readable(rate), spread, number(ours and ours / rate)
+
+
+def _peer_line(result: Report, ours: float | None, work: float | None) -> Sequence[str]:
+    singles = result["singles"]
+    waits = " / ".join(map(readable, percentiles_of(singles))) if singles else None
     return (
-        *names,
-        readable(rate),
-        f"{readable(min(rates))} … {readable(max(rates))}",
-        number(ours and ours / rate),
-        " / ".join(map(readable, percentiles_of(singles))) if singles else result["problem"],
+        *_names(result),
+        *_rates(result, ours),
+        waits or (result["problem"] if result["drains"] else NOTHING),
         f"{number(singles and singles['enqueued'])} / {number(median_of(result, 'bulk'))}",
         number(work),
     )

@@ -24,6 +24,7 @@ from benchmarks.tables import (
     median_of,
     name_of,
     number,
+    orm_cells,
     peers_cells,
     percentiles_of,
 )
@@ -57,7 +58,10 @@ def write_for_docs(directory: Path) -> None:
     peers = load("peers")
     for name in ("bench", "conditions"):
         (directory / f"{name}.rst").write_text(engine_rst(load(name)))
-    (directory / "peers.rst").write_text(peers_rst(peers, load("peers_work")))
+    shown = peers_rst(peers, load("peers_work"))
+    if (RESULTS / "peers_orm.json").exists():
+        shown += orm_rst(load("peers_orm"))
+    (directory / "peers.rst").write_text(shown)
     (directory / "peers.svg").write_text(bars(peers))
 
 
@@ -75,6 +79,13 @@ def peers_rst(report: Report, work: Report) -> str:
     """Return the table of all queues, and what has to be known beside it."""
     notes = [*_notes(report, "tasks"), *_notes(work, "tasks of 5 ms")]
     return "\n".join([as_rst(peers_cells(report, work)), *(f"* {note}" for note in notes), ""])
+
+
+def orm_rst(report: Report) -> str:
+    """Return the table of tasks that read and write a row, with its title and its notes."""
+    notes = [f"* {note}" for note in _notes(report, "tasks")]
+    title = ".. rubric:: Tasks that read and write a row"
+    return "\n".join(["", title, "", as_rst(orm_cells(report)), *notes, ""])
 
 
 def _notes(report: Report, what: str) -> Iterator[str]:

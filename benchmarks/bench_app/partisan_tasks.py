@@ -1,9 +1,13 @@
-"""Tasks that do as good as nothing, so that a measure shows the engine's own cost."""
+"""The tasks that are measured: most do as good as nothing, and show the engine's own cost."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
+from benchmarks.bench_app.apps import BenchAppConfig
+from benchmarks.bench_app.models import read_and_write
+from benchmarks.peers.drivers import work
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.registry import register
 from tools.ledger import own_runs
@@ -15,7 +19,7 @@ class Noop(BaseTaskProcessor):
 
     UNIQUE_FOR_PARAMS = False
 
-    def run(self) -> None:
+    def run(self) -> Any:
         """Count."""
         own_runs().count(self.args[0])
 
@@ -40,6 +44,17 @@ class Compute(UniqueNoop):
 
 
 @register
+class ReadAndWrite(UniqueNoop):
+    """Reads and writes one row."""
+
+    def run(self) -> bool:
+        """Do so, and count; tell whether this worker tidies up."""
+        read_and_write(self.args[0])
+        own_runs().count(self.args[0])
+        return BenchAppConfig.tidies
+
+
+@register
 class Stamp(BaseTaskProcessor):
     """Tells when it began to run."""
 
@@ -48,3 +63,19 @@ class Stamp(BaseTaskProcessor):
     def run(self) -> int:
         """Return the time in nanoseconds since 1970."""
         return time.time_ns()
+
+
+@register
+class Mark(BaseTaskProcessor):
+    """Does what every queue is measured with; unique, as it says nothing."""
+
+    def run(self) -> int:
+        """Do the work."""
+        return work(self.args[0])
+
+
+@register
+class FreeMark(Mark):
+    """The same without uniqueness."""
+
+    UNIQUE_FOR_PARAMS = False

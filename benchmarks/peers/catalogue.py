@@ -7,9 +7,9 @@ from typing import Any, Final, Literal, NamedTuple
 
 WORKERS: Final = 2
 """How many workers, or what comes closest, each queue gets."""
-WORK_SECONDS: Final = 0.005
-"""What a task that does something takes of a CPU; waiting would measure threads and loops only."""
-
+Work = Literal["nothing", "compute", "orm"]
+"""What tasks do: no more than a note that they ran; compute for 5 ms, as waiting would measure
+threads and loops only; or read and write one row of PostgreSQL (of SQLite with that) by Django."""
 Store = Literal["PostgreSQL", "Redis", "SQLite"]
 
 
@@ -22,7 +22,7 @@ class Variant(NamedTuple):
     arguments: Sequence[str] = ()
     """Of the command of its workers, besides those that every variant has."""
     options: Mapping[str, Any] = {}
-    """For the driver; of a Django project, more settings of its database."""
+    """For the driver."""
     poll_seconds: float = 0.1
     """How long an idle worker sleeps; the pauses between pick-ups are spread over as much."""
 
@@ -49,6 +49,7 @@ class Peer(NamedTuple):
 
 
 _DJANGO: Final = ("python", "-m", "django")
+_ORM: Final = ("Django>=5.2,<5.3", "psycopg[binary]>=3.2")
 _DRIVERS: Final = "benchmarks.peers.drivers"
 _QUIET_CELERY: Final = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 _TEN: Final = ("--concurrency=10",)
@@ -62,7 +63,7 @@ def _ours(name: str, driver: str, distribution: str, extra: str, *others: Varian
         requirements=("-e", f".{extra}"),
         distributions=("django-partisan", "Django", distribution),
         worker=(*_DJANGO, "start_partisan", f"--workers_count={WORKERS}"),
-        settings={"INSTALLED_APPS": ["django_partisan", "benchmarks.peers.partisan_app"]},
+        settings={"INSTALLED_APPS": ["django_partisan"]},
         variants=(
             Variant("default", "PostgreSQL", f"{driver}, unique tasks"),
             Variant("best", "PostgreSQL", f"{driver}, not unique", options={"free": True}),
@@ -81,7 +82,7 @@ PEERS: Final = (
         name="pgqueuer",
         driver="pgqueuer",
         # The command line of pgqueuer 1.6.0 fails with a newer typer.
-        requirements=("pgqueuer[asyncpg]>=1.6", "typer<0.29"),
+        requirements=("pgqueuer[asyncpg]>=1.6", "typer<0.29", *_ORM),
         distributions=("pgqueuer", "asyncpg"),
         worker=("python", "-m", "pgqueuer", "run", f"{_DRIVERS}.pgqueuer:factory"),
         copies=WORKERS,
@@ -94,7 +95,7 @@ PEERS: Final = (
     Peer(
         name="procrastinate",
         driver="procrastinate",
-        requirements=("procrastinate>=3.10", "psycopg[binary]>=3.2"),
+        requirements=("procrastinate>=3.10", *_ORM),
         distributions=("procrastinate", "psycopg"),
         worker=("procrastinate", f"--app={_DRIVERS}.procrastinate.app", "worker"),
         copies=WORKERS,
@@ -108,7 +109,7 @@ PEERS: Final = (
     Peer(
         name="Celery",
         driver="celery",
-        requirements=("celery[redis]>=5.7",),
+        requirements=("celery[redis]>=5.7", *_ORM),
         distributions=("celery", "redis"),
         worker=("celery", "-A", f"{_DRIVERS}.celery", "worker", f"--concurrency={WORKERS}"),
         share=0.5,
@@ -123,7 +124,7 @@ PEERS: Final = (
     Peer(
         name="huey",
         driver="huey",
-        requirements=("huey>=3.5", "redis>=5"),
+        requirements=("huey>=3.5", "redis>=5", *_ORM),
         distributions=("huey", "redis"),
         worker=("huey_consumer", f"{_DRIVERS}.huey.huey", "--workers=2", "--worker-type=process"),
         variants=(
@@ -136,10 +137,7 @@ PEERS: Final = (
     Peer(
         name="django-tasks-db",
         driver="django_tasks_db",
-        requirements=(
-            *("django-tasks-db[compat]>=0.13", "django-tasks>=0.12"),
-            *("Django>=5.2,<5.3", "psycopg[binary]>=3.2"),
-        ),
+        requirements=("django-tasks-db[compat]>=0.13", "django-tasks>=0.12", *_ORM),
         distributions=("django-tasks-db", "django-tasks", "Django", "psycopg"),
         worker=(*_DJANGO, "db_worker"),
         copies=WORKERS,
@@ -151,8 +149,7 @@ PEERS: Final = (
         variants=(
             Variant("default", "PostgreSQL", "two processes", poll_seconds=1),
             Variant(
-                *("best", "PostgreSQL", "connections kept, polls every 0.1 s"),
-                *(["--interval=0.1"], {"CONN_MAX_AGE": 600}),
+                *("best", "PostgreSQL", "connections kept, polls every 0.1 s"), ["--interval=0.1"]
             ),
         ),
     ),

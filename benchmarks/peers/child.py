@@ -17,6 +17,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
+from benchmarks.peers.drivers import told
 from tools.ledger import own_runs
 
 WARM_UP: Final = 5
@@ -38,12 +39,26 @@ def main() -> None:
 
 def fill(driver: Any, tasks: float) -> float:
     """Make what must exist, enqueue the first ``tasks`` tasks; return the seconds that took."""
+    if told()["work"] == "orm":
+        from django.core.management import call_command
+
+        from benchmarks.bench_app.models import fill_rows
+
+        call_command("migrate", run_syncdb=True, verbosity=0)
+        fill_rows()
     if hasattr(driver, "prepare"):
         driver.prepare()
     begin = time.monotonic()
     if tasks:
         driver.enqueue_many(range(int(tasks)))
     return time.monotonic() - begin
+
+
+def written(_: Any) -> int:
+    """Return how often tasks have written a row."""
+    from benchmarks.bench_app.models import written
+
+    return written()
 
 
 def singles(driver: Any, tasks: float) -> float:
@@ -90,7 +105,7 @@ def _wait(condition: Callable[[], object], deadline: float, pause: float) -> Non
 
 
 ACTIONS: Final[dict[str, Callable[..., Any]]] = {
-    action.__name__: action for action in (fill, singles, watch, pickups)
+    action.__name__: action for action in (fill, written, singles, watch, pickups)
 }
 
 if __name__ == "__main__":

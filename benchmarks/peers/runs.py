@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from benchmarks.figures import BenchError
-from benchmarks.peers.catalogue import Peer, Variant
+from benchmarks.peers.catalogue import Peer, Variant, Work
 from benchmarks.peers.child import WARM_UP
 from benchmarks.peers.drivers import OPTIONS_VARIABLE
 from benchmarks.peers.stores import Stores
@@ -32,25 +32,26 @@ def install(peer: Peer) -> dict[str, str]:
     done = subprocess.run(command, cwd=ROOT, check=False, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise BenchError(f"cannot be installed: {_last_line(done.stderr)}")
-    versions: dict[str, str] = _Place(peer, {}).ask("versions", *peer.distributions)
+    place = _Place(peer, peer.variants[0], {}, "nothing")
+    versions: dict[str, str] = place.ask("versions", *peer.distributions)
     return versions
 
 
-def drain(
-    peer: Peer, variant: Variant, stores: Stores, tasks: int, work_seconds: float
-) -> dict[str, float]:
+def drain(peer: Peer, variant: Variant, stores: Stores, tasks: int, work: Work) -> dict[str, float]:
     """Let two workers empty a queue in which ``tasks`` tasks wait; check that each ran once.
 
     Return tasks per second, without the start of any process: ``recorded`` from the first start of
     a task until the queue knew every task as done, ``bulk`` enqueued.
     """
     with Runs.create(tasks) as runs, stores.empty(variant.store) as urls:
-        place = _Place(peer, {**urls, "options": variant.options, "work_seconds": work_seconds})
+        place = _Place(peer, variant, urls, work)
         filled = place.ask("fill", tasks)
         stores.settle(variant.store)
         with place.working(variant, tasks) as moments:
             pass
         _check(runs, tasks)
+        if work == "orm" and place.ask("written") != tasks:
+            raise BenchError("not every task has written its row")
     return {
         "tasks": tasks,
         "recorded": tasks / (moments["recorded"] - moments["first"]) * 1e9,
@@ -67,7 +68,7 @@ def singles(
     """
     tasks = calls + WARM_UP + pickups
     with Runs.create(tasks) as runs, stores.empty(variant.store) as urls:
-        place = _Place(peer, {**urls, "options": variant.options, "work_seconds": 0})
+        place = _Place(peer, variant, urls, "nothing")
         place.ask("fill", 0)
         seconds = place.ask("singles", calls)
         with place.working(variant, calls):
@@ -89,15 +90,24 @@ def _directory(peer: Peer) -> Path:
 class _Place:
     """The environment of a queue, and what its driver is told in one run."""
 
-    def __init__(self, peer: Peer, told: dict[str, Any]) -> None:
+    def __init__(self, peer: Peer, variant: Variant, urls: dict[str, str], work: Work) -> None:
         self._peer = peer
+        told: dict[str, Any] = {
+            **urls,
+            "settings": peer.settings,
+            "options": variant.options,
+            "work": work,
+        }
+        # At their best, all of them keep Django's connections open.
+        told["max_age"] = 0 if variant.name.startswith("default") else 600
         self._variables = {
             **{name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
             "PYTHONPATH": str(ROOT),
             "PEER_DRIVER": peer.driver,
-            "DJANGO_SETTINGS_MODULE": "benchmarks.peers.drivers.django_settings",
-            OPTIONS_VARIABLE: json.dumps({"settings": peer.settings, **told}),
+            OPTIONS_VARIABLE: json.dumps(told),
         }
+        if peer.settings or work == "orm":
+            self._variables["DJANGO_SETTINGS_MODULE"] = "benchmarks.peers.drivers.django_settings"
 
     def ask(self, *words: object) -> Any:
         """Run the child to its end; return its answer, raise BenchError when it fails."""

@@ -32,13 +32,22 @@ class Stores:
 
     @contextlib.contextmanager
     def empty(self, kind: Store) -> Iterator[dict[str, str]]:
-        """Yield the URLs of an empty store: ``database``, and ``redis`` where it is that."""
+        """Yield the URLs of an empty store: ``database``, and ``redis`` where it is that.
+
+        With SQLite, ``queue`` is another file for queues that keep no tables in a project's own.
+        """
         with tempfile.TemporaryDirectory(prefix="partisan-bench-") as directory:
             if kind == "SQLite":
-                yield {"database": f"sqlite:///{directory}/peers.sqlite3"}
+                yield {
+                    "database": f"sqlite:///{directory}/peers.sqlite3",
+                    "queue": f"{directory}/queue",
+                }
             elif kind == "Redis":
-                with _running_redis(self._redis, directory) as url:
-                    yield {"redis": url}
+                with (
+                    self.empty("PostgreSQL") as urls,
+                    _running_redis(self._redis, directory) as url,
+                ):
+                    yield {**urls, "redis": url}
             else:
                 self._run(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
                 self._run(f"CREATE DATABASE {DATABASE}")
@@ -47,9 +56,8 @@ class Stores:
 
     def settle(self, kind: Store) -> None:
         """Let nothing of the filling be left to do: the same for every queue."""
-        if kind == "PostgreSQL":
-            self._run("ANALYZE", DATABASE)
         if kind != "SQLite":
+            self._run("ANALYZE", DATABASE)
             self._run("CHECKPOINT")
 
     def describe(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ import operator
 import re
 import weakref
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
@@ -55,6 +56,8 @@ _RULES: Final = {
 }
 _BLOCK_COMMENT: Final = re.compile(r"/\*(?:(?!/\*|\*/).)*\*/", re.DOTALL)
 _LINE_COMMENT: Final = re.compile(r"--[^\n]*")
+_SHORT: Final = 2_000
+"""The length of texts of which it is remembered what they leave."""
 _STATE: Final = (
     *("autocommit", "isolation_level", "read_only", "readonly", "deferrable", "encoding"),
     *("cursor_factory", "server_cursor_factory", "row_factory", "prepare_threshold"),
@@ -79,29 +82,54 @@ def outlasts_discard(connection: BaseDatabaseWrapper, sql: object, cursor: objec
     The whole text is searched, comments and later statements included. What the database does
     inside of its functions is not seen.
     """
-    rules = _RULES.get(connection.vendor, ())
     text = sql if isinstance(sql, str) else _rendered(sql, cursor)
     if text is None:
-        return bool(rules)
+        return connection.vendor in _RULES
+    # Tasks say the same again and again, with other parameters.
+    read = _read_before if len(text) <= _SHORT else _read
+    return read(connection.vendor, text)
+
+
+def _read(vendor: str, text: str) -> bool:
     text = text.lower()
     # Nearly every text is done with after this line, long ones too.
-    rules = tuple([rule for rule in rules if rule[0] in text])
+    rules = tuple([rule for rule in _RULES.get(vendor, ()) if rule[0] in text])
     return any(
-        pattern is None or pattern.search(reading)
+        pattern is None or pattern.search(reading) is not None
         for _, pattern in rules
         for reading in _readings(text)
     )
 
 
-def make_fresh(connection: BaseDatabaseWrapper) -> None:
+_read_before: Final = lru_cache(maxsize=256)(_read)
+
+
+def make_fresh(connection: BaseDatabaseWrapper) -> bool:
     """Let PostgreSQL discard what a session remembers, then set what Django sets at its begin.
 
-    Raises the driver's errors. It goes through a cursor of Django's: the drivers watch for DISCARD
-    there, to forget which statements they have prepared.
+    False when the next session will need less for that, so that this one had better end. Raises the
+    driver's errors. It goes through a cursor of Django's: the drivers watch for DISCARD there, to
+    forget which statements they have prepared. Not for sessions behind a pooler.
     """
     with connection.create_cursor() as cursor:
         cursor.execute("DISCARD ALL")
+    if _is_given_a_zone(connection):
+        return False
     connection.init_connection_state()
+    return True
+
+
+def _is_given_a_zone(connection: BaseDatabaseWrapper) -> bool:
+    """Have sessions begin with Django's time zone from now on, and say so, where this has not.
+
+    DISCARD ALL goes back to what a session began with, so the zone costs no round trip then.
+    """
+    info, zone = raw_connection(connection).info, connection.timezone_name
+    given, option = info.options or "", f"-c TimeZone={zone}"
+    if not zone or info.parameter_status("TimeZone") == zone or option in given:
+        return False
+    connection.settings_dict["OPTIONS"]["options"] = f"{given} {option}".strip()
+    return True
 
 
 def is_pooled(connection: BaseDatabaseWrapper) -> bool:

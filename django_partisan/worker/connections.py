@@ -35,6 +35,7 @@ _PING_SECONDS: Final = 3.0
 _OWN_ERRORS: Final = (DataError, IntegrityError, ProgrammingError)
 """Errors of a statement, not of its session."""
 
+_OWN: Final = contextlib.nullcontext()
 _sessions: dict[int, weakref.ref[Session]] = {}
 """Every connection that was ever opened and still is there, whichever thread it belongs to."""
 _wrappers: dict[str, list[Any]] = {}
@@ -189,9 +190,12 @@ class Session:
         assert connection is not None, "it holds the only reference to this"
         return connection
 
+    def _borrowed(self) -> contextlib.AbstractContextManager[None]:
+        """Let this thread use the connection, also when it is that of another one at rest."""
+        return _OWN if self.thread is threading.current_thread() else self._shared()
+
     @contextlib.contextmanager
-    def _borrowed(self) -> Iterator[None]:
-        """Let this thread use the connection of another one, which is at rest."""
+    def _shared(self) -> Iterator[None]:
         connection = self._django_s
         connection.inc_thread_sharing()
         try:
@@ -209,9 +213,8 @@ class Session:
             with self._watchdog.watching():
                 if self._is_pooled is None:
                     self._is_pooled = is_pooled(connection)
-                if not self._is_pooled:
-                    make_fresh(connection)
-            is_fresh = not self._is_pooled and self._is_as_before(connection)
+                is_fresh = not self._is_pooled and make_fresh(connection)
+            is_fresh = is_fresh and self._is_as_before(connection)
         except Exception:  # noqa: BLE001 - the driver's own: the server or the way to it has failed
             is_fresh = False
         if not is_fresh:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from types import CodeType
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -11,8 +12,11 @@ from django.db.backends.utils import CursorWrapper
 
 SESSION: Final = "_partisan_session"
 """The attribute of a connection that holds who is told."""
-_TAKERS: Final = frozenset({"create_cursor", "_set_autocommit"})
-"""The methods of backends after which a session may not be what it was."""
+_TELLING: Final = (
+    *((BaseDatabaseWrapper, "_cursor", "note_use"), (CursorWrapper, "callproc", "note_hand_out")),
+    (BaseDatabaseWrapper, "set_autocommit", "note_use"),
+)
+"""The methods of Django's after which a session may not be what it was."""
 _TRUSTED: Final = ("django.", "django_partisan.", "psycopg")
 _OBSERVERS: Final = ("sentry_sdk.", "opentelemetry.", "ddtrace.", "elasticapm.", "newrelic.")
 """Who reads from the driver's objects with each statement where a project is instrumented."""
@@ -21,7 +25,8 @@ _REVEALING: Final = frozenset(
 )
 _frame: Final = vars(sys)["_getframe"]  # Nothing else tells who asks.
 _PROXY: Final = "django.utils.connection"
-_CALLPROC: Final[CodeType] = CursorWrapper.callproc.__code__
+_known: Final = set[object]()
+"""The modules that were found to be trusted: for a small task, Django asks some twenty times."""
 
 
 class Watching(Protocol):
@@ -44,16 +49,12 @@ class _HandedOut:
     def __get__(self, instance: Any, kind: type[Any] | None = None) -> Any:
         if instance is None:
             return self
-        values = vars(instance)
         try:
-            value = values[self._name]
+            value = instance.__dict__[self._name]
         except KeyError:
             raise AttributeError(self._name) from None
-        if value is not None:
-            connection = instance if self._owner is None else values[self._owner]
-            session = vars(connection).get(SESSION)
-            if session is not None:
-                _note(session, connection, _frame(1))
+        if value is not None and _frame(1).f_globals.get("__name__") not in _known:
+            _look(instance if self._owner is None else vars(instance)[self._owner], _frame(1))
         return value
 
     def __set__(self, instance: Any, value: Any) -> None:
@@ -70,36 +71,40 @@ def watch_hand_outs() -> None:
         return
     setattr(BaseDatabaseWrapper, "connection", _HandedOut("connection", None))  # noqa: B010
     setattr(CursorWrapper, "cursor", _HandedOut("cursor", "db"))  # noqa: B010
+    for kind, name, note in _TELLING:
+        setattr(kind, name, _telling(getattr(kind, name), note))
     plain = CursorWrapper.__getattr__
 
     def of_the_driver(self: CursorWrapper, name: str) -> Any:
         if name in _REVEALING:
-            session = vars(self.db).get(SESSION)
-            if session is not None and not _is_trusted(self.db, _asker(_frame(1))):
-                session.note_hand_out()
+            _look(self.db, _frame(1))
         return plain(self, name)
 
     CursorWrapper.__getattr__ = of_the_driver  # type: ignore[method-assign]
 
 
-def _note(session: Watching, connection: BaseDatabaseWrapper, frame: Any) -> None:
-    code = frame.f_code
-    if code.co_name in _TAKERS:
-        session.note_use()
-    if code is _CALLPROC or not _is_trusted(connection, _asker(frame)):
-        session.note_hand_out()
+def _telling(plain: Callable[..., Any], note: str) -> Callable[..., Any]:
+    """Return a method of Django's that tells the session of its connection first."""
+
+    @functools.wraps(plain)
+    def told(self: Any, *args: Any, **kwargs: Any) -> Any:
+        values = vars(self)
+        session = vars(values.get("db", self)).get(SESSION)
+        if session is not None:
+            getattr(session, note)()
+        return plain(self, *args, **kwargs)
+
+    return told
 
 
-def _asker(frame: Any) -> str:
+def _look(connection: BaseDatabaseWrapper, frame: Any) -> None:
+    """Note a hand-out unless whoever asks can be trusted."""
     module = str(frame.f_globals.get("__name__"))
     if module == _PROXY and frame.f_back is not None:
-        return _asker(frame.f_back)
-    return module
-
-
-def _is_trusted(connection: BaseDatabaseWrapper, module: str) -> bool:
-    """Say whether a module leaves a session as it is, or is a part of the backend itself."""
-    if module.startswith(_TRUSTED):
-        return True
-    is_backend = any(module == kind.__module__ for kind in type(connection).__mro__)
-    return is_backend or module.startswith(_OBSERVERS)
+        _look(connection, frame.f_back)
+    elif module.startswith((*_TRUSTED, *_OBSERVERS)):
+        _known.add(module)
+    elif all(module != kind.__module__ for kind in type(connection).__mro__):
+        session: Watching | None = vars(connection).get(SESSION)
+        if session is not None:
+            session.note_hand_out()

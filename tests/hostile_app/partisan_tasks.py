@@ -39,6 +39,14 @@ class Misbehave(Noted):
 
 
 @registry.register
+class TurnAutocommitOff(BaseTaskProcessor):
+    """Begins a transaction, as Django sees it, and says nothing in it."""
+
+    def run(self) -> None:
+        connection.set_autocommit(False)
+
+
+@registry.register
 class MisbehaveOnceMore(Misbehave):
     """Does so, and gets the next task a session of its own."""
 

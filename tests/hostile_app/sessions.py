@@ -55,6 +55,7 @@ _said(
     change_the_settings_view="UPDATE pg_settings SET setting = '54321' WHERE name = 'lock_timeout'",
     be_read_only="SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
     change_the_time_zone="SET TIME ZONE 'Asia/Tokyo'",
+    forget_the_time_zone="RESET TIME ZONE",
     change_the_search_path="SET search_path TO pg_catalog",
     take_a_role="SET ROLE pg_monitor",
     make_a_temporary_table="CREATE TEMP TABLE left_behind AS SELECT 1 AS one",

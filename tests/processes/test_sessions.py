@@ -19,6 +19,7 @@ from tests.hostile_app.partisan_tasks import (
     Misbehave,
     MisbehaveOnceMore,
     TellOfSession,
+    TurnAutocommitOff,
     WriteInAnotherThread,
     WriteInAnotherThreadAtomically,
     WriteInThisThreadAtomically,
@@ -50,6 +51,14 @@ def test_a_session_that_cannot_be_made_fresh_is_replaced(
     _assert_replaced(told, sessions.ENDED)
 
 
+@pytest.mark.postgresql
+def test_a_session_is_replaced_when_its_autocommit_was_turned_off_without_a_statement(
+    start_manager: StartManager, book: Book
+) -> None:
+    start_manager(queue=ONE_WORKER)
+    _assert_replaced(_told_around(book, [TurnAutocommitOff()]), ["autocommit off"])
+
+
 @pytest.mark.sqlite
 def test_a_connection_to_sqlite_is_replaced_when_something_was_done_to_it(
     start_manager: StartManager, book: Book
@@ -74,7 +83,7 @@ def test_a_task_that_uses_no_database_leaves_the_session_alone(
     start_manager: StartManager, book: Book
 ) -> None:
     start_manager(queue=ONE_WORKER)
-    [before] = _results(book.enqueue(TellOfSession()))
+    [before] = _told_around(book, [])
     at = "SELECT state_change FROM pg_stat_activity WHERE pid = %s"
     [then] = _row(at, before["session"])
     book.run(*[Idle()] * 5)
@@ -92,6 +101,23 @@ def test_what_django_sets_at_the_begin_of_a_session_is_set_again(
         deeds = ["take_a_role", "change_the_time_zone", "set_a_limit", "name_a_tenant"]
         for told in _told_around(book, [Misbehave(name) for name in deeds]):
             assert (told["user"], told["zone"], told["settings"]) == (role, "Asia/Tokyo", [])
+
+
+@pytest.mark.postgresql
+def test_one_statement_makes_a_session_fresh_whatever_its_time_zone(
+    start_manager: StartManager, book: Book
+) -> None:
+    start_manager(
+        queue=ONE_WORKER,
+        settings=_database({"options": "-c work_mem=4321"}, TIME_ZONE="Asia/Tokyo"),
+    )
+    told = _told_around(
+        book, [Misbehave("change_the_time_zone"), Misbehave("forget_the_time_zone")]
+    )
+    assert [each["zone"] for each in told] == ["Asia/Tokyo"] * 3
+    assert told[0] == told[1] == told[2], "the same session"
+    last = "SELECT query FROM pg_stat_activity WHERE pid = %s"
+    assert _row(last, told[0]["session"]) == ("DISCARD ALL",)
 
 
 @pytest.mark.postgresql
@@ -186,9 +212,10 @@ def test_an_atomic_task_cannot_write_beside_its_transaction(
 def _told_around(book: Book, tasks: list[Any], teller: str = "") -> list[dict[str, Any]]:
     """Run tasks in turn; return what is told before the first, and what after each of them."""
     tell: Any = Misbehave(teller) if teller else TellOfSession()
-    ids = book.enqueue(tell, *(each for task in tasks for each in (task, tell)))
+    # The first session of a worker ends with its first task where the server's zone is another one.
+    ids = book.enqueue(tell, tell, *(each for task in tasks for each in (task, tell)))
     results = _results(ids)
-    return results[::2]
+    return results[1::2]
 
 
 def _results(ids: list[int]) -> list[Any]:

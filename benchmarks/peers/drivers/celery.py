@@ -9,7 +9,9 @@ from typing import Any
 import redis
 from celery import Celery
 
-from benchmarks.peers.drivers import told, work
+from benchmarks.peers.drivers import set_up_orm, told, work
+
+set_up_orm()
 
 app = Celery("peers", broker=told()["redis"], backend=told()["redis"])
 app.conf.update(told()["options"])

@@ -6,18 +6,20 @@ from collections.abc import Iterable
 
 from huey import RedisHuey, SqliteHuey
 
-from benchmarks.peers.drivers import told, work
+from benchmarks.peers.drivers import set_up_orm, told, work_in_django
+
+set_up_orm()
 
 if "redis" in told():
     huey = RedisHuey("peers", url=told()["redis"])
 else:
-    huey = SqliteHuey("peers", filename=told()["database"].removeprefix("sqlite:///"))
+    huey = SqliteHuey("peers", filename=told()["queue"])
 
 
 @huey.task()
 def run(number: int) -> int:
     """Run in a worker process; what it returns is kept."""
-    return work(number)
+    return work_in_django(number)
 
 
 def enqueue_many(numbers: Iterable[int]) -> None:

@@ -11,7 +11,7 @@ from benchmarks.peers.drivers import told
 
 django.setup()
 
-from benchmarks.peers.partisan_app.partisan_tasks import FreeMark, Mark  # noqa: E402
+from benchmarks.bench_app.partisan_tasks import FreeMark, Mark  # noqa: E402
 from django_partisan.models import Task  # noqa: E402
 
 _processor = FreeMark if told()["options"].get("free") else Mark

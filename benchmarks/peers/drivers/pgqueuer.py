@@ -15,7 +15,9 @@ from pgqueuer.db import AsyncpgDriver
 from pgqueuer.models import Job
 from pgqueuer.queries import Queries
 
-from benchmarks.peers.drivers import told, work
+from benchmarks.peers.drivers import set_up_orm, told, work_in_loop
+
+set_up_orm()
 
 _await = asyncio.new_event_loop().run_until_complete
 
@@ -28,7 +30,7 @@ async def factory() -> AsyncIterator[PgQueuer]:
 
     @queuer.entrypoint("mark")
     async def run(job: Job) -> None:
-        work(json.loads(job.payload)["number"])
+        await work_in_loop(json.loads(job.payload)["number"])
 
     try:
         yield queuer

@@ -9,7 +9,9 @@ from typing import Any
 import procrastinate
 import psycopg
 
-from benchmarks.peers.drivers import told, work
+from benchmarks.peers.drivers import set_up_orm, told, work_in_django, work_in_loop
+
+set_up_orm()
 
 app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=told()["database"]))
 
@@ -17,13 +19,13 @@ app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=told()
 @app.task
 def run(number: int) -> int:
     """Run in a thread, as plain functions do."""
-    return work(number)
+    return work_in_django(number)
 
 
 @app.task
 async def run_async(number: int) -> int:
     """Run in the event loop."""
-    return work(number)
+    return await work_in_loop(number)
 
 
 @cache

@@ -19,8 +19,10 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql]
 
 @pytest.fixture
 def raw() -> Any:
-    connection.close()
-    connection.ensure_connection()
+    for _ in range(2):
+        connection.close()
+        connection.ensure_connection()
+        make_fresh(connections["default"])  # The second begins in Django's time zone.
     return connection.connection
 
 
@@ -32,6 +34,22 @@ def test_a_fresh_session_is_in_the_state_of_its_begin(raw: Any) -> None:
         assert driver_state(raw) != before
     make_fresh(connections["default"])
     assert driver_state(raw) == before
+
+
+def test_sessions_begin_in_django_s_zone_once_the_server_s_is_known_to_be_another() -> None:
+    own: Any = connections["default"].copy()
+    options = {**own.settings_dict["OPTIONS"], "options": "-c work_mem=4321"}
+    own.settings_dict = {**own.settings_dict, "TIME_ZONE": "Asia/Tokyo", "OPTIONS": options}
+    with contextlib.closing(own):
+        own.ensure_connection()
+        assert not make_fresh(own)
+        own.close()
+        with own.cursor() as cursor:
+            cursor.execute("RESET ALL")
+            assert driver_state(own.connection)[-1][3] == "Asia/Tokyo"
+            cursor.execute("SHOW work_mem")
+            assert cursor.fetchone() == ("4321kB",)
+        assert make_fresh(own)
 
 
 def test_types_that_are_registered_on_a_connection_are_seen(raw: Any) -> None:

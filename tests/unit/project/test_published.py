@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.figures import Figure, Target, readable
 from benchmarks.peers.catalogue import PEERS
-from benchmarks.tables import as_text, peers_cells
-from tools.published import README, ROOT, as_rst, load, with_table, write_for_docs
+from benchmarks.tables import as_text, median_of, orm_cells, peers_cells
+from tools.published import README, ROOT, as_rst, load, orm_rst, with_table, write_for_docs
 
 
 def test_the_readme_shows_the_committed_figures() -> None:
@@ -41,6 +41,19 @@ def test_a_queue_that_did_not_run_is_listed_with_the_reason() -> None:
     cells = peers_cells(report, load("peers_work"))
     assert "not measured: no such server" in as_text(cells)
     assert "     - not measured: no such server\n" in as_rst(cells)
+
+
+def test_tasks_of_the_orm_have_a_table_of_their_own_which_compares_like_with_like() -> None:
+    report: dict[str, Any] = load("peers")
+    for number, result in enumerate(report["results"], 1):
+        result["drains"] = [{**result["drains"][0], "recorded": 100 * number}]
+    rate = {(each["queue"], each["variant"]): median_of(each) for each in report["results"]}
+    ours, its = rate["django-partisan", "default, SQLite"], rate["huey", "default, SQLite"]
+    lines = [line for line in orm_cells(report) if (line[0], line[2]) == ("huey", "SQLite")]
+    assert ours
+    assert its
+    assert lines[0][-1] == readable(ours / its)
+    assert ".. rubric:: Tasks that read and write a row" in orm_rst(report)
 
 
 def test_every_queue_is_measured_at_default_and_at_best_settings() -> None:

@@ -1,1 +1,0 @@
-"""A Django app whose tasks write into the journal."""
