@@ -43,6 +43,19 @@ def reap_worker(pid: int) -> int:
     return os.waitpid(pid, 0)[1]
 
 
+def own_session() -> Session | None:
+    """Return the session that this process leads and is alone in; None where there is none such.
+
+    Whoever will be in it later descends from this process. In a terminal it is shared with others.
+    """
+    pid = os.getpid()
+    try:
+        is_ours = os.getsid(0) == pid and set(_members_of(pid)) == {pid}
+    except OSError:
+        return None
+    return (pid, start_time_of(pid)) if is_ours else None
+
+
 def end_session(session: Session, seconds: float) -> bool:
     """Kill what is left of a session of this boot; say whether nothing is left of it in the end.
 

@@ -15,9 +15,8 @@ from django_partisan.lifecycle.instances import instance_of
 from django_partisan.payloads.encoding import canonical_hash, encode_arguments
 from django_partisan.processor.calls import (
     Call,
-    FromCall,
-    kept,
     note,
+    record_call,
     record_calls_of_own_new,
 )
 from django_partisan.processor.habits import Elsewhere, refusing_habits
@@ -67,12 +66,8 @@ class BaseTaskProcessor(abc.ABC):
     ALIASES: ClassVar[tuple[str, ...]] = ()
     """Former names of the class, under which stored tasks still find it."""
 
-    if TYPE_CHECKING:
-        args: tuple[Any, ...]
-        kwargs: dict[str, Any]
-    else:
-        args = FromCall(0)
-        kwargs = FromCall(1)
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     _bare: ClassVar[Any]
     # What makes an instance: kept, as super() costs more than all else here.
     _called_with: Call | None = None
@@ -91,7 +86,7 @@ class BaseTaskProcessor(abc.ABC):
         """Record the arguments of the call, where a constructor of its own may change them."""
         self: Self = cls._bare(cls)
         if cls.__init__ is not _plain_init:
-            note(self, "_called_with", kept(args, kwargs))
+            record_call(self, args, kwargs)
         return self
 
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:

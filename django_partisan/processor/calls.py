@@ -7,13 +7,19 @@ import functools
 from typing import Any
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
-NO_CALL: Call = ((), {})
 # By the way of object: a class may be frozen, or mind what is set on its instances.
 note = object.__setattr__
 _CONTAINERS = frozenset({list, tuple, dict})
 
 
-def kept(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+def record_call(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Keep what an instance is made of, whatever its constructor does with that."""
+    call = _kept_call(args, kwargs)
+    # As the plain constructor has them; whoever changes them does not change what is enqueued.
+    vars(instance).update(args=call[0], kwargs=copy.copy(call[1]), _called_with=call)
+
+
+def _kept_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     """Return arguments that a constructor may change as they are now: with copies of containers."""
     if not kwargs and _CONTAINERS.isdisjoint(map(type, args)):
         return args, kwargs
@@ -34,32 +40,14 @@ def record_calls_of_own_new(cls: type[Any], base_new: Any) -> None:
 
     @functools.wraps(own)
     def recording(klass: type[Any], /, *args: Any, **kwargs: Any) -> Any:
-        call = kept(args, kwargs)
+        call = _kept_call(args, kwargs)
         made = own(klass, *args, **kwargs)
         if isinstance(made, klass):
-            note(made, "_called_with", call)
+            record_call(made, *call)
         return made
 
     recording.records_calls = True  # type: ignore[attr-defined]
     cls.__new__ = staticmethod(recording)
-
-
-class FromCall:
-    """An attribute that is a part of the call until something else is set in its place."""
-
-    def __init__(self, part: int) -> None:
-        self._part = part
-
-    def __set_name__(self, owner: type[Any], name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
-        if instance is None:
-            return NO_CALL[self._part]
-        call = instance._called_with or NO_CALL  # noqa: SLF001
-        # A copy, as whoever changes it must not change what is enqueued.
-        value = instance.__dict__[self._name] = copy.copy(call[self._part])
-        return value
 
 
 def _kept(value: Any) -> Any:

@@ -20,6 +20,7 @@ from django.conf import settings
 from django_partisan.config.const import CUT_OFF_WORKER, STARVED_WORKER
 from django_partisan.exceptions import WorkerBootError
 from django_partisan.identity import start_time_of
+from django_partisan.process_groups import Session
 from django_partisan.settings import ProcessSettings, QueueSettings
 from django_partisan.shortage import is_shortage
 from django_partisan.wire import launching
@@ -81,9 +82,10 @@ Event = Started | Refused | Exited | BootFailed | Ready | Gone
 class LauncherClient:
     """One launcher process. Its events are read without waiting; a new one replaces a dead one."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, options: dict[str, Any], session: Session | None = None) -> None:
         """Start the process; ``options`` are plain values for the ``main`` of the launcher.
 
+        It and the workers belong to ``session``, where there is one, else to a new one.
         Raises an OSError when the machine lacks what it takes; nothing is left open then.
         """
         settings_module = getattr(settings, "SETTINGS_MODULE", None)
@@ -109,15 +111,16 @@ class LauncherClient:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=_environment(settings_module),
-                # Out of the terminal's reach; and a session says who is left of a dead manager's.
-                start_new_session=True,
+                # Out of the terminal's reach.
+                process_group=None if session is None else 0,
+                start_new_session=session is None,
             )
             unless_started.pop_all()
         self._control = ours
         ours.setblocking(False)
         self.pid = self._process.pid
-        self.session = (self.pid, start_time_of(self.pid))
-        """The session that this process leads, and all workers belong to."""
+        self.session = session or (self.pid, start_time_of(self.pid))
+        """The session that it and all workers belong to: it says who is left of a dead manager."""
         self.is_ready = False
 
     def fileno(self) -> int:

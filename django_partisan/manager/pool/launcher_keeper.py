@@ -20,7 +20,7 @@ from django_partisan.manager.pool.launcher_client import (
     Refused,
     Started,
 )
-from django_partisan.process_groups import Session
+from django_partisan.process_groups import Session, own_session
 from django_partisan.shortage import Shortage
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,8 @@ class LauncherKeeper:
         observer: LauncherObserver,
     ) -> None:
         self._options = options
+        # Linux shares a CPU out by sessions: of one, manager and workers get what they need of it.
+        self._session = own_session()
         self._selector = selector
         self._observer = observer
         self.client: LauncherClient | None = None
@@ -94,9 +96,9 @@ class LauncherKeeper:
         """
         if self.client is not None or now < self.at:
             return
-        self.client = LauncherClient(self._options)
+        self.client = LauncherClient(self._options, self._session)
         self._selector.register(self.client, selectors.EVENT_READ, self.take_events)
-        self.sessions = [*set(in_use), self.client.session]
+        self.sessions = [*{*in_use, self.client.session}]
 
     def take_events(self) -> None:
         """Take in what it has reported."""

@@ -208,10 +208,6 @@ def test_changing_kwargs_changes_nothing_that_is_stored() -> None:
     assert decode_arguments(processor._encoded(MANY_BYTES)) == ([1], {"urgent": True})
 
 
-def test_a_class_without_a_call_has_no_arguments() -> None:
-    assert (Runnable.args, Runnable.kwargs) == ((), {})
-
-
 def test_a_frozen_processor_can_be_bound_to_its_task() -> None:
     processor = Frozen(1)
     task = claimed_task(Runnable(1))
