@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from django_partisan.attempt import (
     CANCELLED,
@@ -72,8 +72,7 @@ TRANSITION_OF: Final[dict[str, Transition]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EndedAttempt:
+class EndedAttempt(NamedTuple):
     """A claimed task, its outcome and who ran it, on their way into the database."""
 
     task: ClaimedTask

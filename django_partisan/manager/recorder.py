@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from dataclasses import replace
 from typing import Final
 
 from django.db import Error
@@ -161,4 +160,4 @@ def _refused(ended: EndedAttempt, error: Error) -> EndedAttempt:
     # Its text may quote what was to be stored, which may be secret.
     report = ErrorReport(type(error).__name__, _REFUSED, "")
     outcome = ended.outcome._replace(kind=FAILED, result=None, error=report)
-    return replace(ended, outcome=outcome)
+    return ended._replace(outcome=outcome)
