@@ -42,7 +42,9 @@ def test_workers_of_a_killed_manager_end_with_all_that_their_tasks_have_started(
 
 
 @pytest.mark.parametrize("holds_python", [False, True])
-@pytest.mark.parametrize("is_launcher_killed", [False, True])
+@pytest.mark.parametrize(
+    ("is_launcher_killed", "shares_session"), [(False, False), (True, False), (True, True)]
+)
 def test_no_task_runs_twice_at_once_when_a_killed_manager_is_started_again_at_once(
     start_manager: StartManager,
     book: Book,
@@ -50,8 +52,9 @@ def test_no_task_runs_twice_at_once_when_a_killed_manager_is_started_again_at_on
     tmp_path: Path,
     holds_python: bool,
     is_launcher_killed: bool,
+    shares_session: bool,
 ) -> None:
-    manager = start_manager()
+    manager = start_manager(shares_session=shares_session)
     task = BeAlone(str(tmp_path / "lock"), str(gate), holds_python)
     (pk,) = book.begin(task)
     wait_until(lambda: _noted_pids("holds", 1))
@@ -135,7 +138,9 @@ def test_what_a_killed_manager_held_runs_at_once_beside_a_living_one_of_the_same
     start_manager: StartManager, book: Book, gate: Path, tmp_path: Path, is_launcher_killed: bool
 ) -> None:
     patient = {"PARTISAN_DEAD_AFTER_SECONDS": 3600.0}
-    north = start_manager(settings={**patient, "PARTISAN_NODE_NAME": "north"})
+    north = start_manager(
+        settings={**patient, "PARTISAN_NODE_NAME": "north"}, shares_session=is_launcher_killed
+    )
     (pk,) = book.begin(BeAlone(str(tmp_path / "lock"), str(gate), is_launcher_killed))
     wait_until(lambda: _noted_pids("holds", 1))
     south = start_manager(settings={**patient, "PARTISAN_NODE_NAME": "south"})

@@ -39,7 +39,8 @@ class Manager:
 
     ``queue`` holds the settings of the queue it serves, ``settings`` any others; both go on top of
     short clocks. ``arguments`` are added to the command line; ``prefix`` is what runs it, if not
-    Python alone, and ``stderr`` where it logs to instead of :attr:`log`.
+    Python alone, and ``stderr`` where it logs to instead of :attr:`log`. It leads a session, as
+    under systemd, unless it ``shares_session`` with the test, as it does with a shell.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Manager:
         queue_name: str = "default",
         prefix: Sequence[str] = (),
         stderr: Any = None,
+        shares_session: bool = False,
     ) -> None:
         self.queue_name = queue_name
         self.workers_count: int = {"WORKERS_COUNT": 2, **(queue or {})}["WORKERS_COUNT"]
@@ -68,6 +70,7 @@ class Manager:
             self._command += ["--queue_name", queue_name]
         self._environment = environment or {}
         self._stderr = stderr
+        self._shares_session = shares_session
         self._process: psutil.Popen | None = None
         self._named: set[str] = set()
 
@@ -87,7 +90,8 @@ class Manager:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log if self._stderr is None else self._stderr,
-                start_new_session=True,
+                process_group=0 if self._shares_session else None,
+                start_new_session=not self._shares_session,
             )
         return self
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -26,6 +27,13 @@ for move in (lambda: None, lambda: os.setpgid(0, 0), os.setsid):
         os.write(1, b"%d\\n" % os.getpid())
         time.sleep(600)
 time.sleep(600)
+"""
+
+_TELLER = """
+import os, subprocess, sys
+from django_partisan.process_groups import own_session
+with subprocess.Popen(["cat"], stdin=subprocess.PIPE) if sys.argv[1:] else open(os.devnull):
+    print((os.getpid(), own_session()))
 """
 
 
@@ -94,6 +102,28 @@ def test_ones_own_session_is_left_alone_and_not_at_its_end() -> None:
 def test_members_that_do_not_end_in_time_keep_it_from_its_end(tree: Tree) -> None:
     assert not end_session(tree.session, -1)
     assert end_session(tree.session, 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "companion", "is_own"),
+    [
+        ({"start_new_session": True}, False, True),
+        ({"start_new_session": True}, True, False),
+        ({"process_group": 0}, False, False),
+    ],
+)
+def test_a_session_is_ones_own_where_one_leads_it_and_nobody_else_is_in_it(
+    options: dict[str, Any], companion: bool, is_own: bool
+) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", _TELLER, *["companion"] * companion],
+        capture_output=True,
+        text=True,
+        check=True,
+        **options,
+    )
+    pid, session = eval(process.stdout)
+    assert (session is not None and session[0] == pid) is is_own
 
 
 def test_a_zombie_is_gone() -> None:
