@@ -2,6 +2,7 @@
 
 import os
 import resource
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 
 from django_partisan import checks
+from django_partisan.checks import limits as limits_of_system
 
 COMPLETE = {
     "ENGINE": "django.db.backends.sqlite3",
@@ -150,7 +152,37 @@ def limit_messages(
 ) -> dict[str, str]:
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (limits.get(kind, -1), -1))
     monkeypatch.setattr(os, "geteuid", lambda: user)
-    return {message.id or "": message.msg for message in checks.check_limits()}
+    monkeypatch.setattr(limits_of_system, "_places", lambda told: iter(()))
+    return {message.id or "": message.msg for message in limits_of_system.check_limits()}
+
+
+@pytest.mark.parametrize(
+    ("told", "place"),
+    [
+        ("0::/system.slice/shop.service\n", "system.slice/shop.service"),
+        ("0::/system.slice/shop.service\n", "system.slice"),
+        ("0::/\n", "."),
+        ("8:pids:/docker/3f\n7:memory:/other\n0::/\n", "pids/docker/3f"),
+    ],
+)
+def test_the_limit_of_a_service_or_a_container_is_found(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str, place: str
+) -> None:
+    settings.PARTISAN_CONFIG = {"default": {"WORKERS_COUNT": 100}}
+    (tmp_path / "told").write_text(told)
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    limit = tmp_path / place / "pids.max"
+    places = limits_of_system._places
+    monkeypatch.setattr(limits_of_system, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(limits_of_system, "_places", lambda _: places(tmp_path / "told"))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, -1))
+    limit.write_text("303\n")
+    [message] = limits_of_system.check_limits()
+    assert message.id == "django_partisan.W012"
+    assert "the limit here is 303" in message.msg
+    for enough in ("304\n", "max\n"):
+        limit.write_text(enough)
+        assert limits_of_system.check_limits() == []
 
 
 def test_limits_that_are_too_low_are_told_with_what_the_settings_need(

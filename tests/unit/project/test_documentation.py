@@ -179,7 +179,7 @@ def test_the_options_of_a_verb_are_those_of_its_parser(verb: str) -> None:
 
 
 def test_the_checks_are_those_of_the_code() -> None:
-    text = (PACKAGE / "checks.py").read_text()
+    text = "".join(path.read_text() for path in (PACKAGE / "checks").glob("*.py"))
     pattern = r'checks\.(Error|Warning|Info)\([^#]*?id="(django_partisan\.\w+)"'
     raised = re.findall(pattern, text)
     told = {(level, id_) for id_, level, _ in table("checks", "Checks")}

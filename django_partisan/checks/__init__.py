@@ -1,10 +1,8 @@
 """System checks: what `manage.py check` says about a project's use of django-partisan."""
 
-import os
-import resource
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Any
 
 from django.apps import apps
 from django.conf import global_settings
@@ -13,12 +11,12 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
+from django_partisan.checks.limits import check_limits
 from django_partisan.database.sessions import foreign_receivers, is_django_s_own
 from django_partisan.exceptions import ConfigurationError
 from django_partisan.processor import review
 from django_partisan.settings import (
     FLAT_NAMES,
-    PARTISAN_CONFIG,
     unknown_settings,
     validate_settings,
 )
@@ -31,16 +29,6 @@ SQLITE_OPTIONS: dict[str, str | int] = {
     "timeout": 20,
 }
 """What a project's own connections need to share a SQLite file with a manager."""
-
-
-DESCRIPTORS_OF_MANAGER: Final = 32
-"""What a manager has open without workers: streams, pipes, database, libraries, with some room."""
-DESCRIPTORS_OF_WORKER: Final = 5
-"""What it has open for each worker: a channel, three ends of pipes, and the process itself."""
-PROCESSES_OF_MANAGER: Final = 4
-"""A manager with its two threads, and the process that starts workers."""
-PROCESSES_OF_WORKER: Final = 3
-"""A worker and its two threads, which count as well."""
 
 
 def register_all() -> None:
@@ -143,48 +131,6 @@ def _begins_transaction(option: str, value: object) -> bool:
         return value is False
     words = str(value).upper().replace(";", " ; ").split()
     return option == "init_command" and words.count("BEGIN") > words.count("COMMIT")
-
-
-def check_limits(**_: Any) -> CheckMessages:
-    """Report limits of this process that are too low for the manager with the most workers."""
-    try:
-        count = max(queue.WORKERS_COUNT for queue in PARTISAN_CONFIG.values())
-    except ConfigurationError:
-        return []  # Another check says so.
-    descriptors = DESCRIPTORS_OF_MANAGER + DESCRIPTORS_OF_WORKER * count
-    processes = PROCESSES_OF_MANAGER + PROCESSES_OF_WORKER * count
-    messages: CheckMessages = []
-    if (limit := _limit_below(resource.RLIMIT_NOFILE, descriptors)) is not None:
-        messages.append(
-            checks.Warning(
-                _too_low(count, descriptors, "file descriptors", limit),
-                hint="Raise the limit (ulimit -n), or lower WORKERS_COUNT.",
-                id="django_partisan.W011",
-            )
-        )
-    # This limit does not bind root.
-    if os.geteuid() and (limit := _limit_below(resource.RLIMIT_NPROC, processes)) is not None:
-        messages.append(
-            checks.Warning(
-                _too_low(count, processes, "processes and threads", limit),
-                hint="Raise the user's limit (ulimit -u), or lower WORKERS_COUNT.",
-                id="django_partisan.W012",
-            )
-        )
-    return messages
-
-
-def _limit_below(kind: int, needed: int) -> int | None:
-    limit = resource.getrlimit(kind)[0]
-    return limit if limit != resource.RLIM_INFINITY and limit < needed else None
-
-
-def _too_low(count: int, needed: int, what: str, limit: int) -> str:
-    workers = "1 worker" if count == 1 else f"{count} workers"
-    return (
-        f"A manager with {workers} needs about {needed} {what}, and the limit here is {limit}: it "
-        "will run fewer workers."
-    )
 
 
 def check_sessions(**_: Any) -> CheckMessages:
