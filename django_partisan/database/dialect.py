@@ -143,6 +143,10 @@ class Dialect(abc.ABC):
         """Return what to put around a transaction that certainly writes in its end."""
         return nullcontext()
 
+    def is_pooled(self, connection: BaseDatabaseWrapper) -> bool:  # noqa: ARG002
+        """Say whether a pooler stands in between, which may share the session between clients."""
+        return False
+
     @abc.abstractmethod
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
         """Wake the managers of a queue; does nothing where :attr:`can_notify` is false."""

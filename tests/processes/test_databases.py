@@ -18,18 +18,12 @@ from tests.hostile_app.partisan_tasks import TellOfSession
 from tests.processes.conftest import StartManager
 from tests.support.harness import SETTINGS_VARIABLE
 from tests.support.helpers import command_environment, wait_until
+from tests.support.helpers import database_entry as entry
 from tests.support.ledger import Book, all_are, assert_no_other_was_charged
 from tests.support.rows import make_task
 
 ONE_WORKER = {"WORKERS_COUNT": 1}
 IN_SECOND = "tests.app.aliases.EverythingInSecond"
-
-
-def entry(**changes: Any) -> dict[str, Any]:
-    """Return the entry of this test's database."""
-    names = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS")
-    own = {name: connection.settings_dict[name] for name in names}
-    return {**own, "NAME": str(own["NAME"]), **changes}
 
 
 def result_of(book: Book, processor: Any) -> Any:
@@ -67,7 +61,10 @@ def test_with_health_checks_a_session_is_kept_while_it_is_good_and_costs_nothing
 def test_the_session_of_a_second_database_is_tidied_as_well(
     start_manager: StartManager, book: Book
 ) -> None:
-    start_manager(queue=ONE_WORKER, settings={"DATABASES": {"default": entry(), SECOND: entry()}})
+    start_manager(
+        queue=ONE_WORKER,
+        settings={"DATABASES": {"default": entry(), SECOND: entry()}},
+    )
     before = result_of(book, TellOfSecond())
     book.run(LeaveMuchInSecond())
     assert result_of(book, TellOfSecond()) == before
@@ -80,7 +77,10 @@ def test_the_session_of_a_second_database_is_tidied_as_well(
 def test_sessions_of_both_databases_may_end_between_tasks(
     start_manager: StartManager, book: Book
 ) -> None:
-    start_manager(queue=ONE_WORKER, settings={"DATABASES": {"default": entry(), SECOND: entry()}})
+    start_manager(
+        queue=ONE_WORKER,
+        settings={"DATABASES": {"default": entry(), SECOND: entry()}},
+    )
     book.run(LeaveMuchInSecond(), TellOfSecond())
     end_all_other_sessions()
     book.run(LeaveMuchInSecond(), TellOfSecond())
@@ -90,7 +90,10 @@ def test_sessions_of_both_databases_may_end_between_tasks(
 def test_all_is_done_in_the_database_that_the_router_names(
     start_manager: StartManager, book: Book
 ) -> None:
-    settings = {"DATABASES": {"default": {}, SECOND: entry()}, "DATABASE_ROUTERS": [IN_SECOND]}
+    settings = {
+        "DATABASES": {"default": {}, SECOND: entry()},
+        "DATABASE_ROUTERS": [IN_SECOND],
+    }
     manager = start_manager(settings=settings)
     old = make_task("finished", ended_ago=100)
     book.run(Note(), AtomicNote(), SucceedAtThird(), EnqueueAnother())

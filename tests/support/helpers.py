@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -54,3 +54,12 @@ def command_environment(**variables: str) -> dict[str, str]:
         DATABASE_VARIABLE: database_url(connection.settings_dict),
         **variables,
     }
+
+
+def database_entry(**changes: Any) -> dict[str, Any]:
+    """Return the entry of DATABASES that names this test database, with changes."""
+    from django.db import connection
+
+    names = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS")
+    own = {name: connection.settings_dict[name] for name in names}
+    return {**own, "NAME": str(own["NAME"]), **changes}

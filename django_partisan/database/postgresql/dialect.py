@@ -44,6 +44,7 @@ from django_partisan.database.postgresql.surveys import (
     survey_parameters,
     surveys_of,
 )
+from django_partisan.database.sessions import is_pooled
 from django_partisan.database.values import (
     Batch,
     BatchRow,
@@ -228,6 +229,9 @@ class PostgreSQL(Dialect):
             with connection.cursor() as cursor:
                 cursor.execute(f"{_SESSION_LIMITS}; {_SESSION_ISOLATION}; {_SESSION_PLANS}")
             _PREPARED.prepare(connection)
+
+    def is_pooled(self, connection: BaseDatabaseWrapper) -> bool:
+        return is_pooled(connection)
 
     def notify(self, connection: BaseDatabaseWrapper, queue_name: str) -> None:
         with connection.cursor() as cursor:

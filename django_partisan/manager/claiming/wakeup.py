@@ -37,6 +37,7 @@ class Wakeup:
         self._sleep_seconds = sleep_seconds
         self._may_notify = may_notify
         self._is_listening = False
+        self._is_pooled = False
         self._file = FileWatch(link)
         self.may_have_cancels = True
         self._poll_at = 0.0
@@ -49,15 +50,19 @@ class Wakeup:
     def mode(self) -> str:
         """How the manager learns of new tasks, in words."""
         if self._is_listening:
-            return "LISTEN"
+            return "LISTEN and polling, behind a pooler" if self._is_pooled else "LISTEN"
         if self._file.is_told:
             return "inotify"
         return "data_version" if self._file.is_watching else "polling"
 
     @property
     def has_own_session(self) -> bool:
-        """Whether notifications proved that no pooler shares the session between clients."""
-        return self._is_listening
+        """Whether no pooler shares the session between clients.
+
+        Behind one nobody can tell: in transaction mode an echo arrives as well, as long as no
+        other client comes in between.
+        """
+        return self._is_listening and not self._is_pooled
 
     def connect(self) -> None:
         """Subscribe on a fresh connection, and prove that notifications arrive on it."""
@@ -67,6 +72,7 @@ class Wakeup:
         self._is_listening = False
         self._gather_until = NEVER
         if link.dialect.can_notify and self._may_notify:
+            self._is_pooled = link.dialect.is_pooled(link.connection)
             link.dialect.listen(link.connection)
             self._is_listening = self._hears_itself()
             if not self._is_listening:
@@ -153,7 +159,7 @@ class Wakeup:
             self.may_have_cancels = True
 
     def _interval(self) -> float:
-        if self._is_listening or self._file.is_watching:
+        if self.has_own_session or self._file.is_watching:
             return self._sleep_seconds
         return min(self._sleep_seconds, POLL_SECONDS)
 
