@@ -84,10 +84,10 @@ class Worker:
         with _not_starving():
             self._lifeline.start()
             self._interruption.start()
-            restore_in_children()
             self._process_state = ProcessState(self._descriptors)
         self._host = WorkerHost(self._interruption, self._process_state)
         os.register_at_fork(after_in_child=self._let_go)
+        restore_in_children()  # Last: what Ctrl-C raises in another one of these is lost.
         self._show("idle")
         try:
             while isinstance(order := self._next_order(), Chunk):

@@ -33,15 +33,16 @@ class WaitForProgram(Noted):
 
 @registry.register
 class SignalChildren(Noted):
-    """Returns how children of each kind end by each signal."""
+    """Returns how children of each kind end by each signal, which comes after a pause."""
 
-    def work(self, numbers: list[int]) -> list[Any]:
+    def work(self, numbers: list[int], pause: float = 0.0) -> list[Any]:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        return [[self.forked(number), self.program(number)] for number in numbers]
+        return [[self.forked(number, pause), self.program(number)] for number in numbers]
 
-    def forked(self, number: int) -> int | None:
+    def forked(self, number: int, pause: float) -> int | None:
         child = _FORK.Process(target=time.sleep, args=(600,))
         child.start()
+        time.sleep(pause)
         assert child.pid is not None
         os.kill(child.pid, number)
         child.join()

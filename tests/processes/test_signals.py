@@ -23,6 +23,7 @@ from tests.app.parents import (
 )
 from tests.app.partisan_tasks import Note, WaitForFile
 from tests.processes.conftest import StartManager
+from tests.support import slow_forks
 from tests.support.harness import is_running, kill
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are, done, worker_of
@@ -56,6 +57,14 @@ def test_children_of_a_task_end_by_the_signals_that_other_programs_end_by(
     for number, (forked, _) in zip(DEADLY, ends, strict=True):
         interrupted = {1} if number == signal.SIGINT else set()  # by KeyboardInterrupt
         assert forked in {-number} | interrupted
+
+
+def test_children_of_a_task_end_by_a_signal_that_comes_while_they_begin(
+    start_manager: StartManager, book: Book
+) -> None:
+    start_manager(queue={"WORKERS_COUNT": 1}, environment=slow_forks.VARIABLES)
+    (pk,) = book.enqueue(SignalChildren([int(number) for number in DEADLY], pause=0.05))
+    wait_until(lambda: all_are([pk], "finished"))
 
 
 def test_pools_of_processes_end(start_manager: StartManager, book: Book) -> None:
