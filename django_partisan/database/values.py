@@ -85,12 +85,14 @@ class Pulse(NamedTuple):
     """What a manager is answered to its heartbeat.
 
     ``is_alive``: its row was there, and others do not hold it for dead. ``has_orphans``: a rescue
-    has something to do. ``found``: what a survey found, None without one.
+    has something to do. ``found``: what a survey found, None without one. ``has_peers``: there is
+    a row of another manager.
     """
 
     is_alive: bool
     has_orphans: bool
     found: list[Surveyed] | None
+    has_peers: bool = False
 
 
 class Reservation(NamedTuple):

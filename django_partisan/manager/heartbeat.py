@@ -42,6 +42,8 @@ class Heartbeat:
         """Since when one's own beats have gone on without a gap that others could notice."""
         self.has_orphans = False
         """Whether the last good beat has told of something to rescue that is still there."""
+        self.has_peers = True
+        """Whether the last good beat has told of another manager; True while nobody has asked."""
 
     @property
     def dead_after(self) -> float:
@@ -104,7 +106,7 @@ class Heartbeat:
         pulse = managers.beat(self.manager_id, state, snapshot, dead_after, queue_name)
         if not pulse.is_alive:
             return None
-        self.has_orphans = pulse.has_orphans
+        self.has_orphans, self.has_peers = pulse.has_orphans, pulse.has_peers
         self._good_at = sent_at
         self._beat_at = sent_at + self._settings.HEARTBEAT_SECONDS
         return pulse

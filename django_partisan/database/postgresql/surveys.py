@@ -48,7 +48,8 @@ _ALIVE = f"""SELECT EXISTS (SELECT FROM beat) AS is_alive,
        EXISTS (SELECT FROM {MANAGER} WHERE id <> %s AND last_seen <= {_LAST_MOMENT})
     OR EXISTS (SELECT FROM {TASK} t WHERE status = 'in_process' AND NOT EXISTS (
         SELECT FROM {MANAGER} m WHERE m.id = t.manager_id AND m.last_seen > {_LAST_MOMENT}
-    )) AS has_orphans"""
+    )) AS has_orphans,
+       EXISTS (SELECT FROM {MANAGER} WHERE id <> %s) AS has_peers"""
 _BEAT_ONLY = f"WITH {_BEAT} {_ALIVE}"
 
 # One statement where an idle manager would need two.
@@ -73,7 +74,7 @@ def surveys_of(rows: Iterable[Sequence[Any]]) -> list[Surveyed]:
 def beat_statement(beat: Beat) -> tuple[str, list[Any]]:
     """Return the statement of a beat, with a survey where a queue is named, and its parameters."""
     update = [beat.state, beat.snapshot, beat.manager_id, beat.dead_after]
-    others = [beat.manager_id, beat.dead_after, beat.dead_after]
+    others = [beat.manager_id, beat.dead_after, beat.dead_after, beat.manager_id]
     if beat.queue_name is None:
         return _BEAT_ONLY, [*update, *others]
     queue = beat.queue_name
@@ -82,9 +83,9 @@ def beat_statement(beat: Beat) -> tuple[str, list[Any]]:
 
 def pulse_of(rows: Sequence[Sequence[Any]], *, has_surveyed: bool) -> Pulse:
     """Return what the statement of a beat answered."""
-    is_alive, has_orphans, *_ = rows[0]
-    found = surveys_of(row[2:] for row in rows if row[2] is not None) if has_surveyed else None
-    return Pulse(is_alive=is_alive, has_orphans=has_orphans, found=found)
+    is_alive, has_orphans, has_peers, *_ = rows[0]
+    found = surveys_of(row[3:] for row in rows if row[3] is not None) if has_surveyed else None
+    return Pulse(is_alive, has_orphans, found, has_peers)
 
 
 def _levels_parameters(queue_name: str) -> list[Any]:

@@ -27,8 +27,13 @@ class Siblings:
         self._looked_at = NEVER
 
     def next_deadline(self) -> float:
-        """Return at once after each good beat; NEVER where a database has one manager only."""
+        """Return at once after each good beat that has told of peers.
+
+        NEVER where a database has one manager only.
+        """
         if self._is_alone or self._standing.is_stopping or self._heartbeat.manager_id is None:
+            return NEVER
+        if not self._heartbeat.has_peers:
             return NEVER
         return NEVER if self._looked_at == self._heartbeat.beaten_at else 0.0
 

@@ -163,6 +163,18 @@ def test_a_beat_tells_of_orphans_and_of_rows_that_nobody_needs() -> None:
     assert row_of(mine).status == "in_process"
 
 
+@pytest.mark.postgresql
+def test_a_beat_tells_of_peers_so_that_a_manager_alone_looks_for_none() -> None:
+    made = registered()
+    assert not beaten(made).has_peers
+    assert not beaten(made, "default").has_peers
+    peer = row(boot_id="another boot", node_name="elsewhere")
+    assert beaten(made).has_peers
+    assert beaten(made, "default").has_peers
+    peer.delete()
+    assert not beaten(made).has_peers
+
+
 def test_a_beat_looks_at_the_queue_in_the_same_breath_when_asked_to() -> None:
     made = registered()
     assert beaten(made).found is None
