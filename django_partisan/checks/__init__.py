@@ -32,16 +32,8 @@ SQLITE_OPTIONS: dict[str, str | int] = {
 
 
 def register_all() -> None:
-    """Register every check of this module; calling it again changes nothing."""
-    for check in (
-        check_settings,
-        check_unused_settings,
-        check_databases,
-        check_processors,
-        check_commits,
-        check_limits,
-        check_sessions,
-    ):
+    """Register every check of this room; calling it again changes nothing."""
+    for check in _OWN:
         checks.register(check)
 
 
@@ -50,11 +42,7 @@ def own_messages() -> CheckMessages:
 
     Of other checks nothing is run: they may take long, and ask databases.
     """
-    known = checks.registry.registry.get_checks()
-    own = [check for check in known if getattr(check, "__module__", None) == __name__]
-    found: CheckMessages = [
-        message for check in own for message in check(app_configs=None, databases=None)
-    ]
+    found = [message for check in _OWN for message in check(app_configs=None, databases=None)]
     is_worth_it = [m for m in found if m.level >= checks.WARNING and not m.is_silenced()]
     return sorted(is_worth_it, key=lambda message: (-message.level, str(message.id)))
 
@@ -290,3 +278,12 @@ _MESSAGES: dict[str, Callable[[review.Finding], checks.CheckMessage]] = {
         found.message, hint=found.remedy, id="django_partisan.W006"
     ),
 }
+_OWN: tuple[Callable[..., CheckMessages], ...] = (
+    check_settings,
+    check_unused_settings,
+    check_databases,
+    check_processors,
+    check_commits,
+    check_limits,
+    check_sessions,
+)

@@ -199,6 +199,14 @@ def test_limits_that_are_too_low_are_told_with_what_the_settings_need(
     assert set(limit_messages(monkeypatch, low, user=0)) == {"django_partisan.W011"}
 
 
+def test_a_manager_tells_of_limits_at_its_start(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PARTISAN_CONFIG = {"default": {"WORKERS_COUNT": 100}}
+    limit_messages(monkeypatch, {resource.RLIMIT_NOFILE: 531})
+    assert "django_partisan.W011" in {message.id for message in checks.own_messages()}
+
+
 def test_limits_that_suffice_are_not_told(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.PARTISAN_CONFIG = {"default": {"WORKERS_COUNT": 100}}
     enough = {resource.RLIMIT_NOFILE: 532, resource.RLIMIT_NPROC: 304}
