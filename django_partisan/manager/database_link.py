@@ -47,6 +47,8 @@ class DatabaseLink:
         self.alias = alias
         self.connection: BaseDatabaseWrapper = connections[alias]
         """Django's connection; the thread that makes the link has it to itself."""
+        self.dialect: Dialect = dialect_for(alias)
+        """The dialect of the database."""
         self._on_connect = on_connect
         self._backoff = Backoff(*RETRY_SECONDS)
         self._retry_at = 0.0
@@ -61,11 +63,6 @@ class DatabaseLink:
         self.statement = StatementThread()
         self.watchdog = Watchdog(self.connection)
         self.connects = 0
-
-    @property
-    def dialect(self) -> Dialect:
-        """The dialect of the database."""
-        return dialect_for(self.alias)
 
     @property
     def is_up(self) -> bool:
@@ -99,12 +96,16 @@ class DatabaseLink:
 
         An error of the database ends the work, and is dealt with here.
         """
-        is_done = False
-        if self.ready(now):
-            with self.attempt(now):
+        if not self.ready(now):
+            return False
+        try:
+            with self.watchdog.watching():
                 work()
-                is_done = True
-        return is_done
+        except Exception as error:  # noqa: BLE001 - raised again where it is not the database's
+            self._forgive(error, now)
+            return False
+        self._succeeded()
+        return True
 
     @contextmanager
     def attempt(self, now: float) -> Iterator[None]:
@@ -169,12 +170,15 @@ class DatabaseLink:
         try:
             with self.watchdog.watching():
                 yield
-        except Exception as error:
-            # A driver may fail for lack of descriptors or memory without an error of its own.
-            if not isinstance(error, Error) and not is_shortage(error):
-                raise
-            # The attempt itself may have taken long.
-            self._failed(error, max(now, time.monotonic()))
+        except Exception as error:  # noqa: BLE001 - raised again where it is not the database's
+            self._forgive(error, now)
+
+    def _forgive(self, error: Exception, now: float) -> None:
+        # A driver may fail for lack of descriptors or memory without an error of its own.
+        if not isinstance(error, Error) and not is_shortage(error):
+            raise error
+        # The attempt itself may have taken long.
+        self._failed(error, max(now, time.monotonic()))
 
     def _connect_or_refuse(self) -> None:
         """Connect; raise DatabaseRefused where the very first attempt shows that none will do."""
@@ -209,7 +213,8 @@ class DatabaseLink:
         if self._has_failed:
             logger.warning("the database is back")
         self._has_failed = False
-        self._reasons.forget()
+        if len(self._reasons):
+            self._reasons.forget()
         self._backoff.reset()
 
     def _failed(self, error: Exception, now: float) -> None:

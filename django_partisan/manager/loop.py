@@ -121,7 +121,7 @@ class WorkersManager:
         self.pool.observe(WorkerReports(self.round_trip, self.hard_limits, self.link))
 
     def _make_duties(self) -> None:
-        """Make what is done in a turn, in this order: with the database, and without it."""
+        """Make what is done in a turn, in this order: beside claiming, before it, after it."""
         heartbeat, standing, round_trip = self.heartbeat, self.standing, self.round_trip
         settings, link = self.process_settings, self.link
         completed = SideDuty(Completed(self.recorder), "deleting finished tasks", link)
@@ -140,8 +140,7 @@ class WorkersManager:
         local_ttl = LocalTtl(self.queue, self.claimer, round_trip, settings.LOCAL_TTL_SECONDS)
         pruning = Pruning(self.queue_name, self.settings, standing)
         warning = LongTransactions(link, settings.LONG_TRANSACTION_SECONDS)
-        self._database_duties: tuple[Duty, ...] = (
-            standing,
+        self._side_duties: tuple[Duty, ...] = (
             SideDuty(Rescue(heartbeat, standing, settings), "rescuing orphans", link),
             SideDuty(Siblings(heartbeat, standing, settings), "looking for dead siblings", link),
             SideDuty(cancels, "looking for tasks to cancel", link),
@@ -150,14 +149,13 @@ class WorkersManager:
             completed,
             SideDuty(pruning, "pruning", link),
             SideDuty(warning, "looking for long transactions", link),
-            round_trip,
         )
+        self._urgent_duties: tuple[Duty, ...] = (self.hard_limits, Fencing(heartbeat, standing))
         self._local_duties: tuple[Duty, ...] = (
-            self.hard_limits,
             self.pool,
-            Fencing(heartbeat, standing),
             Tally(self.recorder, self.queue, self.pool),
         )
+        self._sides_due_at = 0.0
 
     # ----- life -----
 
@@ -178,6 +176,7 @@ class WorkersManager:
             if is_last:
                 gc.freeze()  # What has been loaded stays: no need to look through it ever again.
             try:
+                self.pool.turn(time.monotonic())  # The project is loaded beside the registration.
                 self.turn(time.monotonic())
                 while self.shutdown.exit_code is None:
                     self.wait()
@@ -211,13 +210,15 @@ class WorkersManager:
 
     def turn(self, now: float) -> None:
         """Do everything that is due, once. Never waits for anything but the database."""
-        for duty in self._local_duties:
+        for duty in self._urgent_duties:
             duty.turn(now)
         if self.shutdown.is_due:
             self.shutdown.begin(now)
         if not self.link.is_busy:
             self.link.use(now, lambda: self._use_database(now))
         self.handing_out.turn(now)
+        for duty in self._local_duties:
+            duty.turn(now)
         # What was claimed is handed out by now, and need not wait for the answer to this.
         if self.claimer.must_look_ahead and not self.link.is_busy:
             self.link.use(now, lambda: self.claimer.look_ahead(now))
@@ -238,20 +239,28 @@ class WorkersManager:
     # ----- turning and waiting -----
 
     def _use_database(self, now: float) -> None:
-        for duty in self._database_duties:
-            duty.turn(now)
+        self.standing.turn(now)
+        if now >= self._sides_due_at:
+            for duty in self._side_duties:
+                duty.turn(now)
+        # Asked for again before the next wait. So a task that ends a wait is claimed at once,
+        # without asking each of them whether it happens to be due at this very moment.
+        self._sides_due_at = 0.0
+        self.round_trip.turn(now)
 
     def _deadlines(self) -> Iterator[float]:
         now = time.monotonic()
         yield now + _LONGEST_WAIT
-        for duty in (*self._local_duties, self.handing_out, self.shutdown):
+        for duty in (*self._urgent_duties, *self._local_duties, self.handing_out, self.shutdown):
             yield max(duty.next_deadline(), now + _SHORTEST_WAIT)
         retry_at = self.link.retry_at()
         if retry_at is not None:
             yield retry_at
         elif not self.link.is_busy:
-            for duty in self._database_duties:
-                yield duty.next_deadline()
+            self._sides_due_at = min(duty.next_deadline() for duty in self._side_duties)
+            yield self._sides_due_at
+            yield self.standing.next_deadline()
+            yield self.round_trip.next_deadline()
 
     def _take_answer(self) -> None:
         self.link.finish(time.monotonic())

@@ -14,6 +14,7 @@ from django_partisan.attempt import ClaimedTask
 from django_partisan.exceptions import TaskCancelled, TaskTimedOut
 from django_partisan.execution import Processor
 from django_partisan.wire.messages import MAX_CANCEL_BYTES, cancels_in
+from django_partisan.worker.signals import plain_signals
 
 SIGNAL: Final = signal.SIGURG
 """Where a task has removed its handler, nothing happens; any other signal would end the worker."""
@@ -77,9 +78,9 @@ class Interruption:
 
     def refresh(self) -> None:
         """Put the handler back where a task has taken it away; not cheap enough for every task."""
-        if signal.getsignal(SIGNAL) is not self._handler:
+        if plain_signals.getsignal(SIGNAL) is not self._handler:
             signal.signal(SIGNAL, self._handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {SIGNAL})
+        plain_signals.pthread_sigmask(signal.SIG_UNBLOCK, (SIGNAL,))
 
     def run(self, task: ClaimedTask, processor: Processor) -> Any:
         """Run a task that may be interrupted; its limit counts from here.

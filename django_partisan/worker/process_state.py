@@ -19,10 +19,8 @@ from typing import IO, Any, Final, NoReturn
 from django.utils import timezone, translation
 
 from django_partisan.worker.descriptors import is_open, out_of_reach
+from django_partisan.worker.signals import plain_signals
 
-# The functions of the signal module wrap these, and make enumerations of what they return: ten
-# times slower, and this runs after each task.
-_signal: Any = sys.modules["_signal"]
 _SIGNALS: Final = range(1, 32)
 _STREAMS: Final = ("stdin", "stdout", "stderr")
 _PROBATION: Final = 20
@@ -218,7 +216,7 @@ def _umask() -> _Part:
 
 def _handlers() -> _Part:
     def look() -> tuple[Any, ...]:
-        return tuple(map(_signal.getsignal, _SIGNALS))
+        return tuple(map(plain_signals.getsignal, _SIGNALS))
 
     def put_back(known: tuple[Any, ...]) -> None:
         for number, now, before in zip(_SIGNALS, look(), known, strict=True):
@@ -230,10 +228,10 @@ def _handlers() -> _Part:
 
 def _blocked_signals() -> _Part:
     def look() -> set[int]:
-        blocked: set[int] = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        blocked: set[int] = plain_signals.pthread_sigmask(signal.SIG_BLOCK, ())
         return blocked
 
-    return look, look(), lambda known: _signal.pthread_sigmask(signal.SIG_SETMASK, known)
+    return look, look(), lambda known: plain_signals.pthread_sigmask(signal.SIG_SETMASK, known)
 
 
 def _alarm() -> _Part:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,6 +14,9 @@ _USER: Final = (signal.SIGUSR1, signal.SIGUSR2)
 IGNORED: Final = (*_STOP, *_USER)
 """The signals that launcher and workers do nothing at."""
 _OWN: Final = (*IGNORED, signal.SIGURG)
+plain_signals: Final[Any] = sys.modules["_signal"]
+"""What the functions of the signal module wrap to make enumerations of what it returns, which takes
+ten times as long: too much for what is done around each task."""
 
 
 def ignore_signals() -> None:

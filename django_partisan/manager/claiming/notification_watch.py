@@ -25,8 +25,12 @@ class NotificationWatch:
         """Take in notifications; of one that came with an answer no descriptor would tell."""
         now = time.monotonic()
         if self._link.is_up and not self._link.is_busy:
-            with self._link.attempt(now):
+            # Nothing here waits for the database, so an error is what there is to look after.
+            try:
                 self._wakeup.check(now)
+            except Exception:
+                with self._link.attempt(now):
+                    raise
 
     def renew(self) -> None:
         """Watch the descriptor as it is now, or none."""

@@ -133,6 +133,20 @@ def test_pruning_that_fails_costs_claiming_and_recording_nothing(
     assert manager.link.is_up
 
 
+def test_what_becomes_due_during_a_wait_is_done_without_another_event(
+    manager: WorkersManager, side: SideDuty, duty: Duty
+) -> None:
+    duty.deadline = NEVER
+    manager._side_duties = (*manager._side_duties, side)
+    wait_until(lambda: next_claim(manager) or manager._sides_due_at > time.monotonic())
+    manager.turn(time.monotonic())
+    assert not duty.turns
+    duty.deadline = 0.0  # An event of a wait makes a duty due, after its deadline was asked for.
+    manager.wait()
+    manager.turn(time.monotonic())
+    assert duty.turns == 1
+
+
 @pytest.fixture
 def refusing_deletes(transactional_db: None) -> Iterator[None]:
     """Have the database refuse to delete tasks, as a project's own constraint might."""
