@@ -42,6 +42,8 @@ class ClaimedTask(NamedTuple):
     postpones: int
     rescues: int
     crashes: int
+    repeat_seconds: float | None = None
+    """Not None: it is a link of a chain, and its end may need a follower."""
 
 
 class ErrorReport(NamedTuple):

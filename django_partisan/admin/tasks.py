@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin, messages
@@ -76,7 +77,7 @@ class TaskAdmin(_ModelAdmin):
     fieldsets = (
         (None, {"fields": ("processor_class", "code", ("status_badge", "queue", "priority"))}),
         ("Arguments and result", {"fields": ("arguments_shown", "result_shown")}),
-        ("Timeline", {"fields": ("timeline", ("duration", "holder"))}),
+        ("Timeline", {"fields": ("timeline", ("duration", "holder"), "repeats")}),
         (
             "Counters",
             {"fields": (("attempts", "retries", "postpones"), ("rescues", "crashes", "lease"))},
@@ -87,6 +88,7 @@ class TaskAdmin(_ModelAdmin):
         "code": "Whether the code of this installation can run it.",
         "queue": "Managers that serve this queue run it.",
         "priority": "Of what is due in a queue, the lowest number runs first.",
+        "repeats": "What comes after it, once it has finished. Cancel it to end that.",
         "duration": "Of the last attempt, once that has ended.",
         "attempts": "How often it was tried since it was stored or put back in its queue.",
         "retries": "Tries after an error.",
@@ -226,6 +228,15 @@ class TaskAdmin(_ModelAdmin):
         until = task.finished_at or task.database_now  # type: ignore[attr-defined]
         return duration(until - task.started_at)
 
+    @admin.display(description="repeats")
+    def repeats(self, task: Task) -> str:
+        """How far apart the tasks of its chain are, and until when, while it is alive."""
+        if task.repeat_seconds is None:
+            return NOTHING
+        every = f"every {duration(timedelta(seconds=task.repeat_seconds))}"
+        until = task.repeat_until
+        return every if until is None else f"{every}, until {exact(until)}"
+
     @admin.display(description="created")
     def created(self, task: Task) -> str | SafeString:
         """When the task was enqueued."""
@@ -273,6 +284,7 @@ _LOOKUPS = {"id", "id__exact", "id__in", "pk", "pk__in", "status", "status__exac
 }
 _MOMENTS = {
     "created_at": "created",
+    "repeat_slot": "its slot in a chain",
     "execute_after": "due",
     "claimed_at": "claimed",
     "started_at": "started",

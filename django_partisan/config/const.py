@@ -19,6 +19,16 @@ DELAY_STRATEGIES = (
     DELAY_STRATEGY_EXPONENTIAL,
 )
 """All that a RETRY_ON_ERROR_CONFIG or POSTPONE_CONFIG may name."""
+HOURLY: Final = 3_600
+"""Seconds, for ``.delay(repeat=...)``."""
+DAILY: Final = 24 * HOURLY
+"""Seconds; always 24 hours, whatever the clocks of a zone do."""
+WEEKLY: Final = 7 * DAILY
+"""Seconds."""
+EVERY_2_WEEKS: Final = 2 * WEEKLY
+"""Seconds."""
+EVERY_4_WEEKS: Final = 4 * WEEKLY
+"""Seconds."""
 MAX_STORED_NAME_LENGTH = 255
 """Characters of the column that holds a processor's name."""
 CUT_OFF_WORKER = 70

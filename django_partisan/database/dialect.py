@@ -19,7 +19,9 @@ from django_partisan.database.values import (
     Beat,
     CancelledRow,
     Cursor,
+    Follower,
     InsertedTask,
+    Link,
     NewTask,
     OpenTransaction,
     Pulse,
@@ -64,6 +66,19 @@ class Dialect(abc.ABC):
         Either all rows have a key or none has, and no key comes twice. What ``on_duplicate`` does
         to waiting duplicates is as for :meth:`insert`; the ids of those may be returned as well.
         When duplicates are held, nobody claims or records them until the transaction ends.
+        """
+
+    @abc.abstractmethod
+    def links(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> list[Link]:
+        """Return those of these tasks that have finished and still repeat themselves."""
+
+    @abc.abstractmethod
+    def insert_followers(
+        self, connection: BaseDatabaseWrapper, followers: Sequence[Follower]
+    ) -> set[int]:
+        """Insert a copy of each link with a slot of its own; return the ids of the new tasks.
+
+        One is left out where the key that it would take over is somebody else's.
         """
 
     @abc.abstractmethod

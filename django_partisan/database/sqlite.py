@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,7 +26,9 @@ from django_partisan.database.values import (
     Beat,
     CancelledRow,
     Cursor,
+    Follower,
     InsertedTask,
+    Link,
     NewTask,
     Pulse,
     Reservation,
@@ -112,13 +115,46 @@ _ON_DUPLICATE = {
 _CONFLICT = "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL"
 _COLUMNS = """status, queue_name, created_at, updated_at, processor_class, priority, execute_after,
     arguments, extra, unique_hash, unique_key, is_unique_until_finish"""
-_INSERT = f"""INSERT INTO {TASK} ({_COLUMNS})
-VALUES ('new', %s, {_NOW}, {_NOW}, %s, %s, COALESCE(%s, {_seconds_from_now("%s")}),
-    %s, '{{}}', %s, %s, %s)"""
-_INSERTS = {
-    name: f"{_INSERT} {_CONFLICT} {clause} RETURNING id, created_at, execute_after"
-    for name, clause in _ON_DUPLICATE.items()
+_DUE = f"COALESCE(%s, {_seconds_from_now('%s')})"
+_VALUES = f"'new', %s, {_NOW}, {_NOW}, %s, %s, {_DUE}, %s, '{{}}', %s, %s, %s"
+# What only some tasks have: a value for each column.
+_MORE: dict[str, dict[str, str]] = {
+    "repeat": {"repeat_seconds": "%s", "repeat_until": "%s", "repeat_slot": _DUE},
 }
+_MORE_OF_BATCH: dict[str, dict[str, str]] = {
+    "repeat": {"repeat_seconds": "%s", "repeat_until": "%s", "repeat_slot": "%s"},
+}
+
+
+@cache
+def _insert(on_duplicate: str, more: tuple[str, ...]) -> str:
+    columns = _columns(_MORE, more)
+    names, values = (
+        ", ".join(each) for each in ([_COLUMNS, *columns], [_VALUES, *columns.values()])
+    )
+    return f"""INSERT INTO {TASK} ({names}) VALUES ({values})
+{_CONFLICT} {_action(on_duplicate, columns)} RETURNING id, created_at, execute_after"""
+
+
+@cache
+def _insert_batch(on_duplicate: str, more: tuple[str, ...]) -> str:
+    columns = _columns(_MORE_OF_BATCH, more)
+    # WHERE true: else SQLite takes ON CONFLICT for the condition of a join.
+    return f"""INSERT INTO {TASK} ({", ".join(["id", _COLUMNS, *columns])})
+SELECT {", ".join([_BATCH_VALUES, *columns.values()])} FROM json_each(%s) WHERE true
+{_CONFLICT} {_action(on_duplicate, columns)} RETURNING id"""
+
+
+def _columns(values: dict[str, dict[str, str]], more: tuple[str, ...]) -> dict[str, str]:
+    return {column: value for kind in more for column, value in values[kind].items()}
+
+
+def _action(on_duplicate: str, columns: Iterable[str]) -> str:
+    """Return what happens to a duplicate; what replaces it gives it its own of these columns."""
+    given = {"replace": columns, "earlier": [c for c in columns if c == "repeat_slot"]}
+    also = "".join(f" {column} = excluded.{column}," for column in given.get(on_duplicate, ()))
+    return _ON_DUPLICATE[on_duplicate].replace("DO UPDATE SET", f"DO UPDATE SET{also}", 1)
+
 
 # The counter of AUTOINCREMENT has no row before the table's first one. Both statements write, so
 # that from the first of them on nobody else does.
@@ -127,16 +163,22 @@ RETURNING seq, {_NOW}"""
 _RESERVE_FIRST = f"""INSERT INTO sqlite_sequence (name, seq)
 SELECT '{TASK}', COALESCE(max(id), 0) + %s FROM {TASK} RETURNING seq, {_NOW}"""
 
-# WHERE true: else SQLite takes ON CONFLICT for the condition of a join.
-_INSERT_BATCH = f"""INSERT INTO {TASK} (id, {_COLUMNS})
-SELECT json_extract(value, '$[0]'), 'new', %s, %s, %s, %s, %s, %s,
-       json_extract(value, '$[1]'), '{{}}', json_extract(value, '$[2]'),
-       json_extract(value, '$[2]'), %s
-  FROM json_each(%s) WHERE true"""
-_INSERT_BATCHES = {
-    name: f"{_INSERT_BATCH} {_CONFLICT} {clause} RETURNING id"
-    for name, clause in _ON_DUPLICATE.items()
-}
+_BATCH_VALUES = """json_extract(value, '$[0]'), 'new', %s, %s, %s, %s, %s, %s,
+       json_extract(value, '$[1]'), '{}', json_extract(value, '$[2]'),
+       json_extract(value, '$[2]'), %s"""
+_LINKS = f"""SELECT id, queue_name, COALESCE(repeat_slot, execute_after) || '', repeat_seconds,
+       repeat_until || '', cancel_requested_at IS NOT NULL
+  FROM {TASK}
+ WHERE id IN (SELECT value FROM json_each(%s)) AND status = 'finished'
+   AND repeat_seconds IS NOT NULL
+ ORDER BY id"""
+_INSERT_FOLLOWERS = f"""INSERT INTO {TASK} (id, {_COLUMNS}, {", ".join(_MORE["repeat"])})
+SELECT f.id, 'new', t.queue_name, {_NOW}, {_NOW}, t.processor_class, t.priority, f.slot,
+       t.arguments, '{{}}', t.unique_hash, t.unique_hash, t.is_unique_until_finish,
+       t.repeat_seconds, t.repeat_until, f.slot
+  FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS link_id,
+               json_extract(value, '$[2]') AS slot FROM json_each(%s)) f
+  JOIN {TASK} t ON t.id = f.link_id WHERE true {_CONFLICT} DO NOTHING RETURNING id"""
 
 # The same walk over the distinct priorities of the ready index as on PostgreSQL.
 _SURVEY = f"""WITH RECURSIVE level(priority, place) AS (
@@ -175,13 +217,17 @@ class SQLite(Dialect):
     def insert(
         self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
     ) -> InsertedTask | None:
-        parameters = task.parameters(None if task.due_at is None else _text_of(task.due_at))
+        due_at, more = _text_or_none(task.due_at), task.more()
+        parameters = task.parameters(due_at)
+        if task.repeat is not None:
+            until = _text_or_none(task.repeat.until)
+            parameters += [task.repeat.seconds, until, due_at, task.delay_seconds]
         with connection.cursor() as cursor:
-            row = cursor.execute(_INSERTS["keep"], parameters).fetchone()
+            row = cursor.execute(_insert("keep", more), parameters).fetchone()
             is_new = row is not None
             # RETURNING does not tell a row that was changed from a new one.
             if row is None and on_duplicate != "keep":
-                row = cursor.execute(_INSERTS[on_duplicate], parameters).fetchone()
+                row = cursor.execute(_insert(on_duplicate, more), parameters).fetchone()
         return InsertedTask(row[0], _moment(row[1]), _moment(row[2]), is_new) if row else None
 
     def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
@@ -202,9 +248,30 @@ class SQLite(Dialect):
         hold_duplicates: bool,  # noqa: ARG002 - nobody else writes before the transaction ends
     ) -> set[int]:
         moments = _text_of(batch.created_at), _text_of(batch.execute_after)
-        parameters = [*batch.parameters(*moments), json.dumps(rows)]
+        parameters = batch.parameters(*moments)
+        if batch.repeat is not None:
+            parameters += [batch.repeat.seconds, _text_or_none(batch.repeat.until), moments[1]]
+        statement = _insert_batch(on_duplicate, batch.more())
         with connection.cursor() as cursor:
-            cursor.execute(_INSERT_BATCHES[on_duplicate], parameters)
+            cursor.execute(statement, [*parameters, json.dumps(rows)])
+            return fetch_ids(cursor)
+
+    def links(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> list[Link]:
+        with connection.cursor() as cursor:
+            cursor.execute(_LINKS, [json.dumps(list(ids))])
+            return [
+                Link(
+                    pk, queue_name, _moment(slot), seconds, until and _moment(until), bool(is_last)
+                )
+                for pk, queue_name, slot, seconds, until, is_last in cursor.fetchall()
+            ]
+
+    def insert_followers(
+        self, connection: BaseDatabaseWrapper, followers: Sequence[Follower]
+    ) -> set[int]:
+        rows = [(each.id, each.link_id, _text_of(each.slot)) for each in followers]
+        with connection.cursor() as cursor:
+            cursor.execute(_INSERT_FOLLOWERS, [json.dumps(rows)])
             return fetch_ids(cursor)
 
     def claim(
@@ -351,6 +418,10 @@ def _turn_log_on(cursor: CursorWrapper) -> bool:
 def _text_of(moment: datetime) -> str:
     """Return a moment's text; of whole milliseconds as SQLite writes its own, to sort with them."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f").removesuffix("000")
+
+
+def _text_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else _text_of(moment)
 
 
 def _moment(value: datetime | str) -> datetime:

@@ -14,6 +14,13 @@ MAX_PRIORITIES: Final = 100
 """Priorities of a queue that one survey finds at most."""
 
 
+class Repeat(NamedTuple):
+    """How a task repeats itself: how far apart its slots are, and until when, aware, if at all."""
+
+    seconds: float
+    until: datetime | None
+
+
 class NewTask(NamedTuple):
     """A task that is about to be inserted; ``delay_seconds`` counts without a ``due_at`` only."""
 
@@ -25,9 +32,14 @@ class NewTask(NamedTuple):
     delay_seconds: float
     unique_hash: str | None
     is_unique_until_finish: bool
+    repeat: Repeat | None = None
+
+    def more(self) -> tuple[str, ...]:
+        """Return which columns it has that most tasks have not, by the name of their group."""
+        return () if self.repeat is None else ("repeat",)
 
     def parameters(self, due_at: Any) -> list[Any]:
-        """Return the parameters of every dialect's INSERT, with the due time in its own form."""
+        """Return the first parameters of every dialect's INSERT, with the due time in its form."""
         return [
             self.queue_name,
             self.processor_class,
@@ -39,6 +51,26 @@ class NewTask(NamedTuple):
             self.unique_hash,
             self.is_unique_until_finish,
         ]
+
+
+class Link(NamedTuple):
+    """A task that has finished and repeats itself, with aware moments."""
+
+    id: int
+    queue_name: str
+    slot: datetime
+    seconds: float
+    until: datetime | None
+    is_last: bool
+    """Whether somebody has asked for its end: then it is the last one of its chain."""
+
+
+class Follower(NamedTuple):
+    """The task after a link: its reserved id, the link's, and the aware moment it is due."""
+
+    id: int
+    link_id: int
+    slot: datetime
 
 
 class InsertedTask(NamedTuple):
@@ -111,6 +143,11 @@ class Batch(NamedTuple):
     created_at: datetime
     execute_after: datetime
     is_unique_until_finish: bool
+    repeat: Repeat | None = None
+
+    def more(self) -> tuple[str, ...]:
+        """Return which columns they have that most tasks have not, as a :class:`NewTask` does."""
+        return () if self.repeat is None else ("repeat",)
 
     def parameters(self, created_at: Any, execute_after: Any) -> list[Any]:
         """Return the first parameters of every dialect's INSERT, with moments in its own form."""

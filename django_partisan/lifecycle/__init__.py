@@ -10,6 +10,7 @@ from django_partisan.lifecycle.enqueue import enqueue
 from django_partisan.lifecycle.enqueue_many import enqueue_many
 from django_partisan.lifecycle.prune import count_prunable, delete, delete_or_keep, prune
 from django_partisan.lifecycle.record import record, record_and_claim, still_held
+from django_partisan.lifecycle.repeats import take_up
 from django_partisan.lifecycle.requeue import requeue
 from django_partisan.lifecycle.rescue import lost_claims, rescue, take_over
 from django_partisan.lifecycle.uniqueness import regain_uniqueness
@@ -36,4 +37,5 @@ __all__ = [
     "still_held",
     "survey",
     "take_over",
+    "take_up",
 ]

@@ -37,8 +37,8 @@ def _enqueue(alias: str, new_task: NewTask, on_duplicate: str) -> Task:
     if inserted is None:
         raise DuplicateNotVisible(new_task.processor_class)
     announce(alias, new_task.queue_name)
-    if not inserted.is_new:
-        changed = task_rows().get(pk=inserted.id)
-        changed.was_duplicate = True
-        return changed
-    return inserted_instance(alias, new_task, inserted)
+    task = None if inserted.is_new else task_rows().filter(pk=inserted.id).first()
+    # What was changed may have run and be deleted by now: then it ran with what was given here.
+    task = task or inserted_instance(alias, new_task, inserted)
+    task.was_duplicate = not inserted.is_new
+    return task

@@ -94,6 +94,7 @@ def _batch(template: NewTask, now: datetime) -> Batch:
         created_at=now,
         execute_after=template.due_at or now + timedelta(seconds=template.delay_seconds),
         is_unique_until_finish=template.is_unique_until_finish,
+        repeat=template.repeat,
     )
 
 

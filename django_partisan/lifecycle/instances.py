@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.db.models.base import ModelState
 
 from django_partisan.attempt import ClaimedTask
 from django_partisan.config.moments import as_project_reads
-from django_partisan.database.values import Batch, BatchRow, InsertedTask, NewTask
+from django_partisan.database.values import Batch, BatchRow, InsertedTask, NewTask, Repeat
 from django_partisan.lifecycle.rows import database
 from django_partisan.models import Task
 from django_partisan.payloads.encoding import decode_arguments
@@ -33,6 +34,7 @@ def inserted_instance(alias: str, new_task: NewTask, inserted: InsertedTask) -> 
         priority=new_task.priority,
         execute_after=as_project_reads(inserted.execute_after),
         is_unique_until_finish=new_task.is_unique_until_finish,
+        **_repeat_columns(new_task.repeat, as_project_reads(inserted.execute_after)),
         **_own_columns(json.loads(new_task.arguments), new_task.unique_hash),
     )
 
@@ -43,7 +45,8 @@ def inserted_instances(alias: str, batch: Batch, rows: Sequence[BatchRow]) -> li
         created_at=as_project_reads(batch.created_at),
         execute_after=as_project_reads(batch.execute_after),
     )
-    common = _new_instance(alias, updated_at=read.created_at, **read._asdict())
+    columns = {**read._asdict(), **_repeat_columns(batch.repeat, read.execute_after)}
+    common = _new_instance(alias, updated_at=read.created_at, **columns)
     with _collector_at_rest():
         # Decoded by one call, which costs half as much as one for each.
         arguments = json.loads(f"[{','.join(row.arguments for row in rows)}]")
@@ -90,6 +93,13 @@ def _own_columns(arguments: Any, unique_hash: str | None) -> dict[str, Any]:
         "unique_hash": unique,
         "unique_key": unique,
     }
+
+
+def _repeat_columns(repeat: Repeat | None, slot: datetime) -> dict[str, Any]:
+    if repeat is None:
+        return {}
+    until = None if repeat.until is None else as_project_reads(repeat.until)
+    return {"repeat_seconds": repeat.seconds, "repeat_until": until, "repeat_slot": slot}
 
 
 @cache

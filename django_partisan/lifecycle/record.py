@@ -14,6 +14,7 @@ from django_partisan.database import dialect_for
 from django_partisan.database.values import Cursor
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.related import others_point_at_tasks
+from django_partisan.lifecycle.repeats import follow, is_link, tell_of_ends
 from django_partisan.lifecycle.rows import attempt_rows, database, task_rows
 from django_partisan.lifecycle.transitions import (
     CANCEL,
@@ -87,21 +88,45 @@ def still_held(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
 
 
 def _record_finished(ended_attempts: Sequence[EndedAttempt], delete: bool) -> set[int]:
-    alias = database()
-    dialect, updates = dialect_for(alias), updates_of(ended_attempts)
     if not delete or others_point_at_tasks():
-        return set(dialect.record(connections[alias], updates))
-    told = [e.task.id for e in ended_attempts if e.task.attempts > 1 or e.task.rescues]
+        return _finish(ended_attempts)
+    alias = database()
     try:
         with transaction.atomic(using=alias):
-            deleted = dialect.delete_recorded(connections[alias], updates)
-            if told:
-                attempt_rows().filter(task_id__in=deleted.intersection(told)).delete()
+            return _delete(ended_attempts)
     except Error as error:
         # A constraint that Django knows nothing of speaks against the deletion, not the outcome.
-        if len(ended_attempts) > 1 or not dialect.is_refusal(error):
+        if len(ended_attempts) > 1 or not dialect_for(alias).is_refusal(error):
             raise
-        return set(dialect.record(connections[alias], updates))
+        return _finish(ended_attempts)
+
+
+def _finish(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
+    alias = database()
+    record = partial(dialect_for(alias).record, connections[alias], updates_of(ended_attempts))
+    links = {ended.task.id for ended in ended_attempts if is_link(ended)}
+    if not links:
+        return set(record())
+    with transaction.atomic(using=alias):
+        recorded = set(record())
+        reach("manager.recorded_without_followers")
+        follow(recorded & links)
+    return recorded
+
+
+def _delete(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
+    """Delete instead of recording; a link is recorded first, since its follower is made of it."""
+    alias = database()
+    updates = updates_of([ended for ended in ended_attempts if not is_link(ended)])
+    links = [ended for ended in ended_attempts if is_link(ended)]
+    deleted = dialect_for(alias).delete_recorded(connections[alias], updates) if updates else set()
+    if links:
+        finished = _finish(links)
+        task_rows().filter(pk__in=finished).only("pk").delete()
+        deleted |= finished
+    told = [e.task.id for e in ended_attempts if e.task.attempts > 1 or e.task.rescues]
+    if told:
+        attempt_rows().filter(task_id__in=deleted.intersection(told)).delete()
     return deleted
 
 
@@ -119,8 +144,8 @@ def record_others(ended_attempts: Sequence[EndedAttempt], max_rescues: int) -> s
             and (transition := transition_of(ended, max_rescues)).attempt_outcome
         ]
         attempt_rows().bulk_create(attempt_of(*each) for each in told)
-        log = partial(_log_crashes, told)
-        transaction.on_commit(log, using=alias, robust=True)
+        for log in (partial(_log_crashes, told), partial(tell_of_ends, ended_attempts, recorded)):
+            transaction.on_commit(log, using=alias, robust=True)
     regain_uniqueness([pk for pk, status in recorded.items() if status == RETRY.status])
     return set(recorded)
 

@@ -21,6 +21,7 @@ from django_partisan.manager.claiming.wakeup import Wakeup
 from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.duties import Duty
 from django_partisan.manager.duties.cancels import Cancels
+from django_partisan.manager.duties.chains import Chains
 from django_partisan.manager.duties.completed import Completed
 from django_partisan.manager.duties.fencing import Fencing
 from django_partisan.manager.duties.handing_out import HandingOut
@@ -148,6 +149,7 @@ class WorkersManager:
             SideDuty(local_ttl, "giving tasks back that have waited for too long", link),
             completed,
             SideDuty(pruning, "pruning", link),
+            SideDuty(Chains(heartbeat, standing), "continuing chains of repeats", link),
             SideDuty(warning, "looking for long transactions", link),
         )
         self._urgent_duties: tuple[Duty, ...] = (self.hard_limits, Fencing(heartbeat, standing))

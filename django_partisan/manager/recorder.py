@@ -72,7 +72,8 @@ class Recorder:
     def is_plain(self) -> bool:
         """Whether everything pending can be recorded in one statement with a claim."""
         return not self._delete_finished and all(
-            ended.outcome.kind == FINISHED for ended in self._pending
+            ended.outcome.kind == FINISHED and ended.task.repeat_seconds is None
+            for ended in self._pending
         )
 
     def flush(self, now: float) -> None:

@@ -101,8 +101,14 @@ class RoundTrip:
             self._claimer.wakeup.expect(now + outcome.delay_seconds)
         elif outcome.due_at is not None:
             self._claimer.wakeup.expect(now + outcome.due_at - time.time())
-        elif outcome.kind == CRASHED:
+        elif outcome.kind == CRASHED or task.repeat_seconds is not None:
             self._claimer.wakeup.expect(now)
+
+    def was_recorded(self, task: ClaimedTask) -> None:
+        """Take in that the worker of a task has recorded itself that it finished."""
+        self.recorder.was_recorded(task)
+        if task.repeat_seconds is not None:
+            self._claimer.wakeup.expect(time.monotonic())
 
     def release(self, tasks: Iterable[ClaimedTask]) -> None:
         """Take in that tasks which have not started go back to the queue, uncharged."""

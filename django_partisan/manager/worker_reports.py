@@ -34,7 +34,7 @@ class WorkerReports:
     def ended(self, worker: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
         """Take a worker's report in."""
         if outcome.kind == RECORDED:
-            self._round_trip.recorder.was_recorded(task)
+            self._round_trip.was_recorded(task)
             return
         self._round_trip.ended(task, outcome, worker.pid)
 

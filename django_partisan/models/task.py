@@ -117,6 +117,17 @@ class Task(models.Model):
     cancel_requested_at = MomentField(
         null=True, blank=True, help_text="When its end was asked for; then it never waits again."
     )
+    repeat_seconds = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="How far apart the links of its chain are, while it is one.",
+    )
+    repeat_until = MomentField(
+        null=True, blank=True, help_text="The last moment for which a link of its chain is due."
+    )
+    repeat_slot = MomentField(
+        null=True, blank=True, help_text="When it was to run by its chain, whatever was postponed."
+    )
 
     was_duplicate: bool = False
     """Whether `.delay()` found this task waiting instead of storing a new one."""
@@ -137,6 +148,11 @@ class Task(models.Model):
                 fields=["status", "queue_name", "finished_at"],
                 condition=models.Q(status__in=["finished", "error", "cancelled"]),
                 name="partisan_task_finished",
+            ),
+            models.Index(
+                fields=["status", "id"],
+                condition=models.Q(repeat_seconds__isnull=False),
+                name="partisan_task_repeats",
             ),
         )
         constraints = (

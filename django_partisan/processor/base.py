@@ -12,7 +12,7 @@ from django_partisan.config.const import DEFAULT_GRACE_SECONDS, DEFAULT_QUEUE_NA
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
 from django_partisan.config.wording import shown
 from django_partisan.lifecycle.instances import instance_of
-from django_partisan.payloads.encoding import canonical_hash, encode_arguments
+from django_partisan.payloads.encoding import encode_arguments
 from django_partisan.processor.calls import (
     Call,
     note,
@@ -20,7 +20,7 @@ from django_partisan.processor.calls import (
     record_calls_of_own_new,
 )
 from django_partisan.processor.habits import Elsewhere, refusing_habits
-from django_partisan.processor.new_task import template_of
+from django_partisan.processor.new_task import template_of, unique_hash
 from django_partisan.processor.rules import accept_old_queue_attribute, check_rules
 from django_partisan.processor.run_method import check_run
 from django_partisan.registry.registry import registry
@@ -122,6 +122,8 @@ class BaseTaskProcessor(abc.ABC):
         *,
         priority: int | None = None,
         execute_after: datetime | timedelta | float | None = None,
+        repeat: timedelta | float | None = None,
+        repeat_until: datetime | None = None,
     ) -> Task:
         """Store the task in the caller's transaction and return it.
 
@@ -129,15 +131,20 @@ class BaseTaskProcessor(abc.ABC):
         ``TIME_ZONE``), or a timedelta or seconds from now by the database's clock. A unique task
         that already waits is returned instead, by ``ON_DUPLICATE``; its ``was_duplicate`` is True.
 
+        With ``repeat``, seconds or a timedelta, each task that finishes is followed by another one
+        with the same arguments, priority and queue: so many elapsed seconds after the moment for
+        which it was scheduled itself, or as many times as much as it takes for that not to be past.
+        The last is due at ``repeat_until`` at the latest. A failure and a cancel end the chain.
+        Only other chains are its duplicates, and they are until it has ended.
+
         Raises TypeError for a processor bound to a task and for arguments that are not JSON (naming
         the argument), ValueError for values no database can store, ProcessorClassNotFound for a
         class that is not registered, ProcessorNotDiscovered for one that workers would not find,
         UnknownQueue for a queue that is not configured. Then nothing is stored.
         """
-        template = template_of(self, priority, execute_after)
+        template = template_of(self, priority, execute_after, repeat, repeat_until)
         arguments = self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES)
-        name = template.processor_class
-        key = canonical_hash(name, arguments) if self.UNIQUE_FOR_PARAMS else None
+        key = unique_hash(template, arguments) if self.UNIQUE_FOR_PARAMS else None
         new_task = template._replace(arguments=arguments, unique_hash=key)
         return lifecycle.enqueue(new_task, self.ON_DUPLICATE)
 
@@ -148,6 +155,8 @@ class BaseTaskProcessor(abc.ABC):
         *,
         priority: int | None = None,
         execute_after: datetime | timedelta | float | None = None,
+        repeat: timedelta | float | None = None,
+        repeat_until: datetime | None = None,
     ) -> list[Task]:
         """Store a task for each item in the caller's transaction; return the tasks in that order.
 
@@ -161,11 +170,10 @@ class BaseTaskProcessor(abc.ABC):
         and TypeError for an item of any other kind. Then nothing is stored, and neither when the
         database refuses: outside a transaction, the call is one of its own.
         """
-        template = template_of(cls, priority, execute_after)
-        arguments = cls._encoded_items(items)
-        name, keys = template.processor_class, None
+        template = template_of(cls, priority, execute_after, repeat, repeat_until)
+        arguments, keys = cls._encoded_items(items), None
         if cls.UNIQUE_FOR_PARAMS:
-            keys = [canonical_hash(name, text) for text in arguments]
+            keys = [unique_hash(template, text) for text in arguments]
         return lifecycle.enqueue_many(template, arguments, keys, cls.ON_DUPLICATE)
 
     def bind(self, task: ClaimedTask) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_OPTIONS: Final = frozenset({"priority", "execute_after"})
+_OPTIONS: Final = frozenset({"priority", "execute_after", "repeat", "repeat_until"})
 _LATER: Final = "execute_after=..., which takes seconds, a timedelta or an aware datetime"
 _QUEUE: Final = "QUEUE_NAME, an attribute of the class"
 _ARGUMENTS: Final = "arguments of the class: YourClass(17, name='x').delay()"
@@ -63,6 +63,6 @@ def _refuse_options(names: list[str]) -> NoReturn:
     if name in _ELSEWHERE:
         raise TypeError(f"delay() takes no {name}=; write {_ELSEWHERE[name]}")
     raise TypeError(
-        f"delay() got an unexpected keyword argument {name!r}; it takes priority= and "
-        f"execute_after=. The task's own are {_ARGUMENTS}"
+        f"delay() got an unexpected keyword argument {name!r}; it takes priority=, "
+        f"execute_after=, repeat= and repeat_until=. The task's own are {_ARGUMENTS}"
     )

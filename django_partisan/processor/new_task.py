@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core import mail
 
-from django_partisan.backoff import MAX_PAUSE_SECONDS
-from django_partisan.config.moments import with_zone
 from django_partisan.database.values import NewTask
 from django_partisan.exceptions import ProcessorClassNotFound, ProcessorNotDiscovered
+from django_partisan.payloads.encoding import canonical_hash
+from django_partisan.processor.moments import due_time, repeat_of
 from django_partisan.processor.rules import checked_priority
 from django_partisan.registry.autodiscover import advice_for_late
 from django_partisan.registry.registry import registry
@@ -21,6 +21,8 @@ def template_of(
     source: Any,
     priority: int | None,
     execute_after: datetime | timedelta | float | None,
+    repeat: timedelta | float | None,
+    repeat_until: datetime | None,
 ) -> NewTask:
     """Return a task without arguments, by the rules of a processor or of its class.
 
@@ -35,7 +37,11 @@ def template_of(
     if name in registry.late_names and not _is_under_test():
         raise ProcessorNotDiscovered(name, advice_for_late(processor_class))
     get_queue_settings(source.QUEUE_NAME)
-    due_at, delay_seconds = _when(execute_after)
+    due_at, delay_seconds = due_time(execute_after)
+    chain = None
+    if repeat is not None or repeat_until is not None:
+        chain = repeat_of(repeat, repeat_until, due_at)
+    is_unique = source.UNIQUE_FOR_PARAMS
     return NewTask(
         processor_class=name,
         queue_name=source.QUEUE_NAME,
@@ -44,44 +50,23 @@ def template_of(
         due_at=due_at,
         delay_seconds=delay_seconds,
         unique_hash=None,
-        is_unique_until_finish=source.UNIQUE_FOR_PARAMS and source.UNIQUE_UNTIL == "finish",
+        # A chain is one task, from the first link to the last: it keeps other chains out while a
+        # link runs as well, and each link takes the key over from the one before.
+        is_unique_until_finish=is_unique and (source.UNIQUE_UNTIL == "finish" or chain is not None),
+        repeat=chain,
     )
+
+
+def unique_hash(template: NewTask, arguments: str) -> str:
+    """Return the identity of a unique task with these encoded arguments.
+
+    Chains of repeats are duplicates of each other only: calling a task now does not depend on when
+    the next link is due, and a link never has to give way to a task of the moment.
+    """
+    identity = arguments if template.repeat is None else f"repeat {arguments}"
+    return canonical_hash(template.processor_class, identity)
 
 
 def _is_under_test() -> bool:
     """Say whether Django's test environment is set up: tests run their own classes themselves."""
     return hasattr(mail, "outbox")
-
-
-def _when(given: datetime | timedelta | float | None) -> tuple[datetime | None, float]:
-    match given:
-        case None:
-            return None, 0.0
-        case datetime():
-            return _in_utc(given), 0.0
-        case timedelta():
-            return None, _checked_seconds(given.total_seconds())
-        case int() | float() if not isinstance(given, bool):
-            return None, _checked_seconds(given)
-    raise ValueError(f"execute_after takes a datetime, a timedelta or seconds, got {given!r}")
-
-
-def _in_utc(moment: datetime) -> datetime:
-    given, moment = moment, with_zone(moment)
-    if moment.utcoffset() is None:
-        raise ValueError(
-            f"execute_after={moment!r} has no time zone; use django.utils.timezone.now() "
-            "or timezone.make_aware()"
-        )
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError(f"execute_after={given!r} is outside the years 1 to 9999") from None
-
-
-def _checked_seconds(seconds: float) -> float:
-    if not -MAX_PAUSE_SECONDS <= seconds <= MAX_PAUSE_SECONDS:
-        raise ValueError(
-            "execute_after takes a wait of at most ten years; give a datetime for a later moment"
-        )
-    return float(seconds)

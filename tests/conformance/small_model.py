@@ -19,6 +19,7 @@ class ModelTask:
     key: str | None = None
     until_finish: bool = False
     is_future: bool = False
+    repeats: bool = False
     status: str = "new"
     owner: int | None = None
     holds_key: bool = False
@@ -34,6 +35,10 @@ class ModelTask:
 
     def is_held_under(self, lease: int) -> bool:
         return self.status == "in_process" and self.lease == lease
+
+    @property
+    def is_forsaken(self) -> bool:
+        return self.status == "finished" and self.repeats
 
     def leave(self, status: str, told: str = "") -> None:
         if status == "new" and self.is_to_be_cancelled:
@@ -65,7 +70,7 @@ class Model:
         same = (
             task
             for task in self.tasks.values()
-            if task.holds_key and (task.key, task.until_finish) == (key, until_finish)
+            if key and task.holds_key and (task.key, task.until_finish) == (key, until_finish)
         )
         return next(same, None)
 
@@ -100,6 +105,19 @@ class Model:
                     task.is_future = is_future
         self._regain(recorded)
         return {task.id for task in recorded}
+
+    def follow(self, ids: Iterable[int], new_ids: list[int]) -> None:
+        """Let the repeat of each finished link move on to a new task, unless its end was wanted."""
+        links = [self.tasks[pk] for pk in sorted(ids) if self.tasks[pk].is_forsaken]
+        new = iter(new_ids)
+        for link in links:
+            key, link.key, link.repeats = link.key, None, False
+            if link.is_to_be_cancelled or self.holder_of(key, until_finish=True):
+                continue
+            self.enqueue(
+                ModelTask(id=next(new), key=key, until_finish=True, repeats=True, is_future=True)
+            )
+        assert not list(new)
 
     def rescue(self, owner: int) -> list[int]:
         orphans = [task for task in self.tasks.values() if task.owner == owner]

@@ -42,6 +42,7 @@ COLUMNS: dict[str, Any] = {
     "postpones": 500,
     "rescues": 600,
     "crashes": 700,
+    "repeat_seconds": 800.0,
 }
 ADDED: dict[str, Any] = {
     "attempts": 11,

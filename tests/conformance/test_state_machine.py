@@ -24,7 +24,7 @@ KINDS = st.sampled_from(sorted(TRANSITION_OF))
 RECENT = st.lists(st.integers(0, 8), max_size=5, unique=True)
 COMPARED = (
     "status", "owner", "holds_key", "has_started", "is_to_be_cancelled", "lease", "attempts",
-    "retries", "postpones", "rescues", "crashes",
+    "retries", "postpones", "rescues", "crashes", "repeats",
 )  # fmt: skip
 
 
@@ -58,6 +58,19 @@ class RivalManagers(RuleBasedStateMachine):
         assert task.pk not in self.model.tasks
         self.model.enqueue(ModelTask(id=task.pk, key=key, until_finish=until_finish))
 
+    @rule(key=st.sampled_from("ab"), is_unique=st.booleans())
+    def begin_chain(self, key: str, is_unique: bool) -> None:
+        task = (Unique if is_unique else Plain)(key).delay(repeat=3600)
+        # A chain has a key of its own, which its links hold until it ends.
+        chain = f"{key} repeats" if is_unique else None
+        holder = self.model.holder_of(chain, True) if is_unique else None
+        if holder is not None:
+            assert task.pk == holder.id
+            return
+        assert task.pk not in self.model.tasks
+        link = ModelTask(id=task.pk, key=chain, until_finish=True, repeats=True)
+        self.model.enqueue(link)
+
     @rule(owner=OWNERS, limit=st.integers(0, 4))
     def claim(self, owner: int, limit: int) -> None:
         order = Task.objects.filter(pk__in=self.model.due()).order_by(
@@ -83,6 +96,7 @@ class RivalManagers(RuleBasedStateMachine):
         ended_attempts = [_ending(*outcome) for outcome in outcomes]
         recorded = lifecycle.record(ended_attempts, delete_finished=False, max_rescues=MAX_CRASHES)
         assert recorded == self.model.record(outcomes)
+        self._follow([task.id for task, kind, _ in outcomes if kind == "finished"])
 
     @rule(indexes=RECENT, owner=OWNERS, limit=st.integers(0, 3))
     def record_and_claim(self, indexes: list[int], owner: int, limit: int) -> None:
@@ -95,6 +109,17 @@ class RivalManagers(RuleBasedStateMachine):
         assert set(ids_of(claimed)) <= due
         self.model.claim(ids_of(claimed), owner)
         self.claims += claimed
+
+    @rule()
+    def take_up(self) -> None:
+        """Continue what was recorded together with a claim, which is not for chains."""
+        links = [task.id for task in self.model.tasks.values() if task.is_forsaken]
+        assert lifecycle.take_up() == len(links)
+        self._follow(links)
+
+    def _follow(self, ids: list[int]) -> None:
+        new = Task.objects.exclude(pk__in=self.model.tasks).order_by("pk")
+        self.model.follow(ids, list(new.values_list("pk", flat=True)))
 
     @rule(owner=OWNERS)
     def rescue(self, owner: int) -> None:
@@ -177,6 +202,8 @@ def _seen(row: Task, name: str) -> object:
             return row.started_at is not None and row.status == "in_process"
         case "is_to_be_cancelled":
             return row.cancel_requested_at is not None
+        case "repeats":
+            return row.repeat_seconds is not None
     return getattr(row, name)
 
 

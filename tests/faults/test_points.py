@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from tests.app.models import Ledger
 from tests.app.partisan_tasks import ExitOnce, Note, SucceedAtThird, WaitForFile
@@ -79,6 +81,9 @@ def _strike_at(
         is_waiting=False, queue=QUEUE, settings=SHORT_LIVES, environment=strike.variables
     )
     book.enqueue(*[Note()] * 40, *[SucceedAtThird()] * 2, *[WriteTwice(0)] * 3, ExitOnce())
+    # The last link of its chain, so that nothing is left to wait.
+    soon = timezone.now() + timedelta(minutes=5)
+    book.ids.append(Note("link").delay(repeat=3600, repeat_until=soon).pk)
     if point in OF_STOPPING:
         wait_until(lambda: all_are(book.ids, "finished"), message=lambda: manager.log)
         manager.send(signal.SIGTERM)

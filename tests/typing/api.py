@@ -72,7 +72,8 @@ def enqueueing() -> list[Task]:
     SendInvoice(17).delay(execute_after=timezone.now())
     SendInvoice(17).delay(execute_after=30)
     SendInvoice(17).delay(urgency=1)  # type: ignore[call-arg]
-    many = SendInvoice.delay_many([(1,), SendInvoice(2)], priority=1)
+    SendInvoice(17).delay(repeat=const.EVERY_4_WEEKS, repeat_until=timezone.now())
+    many = SendInvoice.delay_many([(1,), SendInvoice(2)], priority=1, repeat=timedelta(days=1))
     assert_type(many, list[Task])
     return [task, *many]
 

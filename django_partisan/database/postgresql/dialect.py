@@ -11,12 +11,16 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_partisan.attempt import ClaimedTask
 from django_partisan.database.dialect import Dialect, fetch_ids, in_order
+from django_partisan.database.postgresql.followers import (
+    INSERT_FOLLOWERS,
+    LINKS,
+    follower_arrays,
+    links_of,
+)
 from django_partisan.database.postgresql.inserts import (
-    INSERT,
-    INSERT_BATCH,
-    INSERT_UNIQUE_BATCH,
     RESERVE,
-    batch_parameters,
+    batch_statement,
+    insert_statement,
 )
 from django_partisan.database.postgresql.notifications import (
     drain_notifications,
@@ -51,7 +55,9 @@ from django_partisan.database.values import (
     Beat,
     CancelledRow,
     Cursor,
+    Follower,
     InsertedTask,
+    Link,
     NewTask,
     OpenTransaction,
     Pulse,
@@ -113,7 +119,7 @@ class PostgreSQL(Dialect):
         self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
     ) -> InsertedTask | None:
         with connection.cursor() as cursor:
-            cursor.execute(INSERT[on_duplicate], task.parameters(task.due_at))
+            cursor.execute(*insert_statement(task, on_duplicate))
             row = cursor.fetchone()
         return InsertedTask._make(row) if row else None
 
@@ -132,14 +138,23 @@ class PostgreSQL(Dialect):
         *,
         hold_duplicates: bool,
     ) -> set[int]:
-        statement = INSERT_BATCH
-        if rows[0].unique_hash is not None:
-            action = "hold" if hold_duplicates and on_duplicate == "keep" else on_duplicate
-            statement = INSERT_UNIQUE_BATCH[action]
+        action = "hold" if hold_duplicates and on_duplicate == "keep" else on_duplicate
         with connection.cursor() as cursor:
-            cursor.execute(statement, batch_parameters(batch, rows))
+            cursor.execute(*batch_statement(batch, rows, action))
             if cursor.rowcount == len(rows) and on_duplicate == "keep":
                 return {row.id for row in rows}
+            return fetch_ids(cursor)
+
+    def links(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> list[Link]:
+        with connection.cursor() as cursor:
+            cursor.execute(LINKS, [array(ids)])
+            return links_of(cursor.fetchall())
+
+    def insert_followers(
+        self, connection: BaseDatabaseWrapper, followers: Sequence[Follower]
+    ) -> set[int]:
+        with connection.cursor() as cursor:
+            cursor.execute(INSERT_FOLLOWERS, follower_arrays(followers))
             return fetch_ids(cursor)
 
     def claim(

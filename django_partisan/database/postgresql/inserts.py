@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
-from django_partisan.database.values import TASK, Batch, BatchRow
+from django_partisan.database.values import TASK, Batch, BatchRow, NewTask
 
 _COLUMNS = """status, queue_name, created_at, updated_at, processor_class, priority, execute_after,
     arguments, extra, unique_hash, unique_key, is_unique_until_finish"""
@@ -17,18 +18,24 @@ _ON_DUPLICATE = {
     "earlier": f"""DO UPDATE SET execute_after = EXCLUDED.execute_after,
         updated_at = EXCLUDED.updated_at
         WHERE {TASK}.status = 'new' AND {TASK}.execute_after > EXCLUDED.execute_after""",
+    # A row that DO UPDATE leaves out by its condition is locked all the same.
+    "hold": "DO UPDATE SET status = EXCLUDED.status WHERE false",
 }
-# A row that DO UPDATE leaves out by its condition is locked all the same.
-_HOLD = "DO UPDATE SET status = EXCLUDED.status WHERE false"
 _CONFLICT = "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL"
-_INSERT = f"""INSERT INTO {TASK} ({_COLUMNS})
-VALUES ('new', %s, statement_timestamp(), statement_timestamp(), %s, %s,
-    COALESCE(%s::timestamptz, statement_timestamp() + %s * interval '1 second'),
-    %s::jsonb, '{{}}', %s::uuid, %s::uuid, %s)"""
-# A row that was inserted has never been locked or changed: its xmax is 0.
-INSERT = {
-    name: f"{_INSERT} {_CONFLICT} {clause} RETURNING id, created_at, execute_after, xmax = 0"
-    for name, clause in _ON_DUPLICATE.items()
+_DUE = "COALESCE(%s::timestamptz, statement_timestamp() + %s * interval '1 second')"
+_VALUES = f"""'new', %s, statement_timestamp(), statement_timestamp(), %s, %s, {_DUE},
+    %s::jsonb, '{{}}', %s::uuid, %s::uuid, %s"""
+# What only some tasks have: a value for each column. The statement for all others does not name
+# them, and costs no more.
+_MORE: dict[str, dict[str, str]] = {
+    "repeat": {"repeat_seconds": "%s", "repeat_until": "%s::timestamptz", "repeat_slot": _DUE},
+}
+_MORE_OF_BATCH: dict[str, dict[str, str]] = {
+    "repeat": {
+        "repeat_seconds": "%s",
+        "repeat_until": "%s::timestamptz",
+        "repeat_slot": "%s::timestamptz",
+    },
 }
 
 # The sequence is looked up once, by a subquery of its own, and not for each number. Now comes as a
@@ -37,27 +44,76 @@ RESERVE = f"""SELECT ARRAY(
     SELECT nextval((SELECT pg_get_serial_sequence('{TASK}', 'id')::regclass))
       FROM generate_series(1, %s)), extract(epoch FROM statement_timestamp())::float8"""
 
-# All arguments travel as one JSON array: the drivers would escape an array of texts one by one.
-_INSERT_BATCH = f"""INSERT INTO {TASK} (id, {_COLUMNS})
-SELECT r.id, 'new', %s, %s::timestamptz, %s::timestamptz, %s, %s, %s::timestamptz,
-       r.arguments, '{{}}', r.key, r.key, %s
+_BATCH_VALUES = """r.id, 'new', %s, %s::timestamptz, %s::timestamptz, %s, %s, %s::timestamptz,
+       r.arguments, '{}', r.key, r.key, %s"""
+
+
+def insert_statement(task: NewTask, on_duplicate: str) -> tuple[str, list[Any]]:
+    """Return the statement that inserts a task, and its parameters."""
+    parameters = task.parameters(task.due_at)
+    if task.repeat is not None:
+        parameters += [*task.repeat, task.due_at, task.delay_seconds]
+    return _insert(on_duplicate, task.more()), parameters
+
+
+def batch_statement(batch: Batch, rows: Sequence[BatchRow], action: str) -> tuple[str, list[Any]]:
+    """Return the statement that inserts a batch, and its parameters.
+
+    ``action`` is what happens to duplicates: as ``on_duplicate``, or 'hold' to lock them.
+    """
+    more: list[Any] = []
+    if batch.repeat is not None:
+        more += [*batch.repeat, batch.execute_after]
+    is_unique = rows[0].unique_hash is not None
+    statement = _insert_batch(action if is_unique else None, batch.more())
+    return statement, _batch_parameters(batch, rows, more)
+
+
+@cache
+def _insert(on_duplicate: str, more: tuple[str, ...]) -> str:
+    columns = _columns(_MORE, more)
+    names, values = (
+        ", ".join(each) for each in ([_COLUMNS, *columns], [_VALUES, *columns.values()])
+    )
+    # A row that was inserted has never been locked or changed: its xmax is 0.
+    return f"""INSERT INTO {TASK} ({names}) VALUES ({values})
+{_CONFLICT} {_action(on_duplicate, columns)} RETURNING id, created_at, execute_after, xmax = 0"""
+
+
+@cache
+def _insert_batch(action: str | None, more: tuple[str, ...]) -> str:
+    """Return the statement for a batch; ``action`` is None for tasks without keys.
+
+    In the order of the keys: of two rival batches the second then waits for the first at the first
+    key that both have, and never the other way round at the next.
+    """
+    columns = _columns(_MORE_OF_BATCH, more)
+    # All arguments travel as one JSON array: drivers would escape an array of texts one by one.
+    inserted = f"""INSERT INTO {TASK} ({", ".join(["id", _COLUMNS, *columns])})
+SELECT {", ".join([_BATCH_VALUES, *columns.values()])}
   FROM ROWS FROM (unnest(%s::bigint[]), jsonb_array_elements(%s::jsonb), unnest(%s::uuid[]))
        AS r(id, arguments, key)"""
-INSERT_BATCH = f"{_INSERT_BATCH} RETURNING id"
-
-# In the order of the keys: of two rival batches the second then waits for the first at the first
-# key that both have, and never the other way round at the next.
-INSERT_UNIQUE_BATCH = {
-    name: f"{_INSERT_BATCH} ORDER BY r.key {_CONFLICT} {clause} RETURNING id"
-    for name, clause in {**_ON_DUPLICATE, "hold": _HOLD}.items()
-}
+    if action is None:
+        return f"{inserted} RETURNING id"
+    return f"{inserted} ORDER BY r.key {_CONFLICT} {_action(action, columns)} RETURNING id"
 
 
-def batch_parameters(batch: Batch, rows: Sequence[BatchRow]) -> list[Any]:
-    """Return the parameters of the statements that insert a batch."""
+def _columns(values: dict[str, dict[str, str]], more: tuple[str, ...]) -> dict[str, str]:
+    return {column: value for kind in more for column, value in values[kind].items()}
+
+
+def _action(on_duplicate: str, columns: Iterable[str]) -> str:
+    """Return what happens to a duplicate; what replaces it gives it its own of these columns."""
+    given = {"replace": columns, "earlier": [c for c in columns if c == "repeat_slot"]}
+    also = "".join(f" {column} = EXCLUDED.{column}," for column in given.get(on_duplicate, ()))
+    return _ON_DUPLICATE[on_duplicate].replace("DO UPDATE SET", f"DO UPDATE SET{also}", 1)
+
+
+def _batch_parameters(batch: Batch, rows: Sequence[BatchRow], more: Sequence[Any]) -> list[Any]:
     ids, arguments, keys = zip(*rows, strict=True)
     return [
         *batch.parameters(batch.created_at, batch.execute_after),
+        *more,
         f"{{{','.join(map(str, ids))}}}",
         f"[{','.join(arguments)}]",
         None if keys[0] is None else f"{{{','.join(keys)}}}",

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from django_partisan.admin import lists
 from django_partisan.admin.attempts import MAX_ATTEMPTS
-from django_partisan.admin.rendering import duration, folded, json_block
+from django_partisan.admin.rendering import duration, exact, folded, json_block
 from django_partisan.admin.stored import MAX_READ
 from django_partisan.models import Attempt, ManagerProcess, Task
 from tests.support.admin_pages import LIST, MANAGERS, login, page_of
@@ -522,3 +522,12 @@ def test_who_may_only_look_cannot_cancel(client: Client) -> None:
     login(client, "view_task", "change_task")
     act(client, "cancel", [task])
     assert status_of(task) == "cancelled"
+
+
+def test_a_page_tells_what_comes_after_a_task_that_repeats_itself(admin: Client) -> None:
+    until = timezone.now() + timedelta(days=30)
+    task = make_task(repeat_seconds=86_400, repeat_until=until, repeat_slot=until)
+    page = text_of(admin.get(page_of(task)))
+    assert f"every 1 d, until {exact(until)}" in page
+    assert "its slot in a chain" in page
+    assert "every 1 d" not in text_of(admin.get(page_of(make_task())))

@@ -230,3 +230,13 @@ def execute(*statements: str) -> None:
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
+
+
+def test_an_outcome_that_needs_a_follower_is_not_recorded_together_with_a_claim(
+    recorder: Recorder,
+) -> None:
+    [plain] = claim_new()
+    recorder.add(ended_attempt(plain), now=0)
+    assert recorder.is_plain
+    recorder.add(ended_attempt(plain._replace(repeat_seconds=60.0)), now=0)
+    assert not recorder.is_plain

@@ -20,7 +20,7 @@ from django_partisan import registry
 from django_partisan.exceptions import PostponeTask, ProcessorClassNotFound, UnknownQueue
 from django_partisan.models import Task
 from django_partisan.processor import BaseTaskProcessor
-from django_partisan.processor.new_task import _in_utc
+from django_partisan.processor.moments import in_utc
 from tests.app.models import Ledger
 from tests.support.factories import claimed_task
 
@@ -242,7 +242,7 @@ def test_a_naive_moment_is_in_the_projects_zone_where_it_has_no_others(
     settings.USE_TZ, settings.TIME_ZONE = False, zone
     now, moment = datetime.now(UTC), django_timezone.now()
     assert moment.utcoffset() is None
-    assert abs(_in_utc(moment) - now) < timedelta(minutes=5)
+    assert abs(in_utc(moment, "execute_after") - now) < timedelta(minutes=5)
     until = PostponeTask(until=moment).until
     assert until is not None
     assert abs(until - now) < timedelta(minutes=5)
@@ -250,4 +250,4 @@ def test_a_naive_moment_is_in_the_projects_zone_where_it_has_no_others(
 
 def test_a_naive_moment_is_refused_where_moments_have_zones() -> None:
     with pytest.raises(ValueError, match="no time zone"):
-        _in_utc(datetime(2026, 1, 1))
+        in_utc(datetime(2026, 1, 1), "execute_after")

@@ -151,6 +151,12 @@ def test_the_waits_before_retries_are_those_of_the_code() -> None:
         assert waits == f"{', '.join(f'{pause:g}' for pause in pauses)} s"
 
 
+def test_the_rhythms_of_repeats_are_those_of_the_code() -> None:
+    told = {name: int(seconds) for name, seconds in table("processor", "Rhythms of repeats")}
+    rhythm = re.compile("(HOUR|DAI|WEEK)LY|EVERY_.*")
+    assert told == {name: getattr(const, name) for name in vars(const) if rhythm.fullmatch(name)}
+
+
 # --- commands
 
 

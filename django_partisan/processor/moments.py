@@ -1,0 +1,88 @@
+"""Moments and times that `.delay()` was given, checked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from django_partisan.backoff import MAX_PAUSE_SECONDS
+from django_partisan.config.moments import with_zone
+from django_partisan.database.values import Repeat
+
+_SHORTEST_REPEAT: Final = 0.001
+
+
+def due_time(given: datetime | timedelta | float | None) -> tuple[datetime | None, float]:
+    """Return ``execute_after`` as a moment in UTC, or as seconds from now where it is none.
+
+    Raises ValueError for anything that is no time, or none that can be.
+    """
+    match given:
+        case None:
+            return None, 0.0
+        case datetime():
+            return in_utc(given, "execute_after"), 0.0
+        case timedelta():
+            return None, _checked_wait(given.total_seconds())
+        case int() | float() if not isinstance(given, bool):
+            return None, _checked_wait(given)
+    raise ValueError(f"execute_after takes a datetime, a timedelta or seconds, got {given!r}")
+
+
+def repeat_of(
+    seconds: timedelta | float | None, until: datetime | None, due_at: datetime | None
+) -> Repeat | None:
+    """Return ``repeat`` and ``repeat_until`` as one value, None where neither is given.
+
+    Raises TypeError for what is no time or no moment, ValueError where there is no such chain: no
+    time between its links, no links, or an end before its first one.
+    """
+    if seconds is None:
+        if until is None:
+            return None
+        raise ValueError("repeat_until ends a chain of repeats; give repeat=seconds as well")
+    between = _checked_repeat(seconds)
+    if until is None:
+        return Repeat(between, None)
+    if not isinstance(until, datetime):
+        raise TypeError(f"repeat_until takes a datetime, got {until!r}")
+    end = in_utc(until, "repeat_until")
+    if end < (due_at or datetime.now(UTC)):
+        raise ValueError(
+            f"repeat_until={until!r} is before the task is due; leave repeat away to run it once"
+        )
+    return Repeat(between, end)
+
+
+def in_utc(moment: datetime, name: str) -> datetime:
+    """Return a moment in UTC; raise ValueError, with the name of the argument, without a zone."""
+    given, moment = moment, with_zone(moment)
+    if moment.utcoffset() is None:
+        raise ValueError(
+            f"{name}={moment!r} has no time zone; use django.utils.timezone.now() "
+            "or timezone.make_aware()"
+        )
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{name}={given!r} is outside the years 1 to 9999") from None
+
+
+def _checked_wait(seconds: float) -> float:
+    if not -MAX_PAUSE_SECONDS <= seconds <= MAX_PAUSE_SECONDS:
+        raise ValueError(
+            "execute_after takes a wait of at most ten years; give a datetime for a later moment"
+        )
+    return float(seconds)
+
+
+def _checked_repeat(given: timedelta | float) -> float:
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"repeat takes seconds or a timedelta, got {given!r}")
+    if not _SHORTEST_REPEAT <= seconds <= MAX_PAUSE_SECONDS:
+        raise ValueError(
+            f"repeat must be {_SHORTEST_REPEAT:g} seconds to ten years, got {given!r}; "
+            "leave it away for a task that runs once"
+        )
+    return float(seconds)

@@ -1,0 +1,1 @@
+"""Unit tests of the lifecycle's rules that need no database."""
