@@ -31,7 +31,7 @@ from django_partisan.lifecycle.related import others_point_at_tasks
 from django_partisan.lifecycle.rows import database, manager_rows, task_rows
 from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.models import Task
-from django_partisan.settings import get_process_settings, get_queue_settings
+from django_partisan.settings import get_process_settings, get_queue_settings, settings_of
 
 logger = logging.getLogger(__name__)
 OWNER_SECONDS: Final = 3600
@@ -120,7 +120,7 @@ def _check_in_process(task: Task) -> None:
 
 def _record(task: Task, claimed: ClaimedTask, outcome: Outcome) -> None:
     _owner_id()
-    is_deleted = get_queue_settings(task.queue_name).DELETE_TASKS_ON_COMPLETE
+    is_deleted = settings_of(task.queue_name).DELETE_TASKS_ON_COMPLETE
     recorded = lifecycle.record(
         [EndedAttempt(task=claimed, outcome=outcome, node_name=own_identity().node_name)],
         delete_finished=is_deleted,

@@ -26,7 +26,7 @@ from django_partisan.database.values import (
     OpenTransaction,
     Pulse,
     Reservation,
-    Surveyed,
+    Survey,
     TaskUpdate,
 )
 
@@ -123,8 +123,12 @@ class Dialect(abc.ABC):
         """Record finished tasks and claim the next ones, in one statement where possible."""
 
     @abc.abstractmethod
-    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[Surveyed]:
-        """Return what waits in a queue, priority by priority, the first hundred at most."""
+    def survey(self, connection: BaseDatabaseWrapper, queue_names: Sequence[str]) -> Survey:
+        """Return what waits in each queue, priority by priority, the first hundred at most."""
+
+    @abc.abstractmethod
+    def queue_names(self, connection: BaseDatabaseWrapper) -> list[str]:
+        """Return the names of all queues in which a task waits, in the database's order."""
 
     @abc.abstractmethod
     def beat(self, connection: BaseDatabaseWrapper, beat: Beat) -> Pulse:

@@ -32,6 +32,7 @@ from django_partisan.database.values import (
     NewTask,
     Pulse,
     Reservation,
+    Survey,
     Surveyed,
     TaskUpdate,
 )
@@ -181,20 +182,28 @@ SELECT f.id, 'new', t.queue_name, {_NOW}, {_NOW}, t.processor_class, t.priority,
   JOIN {TASK} t ON t.id = f.link_id WHERE true {_CONFLICT} DO NOTHING RETURNING id"""
 
 # The same walk over the distinct priorities of the ready index as on PostgreSQL.
-_SURVEY = f"""WITH RECURSIVE level(priority, place) AS (
-    SELECT min(priority), 1 FROM {TASK} WHERE status = 'new' AND queue_name = %s
+_SURVEY = f"""WITH RECURSIVE level(queue, priority, place) AS (
+    SELECT value, (SELECT min(t.priority) FROM {TASK} t WHERE t.status = 'new'
+        AND t.queue_name = value), 1 FROM json_each(%s)
     UNION ALL
-    SELECT (SELECT min(t.priority) FROM {TASK} t WHERE t.status = 'new' AND t.queue_name = %s
-        AND t.priority > level.priority), place + 1
+    SELECT queue, (SELECT min(t.priority) FROM {TASK} t WHERE t.status = 'new'
+        AND t.queue_name = level.queue AND t.priority > level.priority), place + 1
       FROM level WHERE level.priority IS NOT NULL AND place < %s
 )
-SELECT priority,
-       (SELECT min(t.execute_after) FROM {TASK} t WHERE t.status = 'new' AND t.queue_name = %s
-           AND t.priority = level.priority) <= {_NOW},
+SELECT queue, priority,
+       (SELECT min(t.execute_after) FROM {TASK} t WHERE t.status = 'new'
+           AND t.queue_name = level.queue AND t.priority = level.priority) <= {_NOW},
        (julianday((SELECT min(t.execute_after) FROM {TASK} t WHERE t.status = 'new'
-           AND t.queue_name = %s AND t.priority = level.priority AND t.execute_after > {_NOW}))
-        - julianday('now')) * 86400.0
-  FROM level WHERE priority IS NOT NULL"""
+           AND t.queue_name = level.queue AND t.priority = level.priority
+           AND t.execute_after > {_NOW})) - julianday('now')) * 86400.0
+  FROM level WHERE priority IS NOT NULL ORDER BY priority"""
+_QUEUE_NAMES = f"""WITH RECURSIVE queue(name) AS (
+    SELECT min(queue_name) FROM {TASK} WHERE status = 'new'
+    UNION ALL
+    SELECT (SELECT min(t.queue_name) FROM {TASK} t WHERE t.status = 'new'
+        AND t.queue_name > queue.name) FROM queue WHERE queue.name IS NOT NULL
+)
+SELECT name FROM queue WHERE name IS NOT NULL"""
 _BEAT = f"""UPDATE {MANAGER} SET last_seen = {_NOW}, state = %s, snapshot = %s
  WHERE id = %s AND last_seen > {_seconds_from_now("%s")}"""
 _HAS_ORPHANS = f"""SELECT EXISTS (
@@ -316,16 +325,20 @@ class SQLite(Dialect):
         recorded = set(self.record(connection, updates))
         return recorded, self.claim(connection, queue_name, cursors, limit, manager_id)
 
-    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[Surveyed]:
+    def survey(self, connection: BaseDatabaseWrapper, queue_names: Sequence[str]) -> Survey:
+        found: Survey = {name: [] for name in queue_names}
         with connection.cursor() as cursor:
-            cursor.execute(
-                _SURVEY, [queue_name, queue_name, MAX_PRIORITIES, queue_name, queue_name]
-            )
-            return [
+            cursor.execute(_SURVEY, [json.dumps(queue_names), MAX_PRIORITIES])
+            for queue_name, priority, has_due, next_due_in in cursor.fetchall():
                 # No cursor: rows that are gone leave nothing behind in the index.
-                Surveyed(Cursor(priority), has_due=bool(has_due), next_due_in=next_due_in)
-                for priority, has_due, next_due_in in cursor.fetchall()
-            ]
+                surveyed = Surveyed(Cursor(priority), bool(has_due), next_due_in)
+                found[queue_name].append(surveyed)
+        return found
+
+    def queue_names(self, connection: BaseDatabaseWrapper) -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(_QUEUE_NAMES)
+            return [name for (name,) in cursor.fetchall()]
 
     def beat(self, connection: BaseDatabaseWrapper, beat: Beat) -> Pulse:
         seconds = -beat.dead_after
@@ -334,7 +347,7 @@ class SQLite(Dialect):
             is_alive = cursor.rowcount == 1
             cursor.execute(_HAS_ORPHANS, [beat.manager_id, seconds, seconds])
             has_orphans = bool(cursor.fetchone()[0])
-        found = None if beat.queue_name is None else self.survey(connection, beat.queue_name)
+        found = self.survey(connection, beat.queue_names) if beat.queue_names else {}
         return Pulse(is_alive=is_alive, has_orphans=has_orphans, found=found)
 
     def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:

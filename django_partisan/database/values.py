@@ -12,6 +12,8 @@ MANAGER = "django_partisan_managerprocess"
 """The table of running managers."""
 MAX_PRIORITIES: Final = 100
 """Priorities of a queue that one survey finds at most."""
+MAX_SURVEYED_QUEUES: Final = 50
+"""Queues that one survey is asked about at most, so that it does not keep a manager for long."""
 
 
 class Repeat(NamedTuple):
@@ -103,27 +105,31 @@ class Surveyed(NamedTuple):
     next_due_in: float | None
 
 
+Survey = dict[str, list[Surveyed]]
+"""What a survey found, by queue; an empty list for a queue in which nothing waits."""
+
+
 class Beat(NamedTuple):
-    """One heartbeat of a manager; with ``queue_name``, a survey of that queue comes along."""
+    """One heartbeat of a manager; a survey of the queues that are named comes along."""
 
     manager_id: int
     state: str
     snapshot: str
     dead_after: float
-    queue_name: str | None
+    queue_names: Sequence[str]
 
 
 class Pulse(NamedTuple):
     """What a manager is answered to its heartbeat.
 
     ``is_alive``: its row was there, and others do not hold it for dead. ``has_orphans``: a rescue
-    has something to do. ``found``: what a survey found, None without one. ``has_peers``: there is
-    a row of another manager.
+    has something to do. ``found``: what a survey of the queues that the beat has named found.
+    ``has_peers``: there is a row of another manager.
     """
 
     is_alive: bool
     has_orphans: bool
-    found: list[Surveyed] | None
+    found: Survey
     has_peers: bool = False
 
 

@@ -29,7 +29,7 @@ from django_partisan.execution.error_report import report
 from django_partisan.execution.processor import Rules
 from django_partisan.payloads.encoding import result_or_reason
 from django_partisan.registry.registry import registry
-from django_partisan.settings import get_process_settings, get_queue_settings
+from django_partisan.settings import get_process_settings, settings_of
 
 logger = logging.getLogger(__name__)
 
@@ -97,14 +97,14 @@ def _postponed(
         return ended(task, started, POSTPONED, due_at=postpone.until.timestamp())
     delay = postpone.postpone_for_seconds
     if delay is None:
-        delay = get_queue_settings(task.queue_name).DEFAULT_POSTPONE_DELAY_SECONDS
+        delay = settings_of(task.queue_name).DEFAULT_POSTPONE_DELAY_SECONDS
     return ended(task, started, POSTPONED, delay_seconds=delay)
 
 
 def _allowed_postpones(task: ClaimedTask, rules: Rules) -> int | None:
     if rules.POSTPONE_CONFIG is not None:
         return rules.POSTPONE_CONFIG.max_postpones
-    return get_queue_settings(task.queue_name).DEFAULT_POSTPONES_COUNT
+    return settings_of(task.queue_name).DEFAULT_POSTPONES_COUNT
 
 
 def ended_badly(

@@ -4,7 +4,7 @@ Nothing else assigns a status. What is no verb is imported from its module.
 """
 
 from django_partisan.lifecycle.cancel import CancelRequest, request_cancel, requests_to
-from django_partisan.lifecycle.claim import claim, mark_started, survey
+from django_partisan.lifecycle.claim import claim, mark_started, queue_names, survey
 from django_partisan.lifecycle.deletion import delete_completed
 from django_partisan.lifecycle.enqueue import enqueue
 from django_partisan.lifecycle.enqueue_many import enqueue_many
@@ -27,6 +27,7 @@ __all__ = [
     "lost_claims",
     "mark_started",
     "prune",
+    "queue_names",
     "record",
     "record_and_claim",
     "regain_uniqueness",

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from django_partisan.attempt import ClaimedTask
 from django_partisan.database import dialect_for
-from django_partisan.database.values import Cursor, Surveyed
+from django_partisan.database.values import Cursor, Survey
 from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.models import Task
 
@@ -24,14 +24,24 @@ def claim(
     """
     alias = database()
     if cursors is None:
-        cursors = [found.cursor for found in survey(queue_name) if found.has_due]
+        found = survey([queue_name])[queue_name]
+        cursors = [surveyed.cursor for surveyed in found if surveyed.has_due]
     return dialect_for(alias).claim(connections[alias], queue_name, cursors, limit, manager_id)
 
 
-def survey(queue_name: str) -> list[Surveyed]:
-    """Return where the tasks of a queue wait: its priorities in order, a hundred at most."""
+def survey(queue_names: Sequence[str]) -> Survey:
+    """Return where the tasks of each queue wait: its priorities in order, a hundred at most.
+
+    There should be no more than MAX_SURVEYED_QUEUES of them.
+    """
     alias = database()
-    return dialect_for(alias).survey(connections[alias], queue_name)
+    return dialect_for(alias).survey(connections[alias], queue_names)
+
+
+def queue_names() -> list[str]:
+    """Return the names of all queues in which a task waits, also one that is not due yet."""
+    alias = database()
+    return dialect_for(alias).queue_names(connections[alias])
 
 
 def mark_started(tasks: Sequence[ClaimedTask]) -> set[int]:

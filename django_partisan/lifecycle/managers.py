@@ -26,7 +26,7 @@ _SESSION_SECONDS: Final = 5.0
 
 def register(
     identity: Identity,
-    queues: list[str],
+    queues: Sequence[str],
     launchers: Sequence[Session] = (),
     *,
     dead_after: float,
@@ -61,7 +61,7 @@ def register(
             process_started=identity.process_started,
             launchers=launchers,
             version=django_partisan.__version__,
-            queues=queues,
+            queues=list(queues),
         )
     return row.pk, dead
 
@@ -71,21 +71,26 @@ def beat(
     state: str,
     snapshot: dict[str, Any],
     dead_after: float,
-    queue_name: str | None = None,
+    queue_names: Sequence[str] = (),
 ) -> Pulse:
     """Say that the manager lives, unless others hold it for dead or have removed its row.
 
-    They do when its last beat is ``dead_after`` seconds old. With ``queue_name``, a survey of that
-    queue is made in the same breath.
+    They do when its last beat is ``dead_after`` seconds old. The queues that are named are surveyed
+    in the same breath.
     """
     alias = database()
-    saying = Beat(manager_id, str(state), json.dumps(snapshot), dead_after, queue_name)
+    saying = Beat(manager_id, str(state), json.dumps(snapshot), dead_after, queue_names)
     return dialect_for(alias).beat(connections[alias], saying)
 
 
 def note_launchers(manager_id: int, launchers: Sequence[Session]) -> None:
     """Store the sessions that a manager's workers belong to, before there is a worker in them."""
     manager_rows().filter(pk=manager_id).update(launchers=launchers)
+
+
+def note_queues(manager_id: int, queues: Sequence[str]) -> None:
+    """Store which queues a manager serves from now on."""
+    manager_rows().filter(pk=manager_id).update(queues=list(queues))
 
 
 def dead_siblings(identity: Identity, manager_id: int, dead_after: float) -> list[int]:

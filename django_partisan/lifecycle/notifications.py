@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 WINDOW_SECONDS: Final = 0.02
 """A process notifies a queue at most once in this time. A manager that was notified claims again
 one window later, which finds every task whose own notification was left out."""
+_CANCEL: Final = "!cancel "
 _last_sent: dict[tuple[str, str], float] = {}
 
 
@@ -51,7 +52,12 @@ def announce_cancel(alias: str, queue_name: str) -> None:
 
 def cancel_payload(queue_name: str) -> str:
     """Return what is sent for :func:`announce_cancel`; no queue has such a name."""
-    return f"!cancel {queue_name}"
+    return f"{_CANCEL}{queue_name}"
+
+
+def cancelled_queue(payload: str) -> str | None:
+    """Return the queue that :func:`announce_cancel` is about, None for any other payload."""
+    return payload.removeprefix(_CANCEL) if payload.startswith(_CANCEL) else None
 
 
 def _notify(alias: str, queue_name: str) -> None:

@@ -47,14 +47,16 @@ def rescue(owners: Q, *, limit: int, max_rescues: int, reason: str) -> list[int]
 
 
 def take_over(
-    owners: Q, manager_id: int, *, queue_name: str, limit: int, max_rescues: int
+    owners: Q, manager_id: int, *, queues: Q, limit: int, max_rescues: int
 ) -> list[ClaimedTask]:
     """Make the orphans of one's own dead predecessor one's own, and return them in order.
+
+    ``queues`` is the condition on tasks of the queues that one serves.
 
     Counts as a rescue, so each of them runs alone; those past the cap go to error instead. Orphans
     whose end was asked for are left to :func:`rescue`, which cancels them.
     """
-    wanted = owners & Q(queue_name=queue_name, cancel_requested_at__isnull=True)
+    wanted = owners & queues & Q(cancel_requested_at__isnull=True)
     with transaction.atomic(using=database()):
         orphans = _locked_orphans(wanted, limit)
         reach("manager.locked_orphans")

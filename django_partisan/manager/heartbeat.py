@@ -29,8 +29,9 @@ class Heartbeat:
     nothing; all of it, and what it runs is stopped, because peers may be running it by then.
     """
 
-    def __init__(self, queue_name: str, settings: ProcessSettings) -> None:
-        self._queue_name = queue_name
+    def __init__(self, queue_names: Sequence[str], settings: ProcessSettings) -> None:
+        self.queue_names = queue_names
+        """The queues that the row tells of."""
         self._settings = settings
         self.identity = own_identity(settings.NODE_NAME)
         self.manager_id: int | None = None
@@ -72,7 +73,7 @@ class Heartbeat:
         sent_at = time.monotonic()
         self.manager_id, self.predecessors = managers.register(
             self.identity,
-            [self._queue_name],
+            self.queue_names,
             launchers,
             dead_after=self._settings.DEAD_AFTER_SECONDS,
             # At the start alone: two that have one name by mistake would oust each other for ever.
@@ -81,6 +82,12 @@ class Heartbeat:
         )
         self._good_at = self.unbroken_since = sent_at
         self._beat_at = sent_at + self._settings.HEARTBEAT_SECONDS
+
+    def tell_queues(self, queue_names: Sequence[str]) -> None:
+        """Have the row tell of other queues from now on."""
+        if self.manager_id is not None:
+            managers.note_queues(self.manager_id, queue_names)
+        self.queue_names = queue_names
 
     def lose(self) -> None:
         """Give the registration up; :meth:`register` makes a new one, successor to it."""
@@ -92,18 +99,18 @@ class Heartbeat:
         return self.manager_id is not None and now >= self._beat_at
 
     def beat(
-        self, state: str, snapshot: dict[str, Any], queue_name: str | None = None
+        self, state: str, snapshot: dict[str, Any], queue_names: Sequence[str] = ()
     ) -> Pulse | None:
         """Beat; None when the registration is gone, so that the manager must stop its work.
 
-        With ``queue_name``, a survey of that queue comes with the answer.
+        A survey of the queues that are named comes with the answer.
         """
         assert self.manager_id is not None
         sent_at = time.monotonic()
         dead_after = self._settings.DEAD_AFTER_SECONDS
         if sent_at - self._good_at > dead_after / 2:
             self.unbroken_since = sent_at
-        pulse = managers.beat(self.manager_id, state, snapshot, dead_after, queue_name)
+        pulse = managers.beat(self.manager_id, state, snapshot, dead_after, queue_names)
         if not pulse.is_alive:
             return None
         self.has_orphans, self.has_peers = pulse.has_orphans, pulse.has_peers

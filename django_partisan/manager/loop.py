@@ -6,28 +6,27 @@ import gc
 import logging
 import selectors
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import setproctitle
 
-from django_partisan.config.const import DEFAULT_QUEUE_NAME, ExitCode
+from django_partisan.config.const import ExitCode
 from django_partisan.database.migration_state import require_migrated
 from django_partisan.lifecycle.rows import database
-from django_partisan.manager.claiming.claimer import Claimer
 from django_partisan.manager.claiming.notification_watch import NotificationWatch
-from django_partisan.manager.claiming.prefetch import Prefetch
-from django_partisan.manager.claiming.wakeup import Wakeup
+from django_partisan.manager.claiming.queues import Queues
 from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.duties import Duty
 from django_partisan.manager.duties.cancels import Cancels
 from django_partisan.manager.duties.chains import Chains
 from django_partisan.manager.duties.completed import Completed
+from django_partisan.manager.duties.discovery import Discovery
 from django_partisan.manager.duties.fencing import Fencing
 from django_partisan.manager.duties.handing_out import HandingOut
 from django_partisan.manager.duties.local_ttl import LocalTtl
 from django_partisan.manager.duties.long_transactions import LongTransactions
-from django_partisan.manager.duties.pruning import Pruning
+from django_partisan.manager.duties.pruning import PruningOfQueues
 from django_partisan.manager.duties.rescue import Rescue
 from django_partisan.manager.duties.siblings import Siblings
 from django_partisan.manager.duties.side_duty import SideDuty
@@ -39,14 +38,21 @@ from django_partisan.manager.pool import reaping
 from django_partisan.manager.pool.hard_limits import HardLimits
 from django_partisan.manager.pool.launcher_client import launcher_options
 from django_partisan.manager.pool.worker_pool import WorkerPool
+from django_partisan.manager.queue_choice import choose_queues
 from django_partisan.manager.recorder import Recorder
 from django_partisan.manager.round_trip import RoundTrip
 from django_partisan.manager.runtimes import Runtimes
 from django_partisan.manager.shutdown import Shutdown
 from django_partisan.manager.standing import Standing
 from django_partisan.manager.stop_signals import STOP_SIGNALS, noted_signals
+from django_partisan.manager.stride import Stride
 from django_partisan.manager.worker_reports import WorkerReports
-from django_partisan.settings import get_process_settings, merge_overrides
+from django_partisan.settings import (
+    QueueSettings,
+    get_process_settings,
+    merge_overrides,
+    settings_of,
+)
 
 logger = logging.getLogger(__name__)
 _SHORTEST_WAIT: Final = 0.01
@@ -57,16 +63,22 @@ _REPORT_SECONDS: Final = 0.01
 
 
 class WorkersManager:
-    """Serves one queue with a pool of worker processes until a signal ends it.
+    """Serves queues with a pool of worker processes until a signal ends it.
 
-    Every argument but the queue's name overrides the setting of the same name. Raises
+    ``queue_name`` is one name or several, in their order; "*" stands for all queues but those of
+    ``exclude_queue``, also for those that come later. ``strict_order`` has a queue wait while one
+    before it has tasks; otherwise they share the workers' time by WEIGHT.
+
+    Every other argument overrides the setting of the same name, of each queue. Raises
     ConfigurationError when settings or arguments are wrong.
     """
 
     def __init__(
         self,
         *,
-        queue_name: str = DEFAULT_QUEUE_NAME,
+        queue_name: str | Iterable[str] | None = None,
+        exclude_queue: str | Iterable[str] = (),
+        strict_order: bool = False,
         min_queue_size: int | None = None,
         max_queue_size: int | None = None,
         checks_before_cleanup: int | None = None,
@@ -74,15 +86,18 @@ class WorkersManager:
         sleep_delay_seconds: float | None = None,
         console: dict[str, Any] | None = None,
     ) -> None:
-        self.queue_name = queue_name
-        self.settings = merge_overrides(
-            queue_name,
-            min_queue_size=min_queue_size,
-            max_queue_size=max_queue_size,
-            checks_before_cleanup=checks_before_cleanup,
-            workers_count=workers_count,
-            sleep_delay_seconds=sleep_delay_seconds,
-        )
+        self.choice = choose_queues(queue_name, exclude_queue, is_strict=strict_order)
+        self.queue_name = self.choice.first
+        self._overrides: dict[str, Any] = {
+            "min_queue_size": min_queue_size,
+            "max_queue_size": max_queue_size,
+            "checks_before_cleanup": checks_before_cleanup,
+            "workers_count": workers_count,
+            "sleep_delay_seconds": sleep_delay_seconds,
+        }
+        self.settings = merge_overrides(self.queue_name, **self._overrides)
+        """Those of the first queue, which hold for what the manager has only one of."""
+        self._overrides["workers_count"] = self.settings.WORKERS_COUNT
         self.process_settings = get_process_settings()
         self.selector = selectors.DefaultSelector()
         self._make_organs(console)
@@ -92,25 +107,33 @@ class WorkersManager:
     def _make_organs(self, console: dict[str, Any] | None) -> None:
         settings, process_settings = self.settings, self.process_settings
         runtimes = Runtimes()
-        self.queue = LocalQueue()
+        stride = None
+        if self.choice.is_several:
+            stride = Stride(runtimes, is_strict=self.choice.is_strict)
+        self.queue = LocalQueue(stride)
         """The tasks that wait here for a worker."""
         self.link = DatabaseLink(database(), self._on_connect)
-        self.heartbeat = Heartbeat(self.queue_name, process_settings)
+        self.heartbeat = Heartbeat(self.choice.at_start(), process_settings)
         self.recorder = Recorder(
-            delete_finished=settings.DELETE_TASKS_ON_COMPLETE,
+            deletes=lambda name: settings_of(name).DELETE_TASKS_ON_COMPLETE,
             max_rescues=process_settings.MAX_RESCUES,
         )
         """The outcomes that wait to be recorded."""
-        options = launcher_options(self.queue_name, settings, process_settings, console)
+        options = launcher_options(self.choice.title, settings, process_settings, console)
         self.pool = WorkerPool(settings.WORKERS_COUNT, options, self.selector, runtimes)
-        wakeup = Wakeup(
-            self.link, self.queue_name, settings.SLEEP_DELAY_SECONDS, process_settings.NOTIFY
+        self.queues = Queues(
+            self.choice,
+            self._settings_of,
+            self.link,
+            self.queue,
+            runtimes,
+            stride,
+            process_settings.NOTIFY,
         )
-        self.notifications = NotificationWatch(self.selector, self.link, wakeup)
-        self.claimer = Claimer(self.queue_name, settings, wakeup, Prefetch(settings, runtimes))
-        self.standing = Standing(self.heartbeat, self.link, self.pool, self.queue, self.claimer)
+        self.notifications = NotificationWatch(self.selector, self.link, self.queues.listener)
+        self.standing = Standing(self.heartbeat, self.link, self.pool, self.queue, self.queues)
         self.round_trip = RoundTrip(
-            self.claimer,
+            self.queues,
             self.recorder,
             self.queue,
             self.pool,
@@ -119,7 +142,7 @@ class WorkersManager:
             self.standing,
         )
         self.hard_limits = HardLimits(self.pool, self.queue)
-        self.pool.observe(WorkerReports(self.round_trip, self.hard_limits, self.link))
+        self.pool.observe(WorkerReports(self.round_trip, self.hard_limits, self.link, stride))
 
     def _make_duties(self) -> None:
         """Make what is done in a turn, in this order: beside claiming, before it, after it."""
@@ -136,14 +159,17 @@ class WorkersManager:
             settings.SHUTDOWN_GRACE_SECONDS,
         )
         self.handing_out = HandingOut(self.queue, self.pool, standing)
-        cancels = Cancels(heartbeat, self.pool, self.hard_limits, self.claimer.wakeup, round_trip)
-        takeover = Takeover(self.queue_name, settings, heartbeat, standing, round_trip)
-        local_ttl = LocalTtl(self.queue, self.claimer, round_trip, settings.LOCAL_TTL_SECONDS)
-        pruning = Pruning(self.queue_name, self.settings, standing)
+        listener = self.queues.listener
+        cancels = Cancels(heartbeat, self.pool, self.hard_limits, listener, round_trip)
+        takeover = Takeover(self.choice, settings, heartbeat, standing, round_trip)
+        local_ttl = LocalTtl(self.queue, self.queues, round_trip, settings.LOCAL_TTL_SECONDS)
+        discovery = Discovery(self.queues, heartbeat)
+        pruning = PruningOfQueues(self.queues, self._settings_of, standing)
         warning = LongTransactions(link, settings.LONG_TRANSACTION_SECONDS)
         self._side_duties: tuple[Duty, ...] = (
             SideDuty(Rescue(heartbeat, standing, settings), "rescuing orphans", link),
             SideDuty(Siblings(heartbeat, standing, settings), "looking for dead siblings", link),
+            SideDuty(discovery, "looking for queues", link),
             SideDuty(cancels, "looking for tasks to cancel", link),
             SideDuty(takeover, "taking over a former manager's tasks", link),
             SideDuty(local_ttl, "giving tasks back that have waited for too long", link),
@@ -172,7 +198,7 @@ class WorkersManager:
         noted = noted_signals(self.selector, self.stop, self.report, is_last=is_last)
         with self.selector, noted as signals:
             # Whoever goes by the title may send signals from now on.
-            setproctitle.setproctitle(f"partisan/parent {self.queue_name}")
+            setproctitle.setproctitle(f"partisan/parent {self.choice.title}")
             if signals is not None:
                 self.link.watchdog.watch_signals(signals, STOP_SIGNALS)
             if is_last:
@@ -201,9 +227,9 @@ class WorkersManager:
         """Log what every worker does at this moment, and what waits."""
         # As warnings: somebody has asked for it, whatever else is logged.
         logger.warning(
-            "manager %s serves queue %r: %d tasks wait here, %d outcomes wait to be recorded",
+            "manager %s serves %s: %d tasks wait here, %d outcomes wait to be recorded",
             self.heartbeat.manager_id,
-            self.queue_name,
+            self.choice,
             self.queue.qsize(),
             len(self.recorder),
         )
@@ -222,8 +248,8 @@ class WorkersManager:
         for duty in self._local_duties:
             duty.turn(now)
         # What was claimed is handed out by now, and need not wait for the answer to this.
-        if self.claimer.must_look_ahead and not self.link.is_busy:
-            self.link.use(now, lambda: self.claimer.look_ahead(now))
+        if self.queues.must_look_ahead and not self.link.is_busy:
+            self.link.use(now, lambda: self.queues.look_ahead(now))
         self.shutdown.turn(now)
 
     def wait(self) -> None:
@@ -239,6 +265,9 @@ class WorkersManager:
             key.data()
 
     # ----- turning and waiting -----
+
+    def _settings_of(self, queue_name: str) -> QueueSettings:
+        return settings_of(queue_name, **self._overrides)
 
     def _use_database(self, now: float) -> None:
         self.standing.turn(now)
@@ -270,5 +299,5 @@ class WorkersManager:
     def _on_connect(self) -> None:
         require_migrated(self.link.connection)
         self.round_trip.connected()
-        is_own = self.claimer.wakeup.has_own_session
+        is_own = self.queues.listener.has_own_session
         self.link.dialect.prepare_session(self.link.connection, is_own=is_own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Final
 
 from django.db import Error
@@ -32,13 +33,14 @@ _REFUSED: Final = (
 class Recorder:
     """Keeps outcomes until they are in the database or proven to be somebody else's by now.
 
-    It holds no more than the manager has claimed. ``counts`` tells how many attempts ended how,
+    It holds no more than the manager has claimed. ``deletes`` says of a queue whether its tasks are
+    deleted once they have finished. ``counts`` tells how many attempts ended how,
     ``stale`` among them.
     """
 
-    def __init__(self, *, delete_finished: bool, max_rescues: int) -> None:
-        self._delete_finished = delete_finished
-        self._deletes_later = delete_finished and others_point_at_tasks()
+    def __init__(self, *, deletes: Callable[[str], bool], max_rescues: int) -> None:
+        self._deletes = deletes
+        self._others_point_at_tasks = others_point_at_tasks()
         self._max_rescues = max_rescues
         self._pending: list[EndedAttempt] = []
         self._flush_at = 0.0
@@ -71,10 +73,12 @@ class Recorder:
     @property
     def is_plain(self) -> bool:
         """Whether everything pending can be recorded in one statement with a claim."""
-        return not self._delete_finished and all(
-            ended.outcome.kind == FINISHED and ended.task.repeat_seconds is None
-            for ended in self._pending
-        )
+        names = set()
+        for ended in self._pending:
+            if ended.outcome.kind != FINISHED or ended.task.repeat_seconds is not None:
+                return False
+            names.add(ended.task.queue_name)
+        return not any(map(self._deletes, names))
 
     def flush(self, now: float) -> None:
         """Record everything; raises the database's error with everything still pending."""
@@ -113,9 +117,9 @@ class Recorder:
         self._pending = [ended for ended in self._pending if id(ended) not in confirmed]
         self._flush_at = now + (_LOCKED_SECONDS if held else FLUSH_SECONDS)
         self.counts.update(e.outcome.kind for e in batch if e.task.id in recorded)
-        if self._deletes_later:
-            ours = (e for e in batch if e.task.id in recorded)
-            self.completed.extend(e.task.id for e in ours if e.outcome.kind == FINISHED)
+        if self._others_point_at_tasks:
+            ours = (e for e in batch if e.task.id in recorded and e.outcome.kind == FINISHED)
+            self.completed.extend(e.task.id for e in ours if self._deletes(e.task.queue_name))
         for ended in missing:
             if ended.task.id not in held:
                 self._note_stale(ended)
@@ -123,7 +127,7 @@ class Recorder:
     def was_recorded(self, task: ClaimedTask) -> None:
         """Take note of a task whose worker has recorded itself that it finished."""
         self.counts[FINISHED] += 1
-        if self._deletes_later:
+        if self._others_point_at_tasks and self._deletes(task.queue_name):
             self.completed.append(task.id)
 
     def summary(self) -> str:
@@ -131,8 +135,17 @@ class Recorder:
         return counts_in_words(self.counts) or "no task was run"
 
     def _record(self, batch: list[EndedAttempt]) -> set[int]:
+        names = {ended.task.queue_name for ended in batch}
+        deleting = set(filter(self._deletes, names))
+        if deleting in (names, set()):
+            return self._store(batch, delete_finished=bool(deleting))
+        deleted = [ended for ended in batch if ended.task.queue_name in deleting]
+        kept = [ended for ended in batch if ended.task.queue_name not in deleting]
+        return self._store(deleted, delete_finished=True) | self._store(kept, delete_finished=False)
+
+    def _store(self, batch: list[EndedAttempt], *, delete_finished: bool) -> set[int]:
         return lifecycle.record(
-            batch, delete_finished=self._delete_finished, max_rescues=self._max_rescues
+            batch, delete_finished=delete_finished, max_rescues=self._max_rescues
         )
 
     def _note_stale(self, ended: EndedAttempt) -> None:

@@ -14,6 +14,7 @@ from django_partisan.fault_points import reach
 from django_partisan.lifecycle import notifications
 from django_partisan.lifecycle.transitions import EndedAttempt, orphan_outcome
 from django_partisan.manager.claiming.claimer import Claimer
+from django_partisan.manager.claiming.queues import Queues, Wanted
 from django_partisan.manager.database_link import Answer, DatabaseLink
 from django_partisan.manager.heartbeat import Heartbeat
 from django_partisan.manager.local_queue import LocalQueue
@@ -30,7 +31,7 @@ class RoundTrip:
 
     def __init__(
         self,
-        claimer: Claimer,
+        queues: Queues,
         recorder: Recorder,
         queue: LocalQueue,
         pool: WorkerPool,
@@ -40,29 +41,30 @@ class RoundTrip:
     ) -> None:
         self.queue = queue
         self.recorder = recorder
-        self._claimer = claimer
+        self._queues = queues
         self._pool = pool
         self._link = link
         self._heartbeat = heartbeat
         self._standing = standing
+        self._released: set[str] = set()
 
     def connected(self) -> None:
         """Begin anew on a fresh connection.
 
         Tasks of a claim whose answer was lost with the former connection are taken in.
         """
-        self._claimer.connected()
+        self._queues.connected()
         if self._heartbeat.manager_id is not None:
             known = self._pool.held_ids() | self.queue.ids() | self.recorder.ids()
             self.queue.put_first(lifecycle.lost_claims(self._heartbeat.manager_id, known))
 
     def next_deadline(self) -> float:
         """Return when :meth:`turn` has something to do."""
-        moments = [self._claimer.wakeup.next_check()]
+        moments = [self._queues.listener.next_check()]
         if len(self.recorder):
             moments.append(0.0 if self._is_idle() else self.recorder.next_deadline())
         if self._standing.may_claim:
-            moments.append(self._claimer.next_deadline(self._held()))
+            moments.append(self._queues.next_deadline(self._held()))
         return min(moments)
 
     def turn(self, now: float) -> None:
@@ -71,25 +73,25 @@ class RoundTrip:
         Recording with a claim is left under way beside the loop, so nothing else may use the
         database after this without asking :meth:`DatabaseLink.ready`.
         """
-        wanted = self._claimer.wanted(now, self._held()) if self._standing.may_claim else 0
+        wanted = self._queues.wanted(now, self._held()) if self._standing.may_claim else None
         # What is pending goes along with a claim, due or not: it costs no statement of its own.
-        match self._is_record_due(now) or (wanted > 0 and len(self.recorder) > 0), wanted:
-            case False, 0:
+        match self._is_record_due(now) or (wanted is not None and len(self.recorder) > 0), wanted:
+            case False, None:
                 return
-            case True, 0:
+            case True, None:
                 self._record(now)
-            case False, limit:
-                self._claim(limit, now)
+            case False, Wanted():
+                self._claim(wanted, now)
             # In doubt about the database, what the loop does itself is the test of it.
-            case True, limit if self.recorder.is_plain and self._link.is_up:
-                self._begin_to_record_and_claim(limit)
-            case _:
+            case True, Wanted() if self.recorder.is_plain and self._link.is_up:
+                self._begin_to_record_and_claim(wanted)
+            case True, Wanted():
                 self._record(now)
                 self._claim(wanted, now)
 
     def room(self) -> int:
         """Return how many tasks the local queue may be filled with now."""
-        return self._claimer.room(self._held())
+        return self._queues.room(self._held())
 
     def ended(self, task: ClaimedTask, outcome: Outcome, pid: int | None = None) -> None:
         """Take an outcome in, to be recorded soon; ``pid`` is of the worker that ran the task."""
@@ -98,34 +100,36 @@ class RoundTrip:
         # By position: by name it costs half as much again, for each task.
         self.recorder.add(EndedAttempt(task, outcome, pid, node_name), now)
         if outcome.delay_seconds is not None:
-            self._claimer.wakeup.expect(now + outcome.delay_seconds)
+            self._queues.expect(task.queue_name, now + outcome.delay_seconds)
         elif outcome.due_at is not None:
-            self._claimer.wakeup.expect(now + outcome.due_at - time.time())
+            self._queues.expect(task.queue_name, now + outcome.due_at - time.time())
         elif outcome.kind == CRASHED or task.repeat_seconds is not None:
-            self._claimer.wakeup.expect(now)
+            self._queues.expect(task.queue_name, now)
 
     def was_recorded(self, task: ClaimedTask) -> None:
         """Take in that the worker of a task has recorded itself that it finished."""
         self.recorder.was_recorded(task)
         if task.repeat_seconds is not None:
-            self._claimer.wakeup.expect(time.monotonic())
+            self._queues.expect(task.queue_name, time.monotonic())
 
     def release(self, tasks: Iterable[ClaimedTask]) -> None:
-        """Take in that tasks which have not started go back to the queue, uncharged."""
+        """Take in that tasks which have not started go back to their queues, uncharged."""
         for task in tasks:
             self.ended(task, orphan_outcome(task, RELEASED, None))
+            self._released.add(task.queue_name)
 
     def flush_released(self, now: float) -> None:
-        """Record what was released, and wake the queue's other managers."""
+        """Record what was released, and wake the other managers of these queues."""
         self.recorder.flush(now)
-        notifications.announce(self._link.alias, self._claimer.queue_name)
+        while self._released:
+            notifications.announce(self._link.alias, self._released.pop())
 
     def _held(self) -> int:
         """Return how many tasks wait here, with those that workers have beyond one each."""
         return self.queue.qsize() + max(0, self._pool.in_hand - self._pool.count)
 
     def _is_record_due(self, now: float) -> bool:
-        batch = self._claimer.worthwhile_outcomes(FLUSH_OUTCOMES)
+        batch = self._queues.worthwhile_outcomes(FLUSH_OUTCOMES)
         return self.recorder.is_due(now, batch, is_idle=self._is_idle())
 
     def _is_idle(self) -> bool:
@@ -133,7 +137,7 @@ class RoundTrip:
         if self.queue.qsize() or self._pool.in_hand:
             return False
         flush_at = self.recorder.next_deadline()
-        is_claim_near = flush_at != NEVER and self._claimer.wakeup.next_claim() <= flush_at
+        is_claim_near = flush_at != NEVER and self._queues.next_claim() <= flush_at
         return not (self._standing.may_claim and is_claim_near)
 
     def _record(self, now: float) -> None:
@@ -142,14 +146,17 @@ class RoundTrip:
         except Error as error:
             self.recorder.flush_singly(error, now)
 
-    def _claim(self, limit: int, now: float) -> None:
-        queue_name, cursors = self._claimer.queue_name, self._claimer.cursors()
-        self._took(lifecycle.claim(queue_name, limit, self._manager_id, cursors), limit, now)
+    def _claim(self, wanted: Wanted, now: float) -> None:
+        claimer, limit = wanted
+        claimed = lifecycle.claim(claimer.queue_name, limit, self._manager_id, claimer.cursors())
+        self._took(claimer, claimed, limit, now)
 
-    def _begin_to_record_and_claim(self, limit: int) -> None:
+    def _begin_to_record_and_claim(self, wanted: Wanted) -> None:
+        claimer, limit = wanted
         batch, manager_id = self.recorder.batch(), self._manager_id
-        queue_name, cursors = self._claimer.queue_name, self._claimer.cursors()
-        call = lifecycle.record_and_claim(batch, queue_name, limit, manager_id, cursors)
+        call = lifecycle.record_and_claim(
+            batch, claimer.queue_name, limit, manager_id, claimer.cursors()
+        )
 
         def take_answer(answer: Answer) -> None:
             now = time.monotonic()
@@ -160,16 +167,16 @@ class RoundTrip:
                 return
             # Who lost his registration meanwhile must not run what he claimed under it.
             if self._heartbeat.manager_id == manager_id:
-                self._took(claimed, limit, now)
+                self._took(claimer, claimed, limit, now)
             self.recorder.confirm(batch, recorded, now)
 
         self._link.begin(call, take_answer)
         reach("manager.recording_and_claiming")
 
-    def _took(self, claimed: list[ClaimedTask], limit: int, now: float) -> None:
+    def _took(self, claimer: Claimer, claimed: list[ClaimedTask], limit: int, now: float) -> None:
         was_empty = self.queue.qsize() == 0
         self.queue.put(claimed, now)
-        self._claimer.took(claimed, limit, now, was_empty=was_empty)
+        self._queues.took(claimer, claimed, limit, now, was_empty=was_empty)
 
     @property
     def _manager_id(self) -> int:

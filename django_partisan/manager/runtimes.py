@@ -10,6 +10,8 @@ CHUNK_TASKS: Final = 256
 """Tasks that a chunk holds at most, however quick they are."""
 _WEIGHT: Final = 0.2
 _MEAN_WEIGHT: Final = 0.02
+_UNKNOWN_SECONDS: Final = 0.001
+"""What a task is taken to need whose processor has ended none yet."""
 
 
 class Runtimes:
@@ -21,6 +23,8 @@ class Runtimes:
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
         self.mean: float | None = None
+        self.share: Final = 1.0
+        """The part of the workers' time that goes to these tasks: all of it."""
 
     def learn(self, processor_class: str, seconds: float) -> None:
         """Take one more duration into account."""
@@ -30,6 +34,10 @@ class Runtimes:
         )
         mean = self.mean
         self.mean = seconds if mean is None else mean + _MEAN_WEIGHT * (seconds - mean)
+
+    def estimate(self, processor_class: str) -> float:
+        """Return how many seconds such a task is likely to take, however long that is."""
+        return self._seconds.get(processor_class, _UNKNOWN_SECONDS)
 
     def seconds(self, processor_class: str) -> float | None:
         """Return how long such a task takes, None when that is unknown or too long for a chunk."""

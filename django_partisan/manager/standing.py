@@ -9,7 +9,7 @@ from django_partisan.config.wording import counted, listed
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle import managers
 from django_partisan.logs import say
-from django_partisan.manager.claiming.claimer import Claimer
+from django_partisan.manager.claiming.queues import Queues
 from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.heartbeat import Fence, Heartbeat
 from django_partisan.manager.local_queue import LocalQueue
@@ -33,14 +33,14 @@ class Standing:
         link: DatabaseLink,
         pool: WorkerPool,
         queue: LocalQueue,
-        claimer: Claimer,
+        queues: Queues,
     ) -> None:
         self._heartbeat = heartbeat
         self._link = link
         self._pool = pool
         self._launcher = pool.launcher
         self._queue = queue
-        self._claimer = claimer
+        self._queues = queues
         self.is_stopping = False
         """Whether the shutdown has begun: nothing new is begun any more."""
         self._known_connects = 0
@@ -98,18 +98,17 @@ class Standing:
         self._queue.take_all()
 
     def _beat(self, now: float) -> None:
-        """Beat; an idle manager looks at its queue in the same breath, which saves a poll."""
+        """Beat; what is idle is looked at in the same breath, which saves a poll."""
         states = ManagerProcess.State
         state = states.STOPPING if self.is_stopping else states.RUNNING
-        wants_survey = self.may_claim and self._claimer.may_survey(now)
-        queue_name = self._claimer.queue_name if wants_survey else None
-        pulse = self._heartbeat.beat(state, self._snapshot(now), queue_name)
+        idle = self._queues.to_survey(now) if self.may_claim else ()
+        pulse = self._heartbeat.beat(state, self._snapshot(now), idle)
         if pulse is None:
             logger.error("this manager's registration is gone: stopping what runs")
             self.abandon()
             self._register()
-        elif pulse.found is not None:
-            self._claimer.surveyed(pulse.found, now)
+        else:
+            self._queues.surveyed(pulse.found, now)
         self._known_connects = self._link.connects
 
     def _register(self) -> None:
@@ -121,13 +120,13 @@ class Standing:
         reach("manager.registered")
         say(
             logger,
-            "manager %d on %s serves queue %r with %s (%s, %s)",
+            "manager %d on %s serves %s with %s (%s, %s)",
             self._heartbeat.manager_id,
             self._heartbeat.identity.node_name,
-            self._claimer.queue_name,
+            self._queues.choice,
             counted(self._pool.count, "worker"),
             self._link.connection.display_name,
-            self._claimer.wakeup.mode,
+            self._queues.listener.mode,
         )
         _say_which_processors()
 

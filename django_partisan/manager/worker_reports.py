@@ -19,6 +19,7 @@ from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.pool.hard_limits import HardLimits
 from django_partisan.manager.pool.worker_handle import WorkerHandle
 from django_partisan.manager.round_trip import RoundTrip
+from django_partisan.manager.stride import Stride
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +27,22 @@ logger = logging.getLogger(__name__)
 class WorkerReports:
     """Observes the pool: outcomes go to the recorder, unstarted tasks back to the local queue."""
 
-    def __init__(self, round_trip: RoundTrip, hard_limits: HardLimits, link: DatabaseLink) -> None:
+    def __init__(
+        self,
+        round_trip: RoundTrip,
+        hard_limits: HardLimits,
+        link: DatabaseLink,
+        stride: Stride | None,
+    ) -> None:
         self._round_trip = round_trip
         self._hard_limits = hard_limits
         self._link = link
+        self._stride = stride
 
     def ended(self, worker: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
         """Take a worker's report in."""
+        if self._stride is not None and outcome.started is not None:
+            self._stride.ended(task, outcome.ended - outcome.started)
         if outcome.kind == RECORDED:
             self._round_trip.was_recorded(task)
             return
@@ -42,6 +52,8 @@ class WorkerReports:
         """Take a worker's death in: only the task that it ran is charged."""
         self._round_trip.queue.put_first(unstarted)
         for item in worker.in_hand:
+            if self._stride is not None:
+                self._stride.ended(item.task, time.monotonic() - worker.changed_at)
             self._charge(item.task, worker, reason)
         if not worker.is_stopping and not worker.kill_reason:
             logger.warning("%s; starting another", reason)

@@ -10,6 +10,7 @@ from django_partisan.settings.reading import (
     get_process_settings,
     get_queue_settings,
     merge_overrides,
+    settings_of,
     unknown_settings,
     validate_settings,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "get_process_settings",
     "get_queue_settings",
     "merge_overrides",
+    "settings_of",
     "unknown_settings",
     "validate_settings",
 ]

@@ -20,6 +20,7 @@ __all__ = [
     "get_process_settings",
     "get_queue_settings",
     "merge_overrides",
+    "settings_of",
     "unknown_settings",
     "validate_settings",
 ]
@@ -69,11 +70,22 @@ def merge_overrides(queue_name: str, **command_line: Any) -> QueueSettings:
     Keywords are setting names in either case; None means "not given". Raises as
     `get_queue_settings` does, and ConfigurationError naming the option when that is wrong.
     """
-    given = {key.upper(): value for key, value in command_line.items() if value is not None}
-    errors, built = _build_queue(queue_name, given)
-    if built is None:
-        raise errors[0]
-    return built
+    return _merged(queue_name, command_line)
+
+
+def settings_of(queue_name: str, **command_line: Any) -> QueueSettings:
+    """Return the settings of a queue that tasks are in, whether PARTISAN_CONFIG has it or not.
+
+    Where it has not, those that hold for every queue: plain settings, and the defaults. Otherwise
+    as `merge_overrides`.
+    """
+    if queue_name in PARTISAN_CONFIG:
+        return (
+            merge_overrides(queue_name, **command_line)
+            if command_line
+            else (get_queue_settings(queue_name))
+        )
+    return _merged(queue_name, command_line, is_known=False)
 
 
 def validate_settings() -> list[ConfigurationError]:
@@ -141,11 +153,21 @@ def _configured_queues() -> Mapping[str, Any]:
     return configured
 
 
+def _merged(
+    queue_name: str, command_line: dict[str, Any], *, is_known: bool = True
+) -> QueueSettings:
+    given = {key.upper(): value for key, value in command_line.items() if value is not None}
+    errors, built = _build_queue(queue_name, given, is_known=is_known)
+    if built is None:
+        raise errors[0]
+    return built
+
+
 def _build_queue(
-    queue_name: str, command_line: dict[str, Any]
+    queue_name: str, command_line: dict[str, Any], *, is_known: bool = True
 ) -> tuple[list[ConfigurationError], QueueSettings | None]:
     """Return what is wrong with one queue, or its settings."""
-    if queue_name not in PARTISAN_CONFIG:
+    if is_known and queue_name not in PARTISAN_CONFIG:
         return [_unknown_queue(queue_name)], None
     own = _configured_queues().get(queue_name, {})
     where = f"{QUEUES_SETTING}[{queue_name!r}]"

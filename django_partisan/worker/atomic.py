@@ -19,7 +19,7 @@ from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.logs import extra_of
 from django_partisan.models import Task
-from django_partisan.settings import get_process_settings, get_queue_settings
+from django_partisan.settings import get_process_settings, settings_of
 from django_partisan.worker.connections import refusing_other_threads
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def _record(task: ClaimedTask, outcome: Outcome) -> None:
     is_ours = bool(rows.select_for_update().values_list("pk"))
     if not is_ours or not lifecycle.record(
         [EndedAttempt(task=task, outcome=outcome)],
-        delete_finished=get_queue_settings(task.queue_name).DELETE_TASKS_ON_COMPLETE,
+        delete_finished=settings_of(task.queue_name).DELETE_TASKS_ON_COMPLETE,
         max_rescues=get_process_settings().MAX_RESCUES,
     ):
         raise LeaseLost(

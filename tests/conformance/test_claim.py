@@ -156,7 +156,7 @@ def test_a_row_that_a_stranger_has_locked_is_passed_over_by_a_claim() -> None:
 
 def _waits() -> dict[int, Any]:
     """Survey the queue: by priority, whether a task is due, and the seconds until the next."""
-    found = lifecycle.survey("default")
+    found = lifecycle.survey(["default"])["default"]
     assert [each.cursor.priority for each in found] == sorted(
         each.cursor.priority for each in found
     )
@@ -166,7 +166,7 @@ def _waits() -> dict[int, Any]:
 def test_a_survey_finds_nothing_in_an_empty_queue() -> None:
     InOtherQueue().delay()
     finish(claim_new()[0])
-    assert lifecycle.survey("default") == []
+    assert lifecycle.survey(["default"])["default"] == []
 
 
 def test_a_survey_tells_for_every_priority_what_is_due_and_how_long_to_wait_for_more() -> None:
@@ -205,12 +205,12 @@ def test_a_claim_without_cursors_takes_nothing() -> None:
 def test_a_claim_starts_behind_the_cursor_and_the_cursor_ends_at_its_last_task() -> None:
     tasks = enqueue(3)
     cursors = Cursors()
-    cursors.surveyed(lifecycle.survey("default"), 0, 0)
+    cursors.surveyed(lifecycle.survey(["default"])["default"], 0, 0)
     cursors.claimed(lifecycle.claim("default", 1, OWNER, cursors.current()))
     Task.objects.filter(pk=tasks[0].pk).update(status="new")
     rest = lifecycle.claim("default", 10, OWNER, cursors.current())
     assert ids_of(rest) == ids_of(tasks[1:]), "what came back behind the cursor waits for a survey"
-    cursors.surveyed(lifecycle.survey("default"), 0, 0)
+    cursors.surveyed(lifecycle.survey(["default"])["default"], 0, 0)
     assert ids_of(lifecycle.claim("default", 10, OWNER, cursors.current())) == [tasks[0].id]
 
 
@@ -219,7 +219,7 @@ def test_a_cursor_tells_tasks_of_the_same_moment_apart() -> None:
     moment = timezone.now()
     rows = insert_in_bulk(5, execute_after=moment)
     cursors = Cursors()
-    cursors.surveyed(lifecycle.survey("default"), 0, 0)
+    cursors.surveyed(lifecycle.survey(["default"])["default"], 0, 0)
     taken = []
     for _ in range(3):
         claimed = lifecycle.claim("default", 2, OWNER, cursors.current())
@@ -231,6 +231,6 @@ def test_a_cursor_tells_tasks_of_the_same_moment_apart() -> None:
 def test_a_priority_of_future_tasks_lets_new_ones_through() -> None:
     Plain().delay(execute_after=500)
     cursors = Cursors()
-    cursors.surveyed(lifecycle.survey("default"), 0, 0)
+    cursors.surveyed(lifecycle.survey(["default"])["default"], 0, 0)
     task = Plain(2).delay()
     assert ids_of(lifecycle.claim("default", 10, OWNER, cursors.current())) == [task.id]

@@ -68,11 +68,11 @@ def learn(request: pytest.FixtureRequest, transactional_db: None) -> Iterator[Ca
 
 
 def _survey() -> object:
-    return lifecycle.survey("default")
+    return lifecycle.survey(["default"])["default"]
 
 
 def _cursors() -> list[Cursor]:
-    return [found.cursor for found in lifecycle.survey("default")]
+    return [found.cursor for found in lifecycle.survey(["default"])["default"]]
 
 
 def _record(kind: str, tasks: list[ClaimedTask]) -> Callable[[], object]:
@@ -109,7 +109,7 @@ def test_a_claim_does_not_walk_over_what_was_claimed_before(learn: Callable[[], 
     fill(WAITING)
     learn()
     cursors = Cursors()
-    cursors.surveyed(lifecycle.survey("default"), 0, 0)
+    cursors.surveyed(lifecycle.survey(["default"])["default"], 0, 0)
     with open_snapshot():
         for _ in range(5):
             cursors.claimed(lifecycle.claim("default", 1000, OWNER, cursors.current()))
@@ -168,7 +168,7 @@ def test_a_beat_with_a_survey_reads_neither_waiting_nor_ended_rows(
     fill(WAITING, priorities=4)
     fill(WAITING, status="finished")
     learn()
-    plan = plan_of(lambda: managers.beat(manager.pk, "running", {}, 30.0, "default"))
+    plan = plan_of(lambda: managers.beat(manager.pk, "running", {}, 30.0, ["default"]))
     tasks = [node for node in plan if node.get("Relation Name") == TABLE]
     assert {node.get("Index Name") for node in tasks} <= {READY, CLAIMED}
     assert rows_read(plan) <= 50

@@ -133,7 +133,7 @@ class RivalManagers(RuleBasedStateMachine):
         adopted = lifecycle.take_over(
             Q(manager_id=owner),
             successor,
-            queue_name="default",
+            queues=Q(queue_name="default"),
             limit=1000,
             max_rescues=MAX_CRASHES,
         )

@@ -77,7 +77,7 @@ def record_and_claim(
     ended_attempts: Sequence[EndedAttempt], limit: int, owner: int = OWNER
 ) -> tuple[set[int], list[ClaimedTask]]:
     """Record finished tasks and claim of the default queue what a survey finds."""
-    cursors = [found.cursor for found in lifecycle.survey("default") if found.has_due]
+    cursors = [found.cursor for found in lifecycle.survey(["default"])["default"] if found.has_due]
     return lifecycle.record_and_claim(ended_attempts, "default", limit, owner, cursors)()
 
 
@@ -94,7 +94,7 @@ def rescue(owners: Q = DEAD, *, limit: int = 100, reason: str = "") -> list[int]
 def take_over(owners: Q = DEAD, *, limit: int = 100, queue: str = "default") -> list[ClaimedTask]:
     """Let the rival take over what the owner holds, with the default cap."""
     return lifecycle.take_over(
-        owners, RIVAL, queue_name=queue, limit=limit, max_rescues=MAX_RESCUES
+        owners, RIVAL, queues=Q(queue_name=queue), limit=limit, max_rescues=MAX_RESCUES
     )
 
 

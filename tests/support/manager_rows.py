@@ -61,9 +61,9 @@ def id_of(made: Heartbeat) -> int:
     return made.manager_id
 
 
-def beaten(made: Heartbeat, queue_name: str | None = None) -> Pulse:
+def beaten(made: Heartbeat, *queue_names: str) -> Pulse:
     """Beat and return what the manager learnt by it."""
-    pulse = made.beat(STATE, {}, queue_name)
+    pulse = made.beat(STATE, {}, queue_names)
     assert pulse is not None
     return pulse
 

@@ -42,6 +42,7 @@ from django_partisan.database.postgresql.statements import (
     update_arrays,
 )
 from django_partisan.database.postgresql.surveys import (
+    QUEUE_NAMES,
     SURVEY,
     beat_statement,
     pulse_of,
@@ -62,7 +63,7 @@ from django_partisan.database.values import (
     OpenTransaction,
     Pulse,
     Reservation,
-    Surveyed,
+    Survey,
     TaskUpdate,
 )
 
@@ -208,15 +209,20 @@ class PostgreSQL(Dialect):
         recorded = {row[1] for row in rows if row[0]}
         return recorded, in_order([row[1:] for row in rows if not row[0]])
 
-    def survey(self, connection: BaseDatabaseWrapper, queue_name: str) -> list[Surveyed]:
+    def survey(self, connection: BaseDatabaseWrapper, queue_names: Sequence[str]) -> Survey:
         with connection.cursor() as cursor:
-            cursor.execute(SURVEY, survey_parameters(queue_name))
-            return surveys_of(cursor.fetchall())
+            cursor.execute(SURVEY, survey_parameters(queue_names))
+            return surveys_of(queue_names, cursor.fetchall())
+
+    def queue_names(self, connection: BaseDatabaseWrapper) -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(QUEUE_NAMES)
+            return [name for (name,) in cursor.fetchall()]
 
     def beat(self, connection: BaseDatabaseWrapper, beat: Beat) -> Pulse:
         with connection.cursor() as cursor:
             cursor.execute(*beat_statement(beat))
-            return pulse_of(cursor.fetchall(), has_surveyed=beat.queue_name is not None)
+            return pulse_of(cursor.fetchall(), beat.queue_names)
 
     def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:
         with connection.cursor() as cursor:

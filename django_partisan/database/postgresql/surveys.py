@@ -1,4 +1,4 @@
-"""PostgreSQL's statements of an idle manager: the survey of its queue, and the heartbeat."""
+"""PostgreSQL's statements of an idle manager: the survey of its queues, and the heartbeat."""
 
 from __future__ import annotations
 
@@ -12,33 +12,47 @@ from django_partisan.database.values import (
     Beat,
     Cursor,
     Pulse,
+    Survey,
     Surveyed,
 )
 
 # A walk over the distinct priorities of the ready index: a few probes for each of them, however
-# many rows wait.
+# many rows wait. One statement for all queues that are asked about, which never are one condition
+# (queue_name = ANY): that would read and sort all that waits.
 _LEVELS = f"""level AS (
-    (SELECT priority, 1 AS place FROM {TASK} WHERE status = 'new' AND queue_name = %s
-      ORDER BY priority LIMIT 1)
+    SELECT q.name AS queue, (SELECT t.priority FROM {TASK} t WHERE t.status = 'new'
+        AND t.queue_name = q.name ORDER BY t.priority LIMIT 1) AS priority, 1 AS place
+      FROM unnest(%s::text[]) AS q(name)
     UNION ALL
-    SELECT (SELECT t.priority FROM {TASK} t WHERE t.status = 'new' AND t.queue_name = %s
-        AND t.priority > level.priority ORDER BY t.priority LIMIT 1), place + 1
+    SELECT queue, (SELECT t.priority FROM {TASK} t WHERE t.status = 'new'
+        AND t.queue_name = level.queue AND t.priority > level.priority
+      ORDER BY t.priority LIMIT 1), place + 1
       FROM level WHERE level.priority IS NOT NULL AND place < %s
 )"""
-_FOUND = f"""SELECT level.priority,
+_FOUND = f"""SELECT level.queue, level.priority,
        (extract(epoch FROM LEAST(first.execute_after, statement_timestamp())) * 1000000)::bigint,
        first.execute_after <= statement_timestamp(),
        extract(epoch FROM future.execute_after - statement_timestamp())::float8
   FROM level
  CROSS JOIN LATERAL (
-    SELECT execute_after FROM {TASK} WHERE status = 'new' AND queue_name = %s
+    SELECT execute_after FROM {TASK} WHERE status = 'new' AND queue_name = level.queue
        AND priority = level.priority ORDER BY execute_after, id LIMIT 1) first
   LEFT JOIN LATERAL (
-    SELECT execute_after FROM {TASK} WHERE status = 'new' AND queue_name = %s
+    SELECT execute_after FROM {TASK} WHERE status = 'new' AND queue_name = level.queue
        AND priority = level.priority AND execute_after > statement_timestamp()
      ORDER BY execute_after, id LIMIT 1) future ON true
  WHERE level.priority IS NOT NULL"""
 SURVEY = f"WITH RECURSIVE {_LEVELS} {_FOUND}"
+
+# From each name to the next one: DISTINCT would read all that waits.
+QUEUE_NAMES = f"""WITH RECURSIVE queue AS (
+    (SELECT queue_name FROM {TASK} WHERE status = 'new' ORDER BY queue_name LIMIT 1)
+    UNION ALL
+    SELECT (SELECT t.queue_name FROM {TASK} t WHERE t.status = 'new'
+        AND t.queue_name > queue.queue_name ORDER BY t.queue_name LIMIT 1)
+      FROM queue WHERE queue.queue_name IS NOT NULL
+)
+SELECT queue_name FROM queue WHERE queue_name IS NOT NULL"""
 _LAST_MOMENT = "statement_timestamp() - %s * interval '1 second'"
 _BEAT = f"""beat AS (
     UPDATE {MANAGER} SET last_seen = statement_timestamp(), state = %s, snapshot = %s::jsonb
@@ -57,36 +71,32 @@ _BEAT_AND_SURVEY = f"""WITH RECURSIVE {_BEAT}, {_LEVELS}
 SELECT alive.*, found.* FROM ({_ALIVE}) alive LEFT JOIN ({_FOUND}) found ON true"""
 
 
-def survey_parameters(queue_name: str) -> list[Any]:
+def survey_parameters(queue_names: Sequence[str]) -> list[Any]:
     """Return the parameters of SURVEY."""
-    return [*_levels_parameters(queue_name), queue_name, queue_name]
+    return [list(queue_names), MAX_PRIORITIES]
 
 
-def surveys_of(rows: Iterable[Sequence[Any]]) -> list[Surveyed]:
-    """Return what SURVEY found."""
-    return [
+def surveys_of(queue_names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Survey:
+    """Return what SURVEY found in these queues."""
+    found: Survey = {name: [] for name in queue_names}
+    for queue_name, priority, first, has_due, next_due_in in rows:
         # Just before the first task that is there, or before now: new ones come after.
-        Surveyed(Cursor(priority, first - 1), has_due=has_due, next_due_in=next_due_in)
-        for priority, first, has_due, next_due_in in rows
-    ]
+        cursor = Cursor(priority, first - 1)
+        found[queue_name].append(Surveyed(cursor, has_due=has_due, next_due_in=next_due_in))
+    return found
 
 
 def beat_statement(beat: Beat) -> tuple[str, list[Any]]:
-    """Return the statement of a beat, with a survey where a queue is named, and its parameters."""
+    """Return the statement of a beat, with a survey where queues are named, and its parameters."""
     update = [beat.state, beat.snapshot, beat.manager_id, beat.dead_after]
     others = [beat.manager_id, beat.dead_after, beat.dead_after, beat.manager_id]
-    if beat.queue_name is None:
+    if not beat.queue_names:
         return _BEAT_ONLY, [*update, *others]
-    queue = beat.queue_name
-    return _BEAT_AND_SURVEY, [*update, *_levels_parameters(queue), *others, queue, queue]
+    return _BEAT_AND_SURVEY, [*update, *survey_parameters(beat.queue_names), *others]
 
 
-def pulse_of(rows: Sequence[Sequence[Any]], *, has_surveyed: bool) -> Pulse:
+def pulse_of(rows: Sequence[Sequence[Any]], queue_names: Sequence[str]) -> Pulse:
     """Return what the statement of a beat answered."""
     is_alive, has_orphans, has_peers, *_ = rows[0]
-    found = surveys_of(row[3:] for row in rows if row[3] is not None) if has_surveyed else None
+    found = surveys_of(queue_names, (row[3:] for row in rows if row[3:] and row[3] is not None))
     return Pulse(is_alive, has_orphans, found, has_peers)
-
-
-def _levels_parameters(queue_name: str) -> list[Any]:
-    return [queue_name, queue_name, MAX_PRIORITIES]

@@ -8,10 +8,9 @@ from typing import Final
 
 from django_partisan import lifecycle
 from django_partisan.attempt import ClaimedTask
-from django_partisan.config.const import NEVER
 from django_partisan.database.values import Cursor, Surveyed
 from django_partisan.fault_points import reach
-from django_partisan.manager.claiming.cursors import Cursors
+from django_partisan.manager.claiming.cursors import Cursors, SurveyBudget
 from django_partisan.manager.claiming.prefetch import CLAIM_TASKS, Prefetch
 from django_partisan.manager.claiming.wakeup import Wakeup
 from django_partisan.settings import QueueSettings
@@ -56,14 +55,23 @@ class Claimer:
     """
 
     def __init__(
-        self, queue_name: str, settings: QueueSettings, wakeup: Wakeup, prefetch: Prefetch
+        self,
+        queue_name: str,
+        settings: QueueSettings,
+        wakeup: Wakeup,
+        prefetch: Prefetch,
+        budget: SurveyBudget,
     ) -> None:
         self.queue_name = queue_name
         self.wakeup = wakeup
+        self.is_paused = False
+        """Whether nothing is to be claimed from the queue for now, whatever waits there."""
         self._settings = settings
         self._prefetch = prefetch
-        self._cursors = Cursors()
+        self._budget = budget
+        self._cursors = Cursors(budget)
         self._known = Known.NOTHING
+        self._found_at = 0.0
         self._empty_claims = 0
 
     @property
@@ -77,36 +85,45 @@ class Claimer:
         return self._known in _HAS_MORE
 
     @property
+    def is_known_to_have_more(self) -> bool:
+        """Whether that is known of the queue, and not only nothing is."""
+        return self._known is Known.MORE or self._known is Known.FOUND
+
+    @property
     def must_look_ahead(self) -> bool:
         """Whether :meth:`look_ahead` has to be called once what was claimed is handed out."""
         return self._known is Known.SHORT
 
     def connected(self) -> None:
         """Begin anew on a fresh connection: what was known of the queue is void."""
-        self.wakeup.connect()
+        self.wakeup.connected()
         self._cursors.forget()
         self._known = Known.NOTHING
 
     def room(self, held: int) -> int:
-        """Return how many tasks the local queue may be filled with while it holds so many."""
+        """Return how many tasks to claim at most while so many of the queue wait here."""
         return self._prefetch.limit(held)
 
-    def next_deadline(self, held: int) -> float:
-        """Return when a claim is due, while so many tasks are held."""
-        if not self.room(held):
-            return NEVER
-        return 0.0 if self.has_more else self.wakeup.next_deadline()
+    def due_at(self) -> float:
+        """Return when there is something to claim, as far as is known; room for it aside."""
+        if self._known is Known.NOTHING:
+            return self._budget.allowed_at
+        return 0.0 if self.has_more else self.wakeup.at
 
-    def wanted(self, now: float, held: int) -> int:
-        """Return how many tasks to claim now; where the cursors do not say enough, survey first."""
-        limit = self.room(held)
-        if not limit or not (self.has_more or self.wakeup.is_claim_due(now)):
-            return 0
-        if self._known is Known.FOUND:
+    def age(self, moment: float) -> None:
+        """Take what a survey has found by a moment for no news any more."""
+        if self._known is Known.FOUND and self._found_at <= moment:
             self._known = Known.MORE
-        if self._needs_survey(now) and not self._survey():
-            return 0
-        return limit
+
+    def is_known(self, now: float) -> bool:
+        """Say whether it is known that something is due, or that somebody has announced it."""
+        if self._known is Known.NOTHING:
+            return False
+        return self.has_more or self.wakeup.is_notified(now)
+
+    def is_worth_a_claim(self, now: float) -> bool:
+        """Say whether to claim now; where the cursors do not say enough, survey first."""
+        return not self._needs_survey(now) or self._survey()
 
     def cursors(self) -> list[Cursor]:
         """Return where a claim starts now."""
@@ -134,27 +151,34 @@ class Claimer:
         """Take in that tasks have waited in the local queue for too long: begin anew with few."""
         self._prefetch.had_too_many()
 
-    def look_ahead(self, now: float) -> None:
-        """Learn what a claim from the cursors has left, and when the next task is due.
+    def look_ahead(self, now: float) -> bool:
+        """Say whether a survey has to tell now what a claim has left, and when more is due.
 
         :attr:`must_look_ahead` says so. What was claimed should be handed out before: it need not
         wait for the answer.
         """
         self._known = Known.EMPTY
-        if not self._cursors.may_survey(now):
-            self.wakeup.expect(self._cursors.allowed_at())
-        elif self._survey() and self._empty_claims > 1:
+        if self._cursors.may_survey(now):
+            return True
+        self.wakeup.expect(self._cursors.allowed_at())
+        return False
+
+    def looked_ahead(self, found: list[Surveyed], started: float, now: float) -> None:
+        """Take in what that survey has found."""
+        self.surveyed(found, started)
+        if self.has_more and self._empty_claims > 1:
             # What is due is locked by somebody: a peer who claims it, or a stranger.
             self._known = Known.LOCKED
             self.wakeup.expect(now + LOCKED_SECONDS)
 
     def may_survey(self, now: float) -> bool:
         """Say whether a survey is worth its while: nothing is known to wait, nor is it too soon."""
-        return not self.has_more and self._cursors.may_survey(now)
+        return not (self.has_more or self.is_paused) and self._cursors.may_survey(now)
 
     def surveyed(self, found: list[Surveyed], now: float) -> None:
         """Take in what a survey, begun ``now``, has found; without due tasks begin to wait."""
-        self._cursors.surveyed(found, now, time.monotonic())
+        self._found_at = time.monotonic()
+        self._cursors.surveyed(found, now, self._found_at)
         has_due = any(survey.has_due for survey in found)
         self._known = Known.FOUND if has_due else Known.EMPTY
         if not has_due:
@@ -173,7 +197,7 @@ class Claimer:
 
     def _survey(self) -> bool:
         started = time.monotonic()
-        self.surveyed(lifecycle.survey(self.queue_name), started)
+        self.surveyed(lifecycle.survey([self.queue_name])[self.queue_name], started)
         return self.has_more
 
     def _needs_survey(self, now: float) -> bool:

@@ -14,6 +14,22 @@ _BUSY_SECONDS: Final = 0.25
 """How often a busy manager looks for better priorities and for what was committed late."""
 
 
+class SurveyBudget:
+    """Keeps the surveys of all queues together within their share of the time."""
+
+    def __init__(self) -> None:
+        self.allowed_at = 0.0
+        """When the next survey is allowed."""
+
+    def spent(self, started: float, ended: float) -> None:
+        """Take note of a survey that ran between two moments of the monotonic clock."""
+        self.allowed_at = ended + (ended - started) * (1 / _SHARE - 1)
+
+    def forget(self) -> None:
+        """Allow the next survey at once."""
+        self.allowed_at = 0.0
+
+
 class Cursors:
     """The cursors of one queue, one for each priority: behind them nothing is known to wait.
 
@@ -23,9 +39,9 @@ class Cursors:
     which sets the cursors anew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, budget: SurveyBudget | None = None) -> None:
+        self._budget = budget or SurveyBudget()
         self._cursors: dict[int, Cursor] = {}
-        self._allowed_at = 0.0
         self._wanted_at = 0.0
 
     def __len__(self) -> int:
@@ -38,7 +54,8 @@ class Cursors:
     def forget(self) -> None:
         """Know nothing any more: a survey is due."""
         self._cursors.clear()
-        self._allowed_at = self._wanted_at = 0.0
+        self._budget.forget()
+        self._wanted_at = 0.0
 
     def surveyed(self, found: Iterable[Surveyed], started: float, ended: float) -> None:
         """Take a survey in, which ran between two moments of the monotonic clock.
@@ -49,8 +66,8 @@ class Cursors:
         surveyed = {survey.cursor.priority: survey.cursor for survey in found}
         known = {**self._cursors, **surveyed}
         self._cursors = known if len(known) <= MAX_PRIORITIES else surveyed
-        self._allowed_at = ended + (ended - started) * (1 / _SHARE - 1)
-        self._wanted_at = max(ended + _BUSY_SECONDS, self._allowed_at)
+        self._budget.spent(started, ended)
+        self._wanted_at = max(ended + _BUSY_SECONDS, self._budget.allowed_at)
 
     def claimed(self, tasks: Iterable[ClaimedTask]) -> None:
         """Move the cursors on; the tasks are in the order of a claim."""
@@ -60,7 +77,7 @@ class Cursors:
 
     def may_survey(self, now: float) -> bool:
         """Say whether a survey would keep within its share of the time."""
-        return now >= self._allowed_at
+        return now >= self._budget.allowed_at
 
     def is_survey_due(self, now: float) -> bool:
         """Say whether a busy manager should look at the whole queue again."""
@@ -68,4 +85,4 @@ class Cursors:
 
     def allowed_at(self) -> float:
         """Return when the next survey is allowed."""
-        return self._allowed_at
+        return self._budget.allowed_at

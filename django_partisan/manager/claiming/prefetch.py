@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from math import ceil
+from typing import Final, Protocol
 
-from django_partisan.manager.runtimes import Runtimes
 from django_partisan.settings import QueueSettings
 
 AHEAD_SECONDS: Final = 1.0
@@ -16,6 +16,18 @@ _FIRST_TASKS: Final = 10
 _SHORTEST: Final = 1e-6
 
 
+class Pace(Protocol):
+    """How quickly tasks are run, as far as is known."""
+
+    @property
+    def mean(self) -> float | None:
+        """Seconds that a task takes in the mean, None while that is unknown."""
+
+    @property
+    def share(self) -> float:
+        """The part of the workers' time that goes to these tasks."""
+
+
 class Prefetch:
     """Fills the local queue up to MAX once it holds MIN tasks or fewer.
 
@@ -23,9 +35,9 @@ class Prefetch:
     claims what its workers start within a second, so that the rest is left to idle peers.
     """
 
-    def __init__(self, settings: QueueSettings, runtimes: Runtimes) -> None:
+    def __init__(self, settings: QueueSettings, pace: Pace) -> None:
         self._settings = settings
-        self._runtimes = runtimes
+        self._pace = pace
         self._has_given_sizes = settings.has_given_sizes
         self._cap = settings.MAX_QUEUE_SIZE
         self._is_filling = True
@@ -53,9 +65,9 @@ class Prefetch:
     def _most(self) -> int:
         if self._has_given_sizes:
             return self._cap
-        workers, seconds = self._settings.WORKERS_COUNT, self._runtimes.mean
+        workers, seconds = self._settings.WORKERS_COUNT * self._pace.share, self._pace.mean
         each = _FIRST_TASKS if seconds is None else AHEAD_SECONDS / max(seconds, _SHORTEST)
-        return min(self._cap, max(workers, int(workers * each)))
+        return min(self._cap, max(ceil(workers), int(workers * each)))
 
     def _least(self, most: int) -> int:
         return self._settings.MIN_QUEUE_SIZE * most // self._settings.MAX_QUEUE_SIZE

@@ -6,7 +6,7 @@ from typing import Final
 
 from django_partisan import lifecycle
 from django_partisan.config.const import NEVER
-from django_partisan.manager.claiming.wakeup import Wakeup
+from django_partisan.manager.claiming.listener import Listener
 from django_partisan.manager.heartbeat import Heartbeat
 from django_partisan.manager.pool.hard_limits import HardLimits
 from django_partisan.manager.pool.worker_pool import WorkerPool
@@ -28,13 +28,13 @@ class Cancels:
         heartbeat: Heartbeat,
         pool: WorkerPool,
         hard_limits: HardLimits,
-        wakeup: Wakeup,
+        listener: Listener,
         round_trip: RoundTrip,
     ) -> None:
         self._heartbeat = heartbeat
         self._pool = pool
         self._hard_limits = hard_limits
-        self._wakeup = wakeup
+        self._listener = listener
         self._round_trip = round_trip
         self._look_at = 0.0
 
@@ -43,7 +43,7 @@ class Cancels:
         if now < self.next_deadline() or self._heartbeat.manager_id is None:
             return
         leases = lifecycle.requests_to(self._heartbeat.manager_id)
-        self._wakeup.may_have_cancels = False
+        self._listener.may_have_cancels = False
         self._look_at = now + LOOK_SECONDS
         if leases:
             self._round_trip.release(self._hard_limits.cancel(leases, now))
@@ -54,4 +54,4 @@ class Cancels:
             self._pool.in_hand or self._round_trip.queue.qsize()
         ):
             return NEVER
-        return 0.0 if self._wakeup.may_have_cancels else self._look_at
+        return 0.0 if self._listener.may_have_cancels else self._look_at

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from django_partisan.config.const import NEVER
-from django_partisan.manager.claiming.claimer import Claimer
+from django_partisan.manager.claiming.queues import Queues
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.round_trip import RoundTrip
 
@@ -20,10 +20,10 @@ class LocalTtl:
     """
 
     def __init__(
-        self, queue: LocalQueue, claimer: Claimer, round_trip: RoundTrip, seconds: float
+        self, queue: LocalQueue, queues: Queues, round_trip: RoundTrip, seconds: float
     ) -> None:
         self._queue = queue
-        self._claimer = claimer
+        self._queues = queues
         self._round_trip = round_trip
         self._seconds = seconds
         self._look_at = 0.0
@@ -39,6 +39,6 @@ class LocalTtl:
         self._look_at = now + LOOK_SECONDS
         old = self._queue.take_older_than(now - self._seconds)
         if old:
-            self._claimer.had_too_many()
+            self._queues.had_too_many(old)
             self._round_trip.release(old)
             self._round_trip.flush_released(now)

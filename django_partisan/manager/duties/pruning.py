@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 from django_partisan.config.const import NEVER
 from django_partisan.lifecycle.prune import Pruner
 from django_partisan.lifecycle.related import others_point_at_tasks
+from django_partisan.manager.claiming.queues import Queues
 from django_partisan.manager.standing import Standing
 from django_partisan.settings import QueueSettings
 
@@ -18,6 +20,50 @@ _TIMES_AS_LONG: Final = 5.0
 """While batches come back full: from one to the next, compared with what it takes."""
 _AGAIN_SECONDS: Final = 3600.0
 """How long tasks that something points at are passed by before they are tried again."""
+
+
+class PruningOfQueues:
+    """Has a :class:`Pruning` for each queue that the manager serves, and their turns in order.
+
+    All of them together take no more of its time than one may.
+    """
+
+    def __init__(
+        self, queues: Queues, settings_of: Callable[[str], QueueSettings], standing: Standing
+    ) -> None:
+        self._queues = queues
+        self._settings_of = settings_of
+        self._standing = standing
+        self._prunings: dict[str, Pruning] = {}
+        self._next_at = 0.0
+
+    def next_deadline(self) -> float:
+        """Return when the next batch of any queue is due; NEVER while no work may be begun."""
+        _, soonest = self._soonest()
+        return NEVER if soonest is None else max(self._next_at, soonest.next_deadline())
+
+    def turn(self, now: float) -> None:
+        """Delete a batch of the queue that is due first, if it is time."""
+        name, soonest = self._soonest()
+        if soonest is None or now < max(self._next_at, soonest.next_deadline()):
+            return
+        # Last in the order, so that one which fails does not keep the others from their turns.
+        self._prunings[name] = self._prunings.pop(name)
+        started = time.monotonic()
+        soonest.turn(now)
+        self._next_at = now + _TIMES_AS_LONG * (time.monotonic() - started)
+
+    def _soonest(self) -> tuple[str, Pruning | None]:
+        names = self._queues.names
+        if len(names) != len(self._prunings):
+            self._prunings = {name: self._of(name) for name in names}
+        return min(
+            self._prunings.items(), key=lambda item: item[1].next_deadline(), default=("", None)
+        )
+
+    def _of(self, queue_name: str) -> Pruning:
+        known = self._prunings.get(queue_name)
+        return known or Pruning(queue_name, self._settings_of(queue_name), self._standing)
 
 
 class Pruning:

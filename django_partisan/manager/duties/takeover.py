@@ -11,6 +11,7 @@ from django_partisan.fault_points import reach
 from django_partisan.lifecycle import managers
 from django_partisan.manager.duties.rescue import give_back
 from django_partisan.manager.heartbeat import Heartbeat
+from django_partisan.manager.queue_choice import QueueChoice
 from django_partisan.manager.round_trip import RoundTrip
 from django_partisan.manager.standing import Standing
 from django_partisan.settings import ProcessSettings
@@ -27,13 +28,13 @@ class Takeover:
 
     def __init__(
         self,
-        queue_name: str,
+        choice: QueueChoice,
         settings: ProcessSettings,
         heartbeat: Heartbeat,
         standing: Standing,
         round_trip: RoundTrip,
     ) -> None:
-        self._queue_name = queue_name
+        self._choice = choice
         self._max_rescues = settings.MAX_RESCUES
         self._heartbeat = heartbeat
         self._standing = standing
@@ -67,7 +68,7 @@ class Takeover:
         taken = lifecycle.take_over(
             orphans,
             self._heartbeat.manager_id,
-            queue_name=self._queue_name,
+            queues=self._choice.condition(),
             limit=limit,
             max_rescues=self._max_rescues,
         )

@@ -209,18 +209,18 @@ def _environment(settings_module: str | None) -> dict[str, str]:
 
 
 def launcher_options(
-    queue_name: str,
+    title: str,
     settings: QueueSettings,
     process_settings: ProcessSettings,
     console: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return what the launcher of a queue's workers is told when it starts."""
+    """Return what the launcher of workers is told when it starts; ``title`` names their queues."""
     return {
-        "title": f"partisan/launcher {queue_name}",
+        "title": f"partisan/launcher {title}",
         "console": console,
         "setup": process_settings.SETUP,
         "worker": {
-            "title": f"partisan/worker {queue_name}",
+            "title": f"partisan/worker {title}",
             "max_tasks": settings.TASKS_PER_WORKER_INSTANCE,
             "max_memory_mb": settings.WORKER_MAX_MEMORY_MB,
         },

@@ -21,7 +21,7 @@ from django_partisan.config.const import NEVER
 from django_partisan.manager import WorkersManager
 from django_partisan.manager.claiming import file_events
 from django_partisan.manager.claiming.file_events import FileEvents
-from django_partisan.manager.claiming.wakeup import Wakeup
+from tests.support.duties import Ears
 from tests.support.helpers import HANG_SECONDS, wait_until
 from tests.support.other_writer import OtherWriter, other_writer
 
@@ -50,11 +50,11 @@ def make_manager() -> Iterator[MakeManager]:
 
 
 @pytest.fixture
-def wakeup(make_manager: MakeManager) -> Wakeup:
+def ears(make_manager: MakeManager) -> Ears:
     """Return the wake-up of a manager to whom nothing has happened for a while."""
-    made = make_manager().claimer.wakeup
+    made = Ears.of(make_manager())
     _come_to_rest(made)
-    assert made.mode == "inotify"
+    assert made.listener.mode == "inotify"
     return made
 
 
@@ -65,46 +65,46 @@ def writer(db: None) -> Iterator[OtherWriter]:
 
 
 def test_a_commit_of_another_process_is_seen_without_looking_by_the_clock(
-    wakeup: Wakeup, writer: OtherWriter
+    ears: Ears, writer: OtherWriter
 ) -> None:
     for _ in range(3):
-        _come_to_rest(wakeup)
-        wakeup.may_have_cancels = False
+        _come_to_rest(ears)
+        ears.listener.may_have_cancels = False
         writer.run()
-        _wait_until_noticed(wakeup)
-        assert wakeup.may_have_cancels, "it may have been about a task to cancel"
+        _wait_until_noticed(ears)
+        assert ears.listener.may_have_cancels, "it may have been about a task to cancel"
 
 
 @pytest.mark.parametrize("synchronous", ["NORMAL", "FULL"])
-def test_a_commit_is_seen_whose_event_comes_before_it(wakeup: Wakeup, synchronous: str) -> None:
+def test_a_commit_is_seen_whose_event_comes_before_it(ears: Ears, synchronous: str) -> None:
     with other_writer(connection.settings_dict["NAME"], synchronous) as writer:
         for _ in range(100):
-            wakeup.claimed(time.monotonic())
+            ears.wakeup.claimed(time.monotonic())
             writer.begin()
             # The event of the write wakes us while the commit is under way.
             while not writer.is_done():
-                _attend(wakeup, seconds=0.01)
+                _attend(ears, seconds=0.01)
             writer.finish()
-            _wait_until_noticed(wakeup)
+            _wait_until_noticed(ears)
 
 
-def test_nobody_looks_while_nothing_is_written(wakeup: Wakeup) -> None:
+def test_nobody_looks_while_nothing_is_written(ears: Ears) -> None:
     with _counted_looks() as looks:
-        assert wakeup.next_check() == NEVER
-        _attend(wakeup, seconds=1)
+        assert ears.listener.next_check() == NEVER
+        _attend(ears, seconds=1)
     # As often as it is attended to, but not by the clock of twenty times a second.
     assert len(looks) <= 1
 
 
 def test_the_managers_own_writes_are_nobody_elses(make_manager: MakeManager) -> None:
     manager = make_manager()
-    wakeup = manager.claimer.wakeup
-    _come_to_rest(wakeup)
+    ears = Ears.of(manager)
+    _come_to_rest(ears)
     assert manager.heartbeat.beat("running", {"written": time.time()})
-    _attend(wakeup, seconds=HANG_SECONDS)
-    assert not wakeup.is_notified(time.monotonic())
-    _come_to_rest(wakeup)
-    assert wakeup.mode == "inotify"
+    _attend(ears, seconds=HANG_SECONDS)
+    assert not ears.wakeup.is_notified(time.monotonic())
+    _come_to_rest(ears)
+    assert ears.listener.mode == "inotify"
 
 
 @pytest.mark.parametrize(
@@ -118,26 +118,26 @@ def test_the_managers_own_writes_are_nobody_elses(make_manager: MakeManager) -> 
     ],
 )
 def test_commits_after_a_checkpoint_or_a_rollback_are_seen(
-    wakeup: Wakeup, writer: OtherWriter, between: str
+    ears: Ears, writer: OtherWriter, between: str
 ) -> None:
     for _ in range(3):
         writer.run()
         writer.run(between)
-        _come_to_rest(wakeup)
+        _come_to_rest(ears)
         writer.run()
-        _wait_until_noticed(wakeup)
-    assert wakeup.mode == "inotify"
+        _wait_until_noticed(ears)
+    assert ears.listener.mode == "inotify"
 
 
-def test_commits_are_seen_after_the_last_other_connection_has_closed(wakeup: Wakeup) -> None:
+def test_commits_are_seen_after_the_last_other_connection_has_closed(ears: Ears) -> None:
     for _ in range(3):
         with other_writer(connection.settings_dict["NAME"]) as writer:
             writer.run()
-        _come_to_rest(wakeup)
+        _come_to_rest(ears)
         with other_writer(connection.settings_dict["NAME"]) as writer:
             writer.run()
-            _wait_until_noticed(wakeup)
-    assert wakeup.mode == "inotify"
+            _wait_until_noticed(ears)
+    assert ears.listener.mode == "inotify"
 
 
 def test_where_a_write_raises_no_event_the_file_is_looked_at(
@@ -159,15 +159,15 @@ def test_where_a_write_raises_no_event_the_file_is_looked_at(
 
     monkeypatch.setattr(FileEvents, "_add", add_silent)
     with caplog.at_level(logging.WARNING):
-        wakeup = make_manager().claimer.wakeup
-        _attend(wakeup, seconds=0)
-        assert wakeup.mode == "data_version"
-        _assert_looks_by_the_clock(wakeup, writer)
+        ears = Ears.of(make_manager())
+        _attend(ears, seconds=0)
+        assert ears.listener.mode == "data_version"
+        _assert_looks_by_the_clock(ears, writer)
     assert caplog.text.count("a write raised no event") == 1
 
 
 def test_a_change_that_no_event_announced_ends_the_trust_in_events(
-    wakeup: Wakeup,
+    ears: Ears,
     writer: OtherWriter,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -175,9 +175,9 @@ def test_a_change_that_no_event_announced_ends_the_trust_in_events(
     monkeypatch.setattr(FileEvents, "take", lambda self: False)
     writer.run()
     # No deadline is needed: the loop comes by at each poll, each beat.
-    wait_until(lambda: _has_noticed(wakeup))
-    assert wakeup.mode == "data_version"
-    _assert_looks_by_the_clock(wakeup, writer)
+    wait_until(lambda: _has_noticed(ears))
+    assert ears.listener.mode == "data_version"
+    _assert_looks_by_the_clock(ears, writer)
     assert caplog.text.count("a write raised no event") == 1
 
 
@@ -188,15 +188,15 @@ def test_without_a_descriptor_for_it_the_file_is_looked_at(
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
-        manager.claimer.connected()
-        manager.claimer.connected()
+        manager.queues.connected()
+        manager.queues.connected()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert manager.claimer.wakeup.mode == "data_version"
+    assert manager.queues.listener.mode == "data_version"
     assert caplog.text.count(os.strerror(errno.EMFILE)) == 1, "told once"
-    _assert_looks_by_the_clock(manager.claimer.wakeup, writer)
-    manager.claimer.connected()
-    assert manager.claimer.wakeup.mode == "inotify", "tried anew with each connection"
+    _assert_looks_by_the_clock(Ears.of(manager), writer)
+    manager.queues.connected()
+    assert manager.queues.listener.mode == "inotify", "tried anew with each connection"
 
 
 def test_without_a_watch_left_the_file_is_looked_at(
@@ -209,9 +209,9 @@ def test_without_a_watch_left_the_file_is_looked_at(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(FileEvents, "_add", refuse)
-    wakeup = make_manager().claimer.wakeup
-    assert wakeup.mode == "data_version"
-    _assert_looks_by_the_clock(wakeup, writer)
+    ears = Ears.of(make_manager())
+    assert ears.listener.mode == "data_version"
+    _assert_looks_by_the_clock(ears, writer)
     assert caplog.text.count(os.strerror(errno.ENOSPC)) == 1
 
 
@@ -222,52 +222,52 @@ def test_where_there_is_no_inotify_the_file_is_looked_at_without_a_word(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(file_events, "IS_AVAILABLE", False)
-    wakeup = make_manager().claimer.wakeup
-    assert wakeup.mode == "data_version"
-    _assert_looks_by_the_clock(wakeup, writer)
+    ears = Ears.of(make_manager())
+    assert ears.listener.mode == "data_version"
+    _assert_looks_by_the_clock(ears, writer)
     assert not caplog.text
 
 
-def _attend(wakeup: Wakeup, seconds: float) -> None:
+def _attend(ears: Ears, seconds: float) -> None:
     """Wait as the loop does, once at most for so long, and take in what there is."""
-    fd = wakeup.file_descriptor()
-    pause = min(seconds, max(0.0, wakeup.next_check() - time.monotonic()))
+    fd = ears.listener.file_descriptor()
+    pause = min(seconds, max(0.0, ears.listener.next_check() - time.monotonic()))
     select.select([] if fd is None else [fd], [], [], pause)
-    wakeup.check(time.monotonic())
+    ears.listener.check(time.monotonic())
 
 
-def _come_to_rest(wakeup: Wakeup) -> None:
+def _come_to_rest(ears: Ears) -> None:
     """Attend until there is no reason left to look at the file."""
 
     def is_at_rest() -> bool:
-        _attend(wakeup, seconds=0.05)
-        wakeup.claimed(time.monotonic())
-        return wakeup.next_check() == NEVER
+        _attend(ears, seconds=0.05)
+        ears.wakeup.claimed(time.monotonic())
+        return ears.listener.next_check() == NEVER
 
     wait_until(is_at_rest, interval=0)
 
 
-def _wait_until_noticed(wakeup: Wakeup) -> None:
+def _wait_until_noticed(ears: Ears) -> None:
     """Attend until somebody else's commit is noticed; fail where only a clock could tell of it."""
-    while not wakeup.is_notified(time.monotonic()):
-        fd = wakeup.file_descriptor()
+    while not ears.wakeup.is_notified(time.monotonic()):
+        fd = ears.listener.file_descriptor()
         is_readable = fd is not None and select.select([fd], [], [], 0)[0]
-        assert is_readable or wakeup.next_check() != NEVER, "nothing would wake the loop"
-        _attend(wakeup, seconds=5)
+        assert is_readable or ears.listener.next_check() != NEVER, "nothing would wake the loop"
+        _attend(ears, seconds=5)
 
 
-def _has_noticed(wakeup: Wakeup) -> bool:
-    wakeup.check(time.monotonic())
-    return wakeup.is_notified(time.monotonic())
+def _has_noticed(ears: Ears) -> bool:
+    ears.listener.check(time.monotonic())
+    return ears.wakeup.is_notified(time.monotonic())
 
 
-def _assert_looks_by_the_clock(wakeup: Wakeup, writer: OtherWriter) -> None:
+def _assert_looks_by_the_clock(ears: Ears, writer: OtherWriter) -> None:
     for _ in range(2):
-        wakeup.claimed(time.monotonic())
-        assert wakeup.file_descriptor() is None
-        assert wakeup.next_check() <= time.monotonic() + 0.05
+        ears.wakeup.claimed(time.monotonic())
+        assert ears.listener.file_descriptor() is None
+        assert ears.listener.next_check() <= time.monotonic() + 0.05
         writer.run()
-        wait_until(lambda: _has_noticed(wakeup))
+        wait_until(lambda: _has_noticed(ears))
 
 
 @contextlib.contextmanager

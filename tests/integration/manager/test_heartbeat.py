@@ -28,7 +28,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def manager(**settings: Any) -> Heartbeat:
-    return Heartbeat("default", get_process_settings().model_copy(update=settings))
+    return Heartbeat(["default"], get_process_settings().model_copy(update=settings))
 
 
 def registered(**settings: Any) -> Heartbeat:
@@ -177,15 +177,15 @@ def test_a_beat_tells_of_peers_so_that_a_manager_alone_looks_for_none() -> None:
 
 def test_a_beat_looks_at_the_queue_in_the_same_breath_when_asked_to() -> None:
     made = registered()
-    assert beaten(made).found is None
-    assert beaten(made, "default").found == []
+    assert beaten(made).found == {}
+    assert beaten(made, "default").found == {"default": []}
     enqueue(1, priority=3)
     enqueue(1, priority=7, execute_after=60)
-    found = beaten(made, "default").found
-    assert found is not None
+    found = beaten(made, "default").found["default"]
     assert [(each.cursor.priority, each.has_due) for each in found] == [(3, True), (7, False)]
     assert found[1].next_due_in == pytest.approx(60, abs=30)
-    assert beaten(made, "other").found == []
+    assert beaten(made, "other").found == {"other": []}
+    assert beaten(made, "other", "default").found.keys() == {"other", "default"}
 
 
 def test_a_row_stays_while_it_holds_tasks_so_that_their_rescue_is_not_forgotten() -> None:

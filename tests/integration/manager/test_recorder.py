@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def recorder() -> Recorder:
-    return Recorder(delete_finished=False, max_rescues=MAX_RESCUES)
+    return Recorder(deletes=lambda _: False, max_rescues=MAX_RESCUES)
 
 
 def test_a_lone_outcome_is_due_at_once_when_there_is_nothing_else_to_do(recorder: Recorder) -> None:
@@ -120,7 +120,7 @@ def test_a_row_that_a_stranger_has_locked_is_tried_again_and_holds_up_nobody(
 
 
 def test_what_is_deleted_when_it_finishes_needs_a_statement_of_its_own(recorder: Recorder) -> None:
-    deleting = Recorder(delete_finished=True, max_rescues=MAX_RESCUES)
+    deleting = Recorder(deletes=lambda _: True, max_rescues=MAX_RESCUES)
     for made in (recorder, deleting):
         made.add(ended_attempt(claim_new()[0]), now=0)
     assert recorder.is_plain

@@ -18,7 +18,7 @@ from django_partisan.manager import WorkersManager
 from django_partisan.manager.claiming import cursors
 from django_partisan.manager.claiming.wakeup import GATHER_SECONDS
 from django_partisan.models import Task
-from tests.support.duties import takeover_of
+from tests.support.duties import claimer_of, takeover_of
 from tests.support.factories import ended_attempt, enqueue, row_of, statuses
 from tests.support.helpers import HANG_SECONDS, wait_until
 from tests.support.later_version import LaterVersion, columns, index, managers
@@ -110,7 +110,7 @@ def test_what_ends_in_a_stream_of_tasks_is_recorded_with_the_next_claim(
     assert len(stream.recorder) == 3, "a claim is near, so a statement of its own is spared"
     enqueue(4)
     clock.now += GATHER_SECONDS
-    assert stream.claimer.may_survey(clock.now)
+    assert claimer_of(stream).may_survey(clock.now)
     with CaptureQueriesContext(stream.link.connection) as queries:
         turn(stream)
         assert stream.link.is_busy
@@ -157,7 +157,7 @@ def test_a_stream_is_surveyed_only_when_a_busy_manager_would_survey(
     clock.now += GATHER_SECONDS
     turn(stream)
     assert stream.queue.qsize() == 3
-    assert stream.claimer.must_look_ahead is is_due
+    assert claimer_of(stream).must_look_ahead is is_due
 
 
 @pytest.mark.postgresql
@@ -167,7 +167,7 @@ def test_nothing_gathers_where_no_notification_wakes_the_manager(settings: Any) 
         enqueue(3)
         turn(polling)
         assert polling.queue.qsize() == 3
-        assert polling.claimer.wakeup.next_check() == float("inf")
+        assert polling.queues.listener.next_check() == float("inf")
 
 
 def test_the_loop_wakes_up_with_the_answer(manager: WorkersManager) -> None:

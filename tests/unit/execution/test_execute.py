@@ -342,10 +342,10 @@ def test_a_postpone_is_never_taken_for_an_error_to_retry_on() -> None:
 
 
 @override_settings(PARTISAN_CONFIG={"default": {}})
-def test_a_postpone_in_a_queue_that_is_not_configured_is_a_failure_that_names_it() -> None:
-    outcome, error = run("postpone", "default", queue_name="removed")
-    assert outcome.kind == "failed"
-    assert "Queue 'removed' is not in PARTISAN_CONFIG" in error.message
+def test_a_postpone_in_a_queue_that_is_not_configured_goes_by_the_defaults() -> None:
+    outcome, _ = run("postpone", "default", queue_name="removed")
+    assert (outcome.kind, outcome.delay_seconds) == ("postponed", 5.0)
+    assert run("postpone", "default", queue_name="removed", postpones=15)[0].kind == "failed"
 
 
 def test_a_return_value_whose_repr_ends_the_process_is_a_failure() -> None:

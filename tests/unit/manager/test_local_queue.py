@@ -1,6 +1,8 @@
 import pytest
 
 from django_partisan.manager.local_queue import LocalQueue
+from django_partisan.manager.runtimes import Runtimes
+from django_partisan.manager.stride import Stride
 from tests.support.claimed_tasks import claimed_task
 
 
@@ -48,3 +50,30 @@ def test_chosen_tasks_are_taken_from_wherever_they_wait() -> None:
     taken = queue.take(lambda task: task.id in (2, 4))
     assert sorted(task.id for task in taken) == [2, 4]
     assert [task.id for task in queue.take_all()] == [5, 1, 3]
+
+
+def test_of_each_queue_is_known_what_waits_of_it() -> None:
+    queue = LocalQueue(Stride(Runtimes()))
+    queue.put([claimed_task(number, queue_name="mail") for number in (1, 2, 3)], now=0)
+    queue.put([claimed_task(4, queue_name="reports")], now=10)
+    assert queue.qsize() == 4
+    assert (queue.waiting("mail"), queue.waiting("reports"), queue.waiting("other")) == (3, 1, 0)
+    assert len(queue.take(lambda task: task.id == 2)) == 1
+    assert len(queue.take_older_than(5)) == 2
+    assert list(queue.queue_names()) == ["reports"]
+    assert queue.get().id == 4
+    assert queue.qsize() == 0
+    assert queue.peek() is None
+
+
+def test_within_a_queue_tasks_keep_their_order_whatever_others_have() -> None:
+    stride = Stride(Runtimes())
+    queue = LocalQueue(stride)
+    for name in ("mail", "reports"):
+        stride.serve(name, 1)
+    queue.put([claimed_task(n, queue_name="mail", priority=-n) for n in range(5)], now=0)
+    queue.put([claimed_task(10 + n, queue_name="reports", priority=99) for n in range(5)], now=0)
+    out = [task.id for task in queue.take_all()]
+    assert [number for number in out if number < 10] == [4, 3, 2, 1, 0]
+    assert [number for number in out if number >= 10] == [10, 11, 12, 13, 14]
+    assert set(out[:4]) & {10, 11}, "the other queue's better priorities do not hold it up"
