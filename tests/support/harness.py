@@ -178,7 +178,7 @@ class Manager:
     def _is_serving(self) -> bool:
         if self.process.poll() is not None:
             raise AssertionError(f"ended with {self.process.poll()}\n{self.log}")
-        return "serves queue" in self.log and len(self.workers()) == self.workers_count
+        return " serves " in self.log and len(self.workers()) == self.workers_count
 
     def _titled(self, title: str, *, is_recursive: bool = True) -> list[psutil.Process]:
         try:

@@ -8,6 +8,8 @@ from operator import attrgetter
 
 from django.db import transaction
 
+from django_partisan.lifecycle.notifications import announce
+from django_partisan.lifecycle.rows import database
 from django_partisan.models import Attempt, ManagerProcess, Task
 from django_partisan.processor import BaseTaskProcessor
 from tests.app.models import Ledger
@@ -41,13 +43,17 @@ class Book:
         *processors: BaseTaskProcessor,
         priority: int | None = None,
         execute_after: float | None = None,
+        queue: str | None = None,
     ) -> list[int]:
-        """Enqueue tasks in one transaction and return their ids."""
+        """Enqueue tasks in one transaction and return their ids; ``queue`` is theirs for once."""
         with transaction.atomic():
             ids = [
                 processor.delay(priority=priority, execute_after=execute_after).pk
                 for processor in processors
             ]
+            if queue is not None:
+                Task.objects.filter(pk__in=ids).update(queue_name=queue)
+                announce(database(), queue)
         self.ids += ids
         return ids
 
@@ -56,9 +62,14 @@ class Book:
         ids = self.enqueue(*processors)
         wait_until(lambda: all_are(ids, "finished"), message=lambda: f"finished: {statuses(ids)}")
 
-    def begin(self, *processors: BaseTaskProcessor, running: int | None = None) -> list[int]:
+    def begin(
+        self,
+        *processors: BaseTaskProcessor,
+        running: int | None = None,
+        queue: str | None = None,
+    ) -> list[int]:
         """Enqueue tasks, and return when all of them, or as many as said, have started."""
-        ids = self.enqueue(*processors)
+        ids = self.enqueue(*processors, queue=queue)
         count = len(ids) if running is None else running
         wait_until(lambda: len(started(ids)) == count, message=lambda: f"start: {statuses(ids)}")
         return ids

@@ -1,4 +1,4 @@
-"""`manage.py start_partisan`: run a manager and its workers for one queue."""
+"""`manage.py start_partisan`: run a manager and its workers for one queue or several."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _EXIT_CODES: dict[type[PartisanException], ExitCode] = {
 
 
 class Command(BaseCommand):
-    """Run the tasks of a queue until SIGTERM, SIGINT (Ctrl-C), SIGQUIT or SIGHUP."""
+    """Run the tasks of queues until SIGTERM, SIGINT (Ctrl-C), SIGQUIT or SIGHUP."""
 
     help = (
-        "Run the tasks of a queue until SIGTERM or SIGINT (Ctrl-C): running tasks then finish, "
-        "the others go back to the queue. A second signal stops at once."
+        "Run the tasks of a queue or of several until SIGTERM or SIGINT (Ctrl-C): running tasks "
+        "then finish, the others go back to their queues. A second signal stops at once."
     )
     # The manager reports wrong settings itself, and waits for a database that is down.
     requires_system_checks: list[str] = []
@@ -51,8 +51,24 @@ class Command(BaseCommand):
         add_option(
             parser,
             "--queue_name",
-            default=DEFAULT_QUEUE_NAME,
-            help="the queue to serve (%(default)s)",
+            action="append",
+            metavar="NAME",
+            help="the queue to serve; repeat it for several, which share the workers' time by "
+            f"their WEIGHT; '*' (in quotes) for all ({DEFAULT_QUEUE_NAME})",
+        )
+        add_option(
+            parser,
+            "--exclude_queue",
+            action="append",
+            metavar="NAME",
+            help="serve all queues but this one, or what '*' stands for without it; repeat it",
+        )
+        add_option(
+            parser,
+            "--strict_order",
+            action="store_true",
+            help="a queue waits as long as one that was named before it has tasks, whatever their "
+            "WEIGHT: later ones may starve",
         )
         add_option(
             parser,
@@ -98,6 +114,8 @@ class Command(BaseCommand):
         try:
             code = WorkersManager(
                 queue_name=options["queue_name"],
+                exclude_queue=options["exclude_queue"] or (),
+                strict_order=options["strict_order"],
                 min_queue_size=options["min_queue_size"],
                 max_queue_size=options["max_queue_size"],
                 checks_before_cleanup=options["checks_before_cleanup"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,21 +22,9 @@ from tests.support.factories import ended_attempt, enqueue, row_of, statuses
 from tests.support.helpers import HANG_SECONDS, wait_until
 from tests.support.later_version import LaterVersion, columns, index, managers
 from tests.support.manager_rows import Clock
+from tests.support.managing import managing, turn
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@contextlib.contextmanager
-def managing(**options: Any) -> Iterator[WorkersManager]:
-    """Yield a registered manager of a connected link, which has no workers."""
-    made = WorkersManager(**options)
-    made.pool.launcher.has_booted = True
-    assert made.link.ready(time.monotonic())
-    made.heartbeat.register()
-    yield made
-    made.heartbeat.deregister()
-    made.link.end()
-    made.selector.close()
 
 
 @pytest.fixture
@@ -60,13 +47,6 @@ def stream(clock: Clock) -> Iterator[WorkersManager]:
     """Return a manager for whom two tasks at once are a stream."""
     with managing(workers_count=1) as made:
         yield made
-
-
-def turn(manager: WorkersManager) -> None:
-    now = time.monotonic()
-    assert manager.link.ready(now)
-    with manager.link.attempt(now):
-        manager.round_trip.turn(now)
 
 
 def begin(manager: WorkersManager) -> ClaimedTask:
