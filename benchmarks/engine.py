@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -69,9 +69,12 @@ def cpu_seconds(*processes: psutil.Process) -> float:
 
 
 @contextlib.contextmanager
-def running_engine(environment: Mapping[str, str] | None = None) -> Iterator[Engine]:
+def running_engine(
+    environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+) -> Iterator[Engine]:
     """Run a manager for the length of the block."""
     command = [sys.executable, "-m", "django", "start_partisan", f"--workers_count={WORKERS}"]
+    command += arguments
     with tempfile.NamedTemporaryFile(prefix="partisan-bench-", suffix=".log") as log:
         process = subprocess.Popen(
             command,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NAMES: Final = (
     *("drain", "long-drain", "work", "orm", "enqueue", "pickup", "idle"),
-    *("beside", "held", "polling"),
+    *("beside", "held", "polling", "queues"),
 )
 
 
@@ -97,7 +97,7 @@ def _own_database() -> Iterator[None]:
 
 
 def _figures(names: list[str], scale: Scale) -> Iterator[Figure]:
-    from benchmarks import beside, drain, enqueue, held, idle, orm, pickup, work
+    from benchmarks import beside, drain, enqueue, held, idle, orm, pickup, queues, work
 
     takes: dict[str, Callable[[Scale], Iterator[Figure]]] = {
         "drain": drain.measure,
@@ -110,6 +110,7 @@ def _figures(names: list[str], scale: Scale) -> Iterator[Figure]:
         "beside": beside.measure,
         "held": held.measure,
         "polling": pickup.measure_polling,
+        "queues": queues.measure,
     }
     for name in names:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)

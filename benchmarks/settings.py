@@ -19,5 +19,6 @@ if "TEST" not in DATABASES["default"]:
     DATABASES["default"]["TEST"] = {"NAME": f"partisan_bench_{os.getpid()}"}
 SECRET_KEY = "for measures only"  # noqa: S105  # nothing is signed with it
 USE_TZ = True
+PARTISAN_CONFIG = {"default": {}, "light": {}, "heavy": {"WEIGHT": 3}}
 PARTISAN_NOTIFY = os.environ.get(NOTIFY_VARIABLE, "on") == "on"
 INSTALLED_APPS = ["django_partisan", "benchmarks.bench_app"]

@@ -17,11 +17,13 @@ class PartisanConfig(AppConfig):
         an import error shows at start instead of when a task runs.
         """
         from django_partisan import checks, inline, registry
+        from django_partisan.management import beside_runserver
         from django_partisan.models import Task
 
         Task.inline = inline
         checks.register_all()
         registry.autodiscover()
+        beside_runserver.start_if_wanted()
 
 
 class BackgroundTasksConfig(PartisanConfig):

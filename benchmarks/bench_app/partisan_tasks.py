@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmarks.bench_app.apps import BenchAppConfig
 from benchmarks.bench_app.models import read_and_write
@@ -41,6 +41,25 @@ class Compute(UniqueNoop):
         while time.thread_time() < end:
             pass
         super().run()
+
+
+@register
+class Sleep10(Noop):
+    """Sleeps for ten milliseconds."""
+
+    seconds: ClassVar[float] = 0.01
+
+    def run(self) -> None:
+        """Sleep, and count."""
+        time.sleep(self.seconds)
+        super().run()
+
+
+@register
+class Sleep100(Sleep10):
+    """Sleeps for a hundred milliseconds."""
+
+    seconds = 0.1
 
 
 @register

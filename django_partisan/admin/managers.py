@@ -41,16 +41,17 @@ def liveness(manager: ManagerProcess) -> SafeString:
 class ManagerProcessAdmin(_ModelAdmin):
     """Managers register and deregister themselves; here they are only read."""
 
-    list_display = ("id", "node_name", "pid", "served", "state", "live", "started", "seen")
+    list_display = ("id", "label", "node_name", "pid", "served", "state", "live", "started", "seen")
     list_display_links = ("id", "node_name")
     ordering = ("-id",)
     fieldsets = (
-        (None, {"fields": ("node_name", "pid", "served", "state", "live", "version")}),
+        (None, {"fields": ("label", "node_name", "pid", "served", "state", "live", "version")}),
         ("Times", {"fields": ("started_at", "started", "last_seen", "seen")}),
         ("Process", {"fields": ("boot_id", "process_started", "running")}),
     )
 
     help_texts: Final = {
+        "label": "What it was called by --label, if anything.",
         "node_name": "The host, or the name that it was given by PARTISAN_NODE_NAME.",
         "state": "A stopping manager takes nothing new and ends after what runs.",
         "live": "A dead manager's tasks go back to their queues.",

@@ -17,6 +17,7 @@ from django_partisan.exceptions import ConfigurationError
 from django_partisan.processor import review
 from django_partisan.settings import (
     FLAT_NAMES,
+    PREFIX,
     unknown_settings,
     validate_settings,
 )
@@ -62,6 +63,20 @@ def check_unused_settings(**_: Any) -> CheckMessages:
         for error in unknown_settings()
     ]
     return [*unknown, *_mistyped(), *map(_does_nothing, _places_of_checks_before_cleanup())]
+
+
+def check_runserver(**_: Any) -> CheckMessages:
+    """Report a manager that is to run beside `runserver`, and never will without DEBUG."""
+    name = f"{PREFIX}RUN_WITH_RUNSERVER"
+    if django_settings.DEBUG or not getattr(django_settings, name, False):
+        return []
+    return [
+        checks.Error(
+            f"{name} is for development: without DEBUG no manager is started beside runserver.",
+            hint=f"Remove {name}, and run `manage.py start_partisan` as a service.",
+            id="django_partisan.E012",
+        )
+    ]
 
 
 def check_processors(**_: Any) -> CheckMessages:
@@ -283,6 +298,7 @@ _OWN: tuple[Callable[..., CheckMessages], ...] = (
     check_unused_settings,
     check_databases,
     check_processors,
+    check_runserver,
     check_commits,
     check_limits,
     check_sessions,

@@ -32,6 +32,7 @@ def register(
     dead_after: float,
     is_named: bool,
     former: int | None,
+    label: str = "",
 ) -> tuple[int, list[int]]:
     """Store a manager's row; return its id and the ids of its dead predecessors.
 
@@ -62,6 +63,7 @@ def register(
             launchers=launchers,
             version=django_partisan.__version__,
             queues=list(queues),
+            label=label,
         )
     return row.pk, dead
 

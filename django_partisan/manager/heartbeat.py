@@ -5,13 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from django_partisan.database.values import Pulse
+from django_partisan.exceptions import ConfigurationError
 from django_partisan.identity import own_identity
 from django_partisan.lifecycle import managers
 from django_partisan.process_groups import Session
 from django_partisan.settings import ProcessSettings
+
+MAX_LABEL_LENGTH: Final = 100
+"""Characters of the column that holds a manager's label."""
+
+
+def checked_label(label: str) -> str:
+    """Return a manager's label; raise ConfigurationError where it cannot be stored or shown."""
+    if len(label) > MAX_LABEL_LENGTH or not label.isprintable():
+        raise ConfigurationError(
+            f"--label: {label!r} is no name for a manager; give one of {MAX_LABEL_LENGTH} printable"
+            " characters at most."
+        )
+    return label
 
 
 class Fence(Enum):
@@ -29,7 +43,10 @@ class Heartbeat:
     nothing; all of it, and what it runs is stopped, because peers may be running it by then.
     """
 
-    def __init__(self, queue_names: Sequence[str], settings: ProcessSettings) -> None:
+    def __init__(
+        self, queue_names: Sequence[str], settings: ProcessSettings, label: str = ""
+    ) -> None:
+        self.label = label
         self.queue_names = queue_names
         """The queues that the row tells of."""
         self._settings = settings
@@ -79,6 +96,7 @@ class Heartbeat:
             # At the start alone: two that have one name by mistake would oust each other for ever.
             is_named=self._settings.NODE_NAME is not None and self._former is None,
             former=self._former,
+            label=self.label,
         )
         self._good_at = self.unbroken_since = sent_at
         self._beat_at = sent_at + self._settings.HEARTBEAT_SECONDS

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import selectors
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import setproctitle
@@ -14,8 +16,10 @@ import setproctitle
 from django_partisan.config.const import ExitCode
 from django_partisan.database.migration_state import require_migrated
 from django_partisan.lifecycle.rows import database
+from django_partisan.logs import say
 from django_partisan.manager.claiming.notification_watch import NotificationWatch
 from django_partisan.manager.claiming.queues import Queues
+from django_partisan.manager.code_watch import watching_code
 from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.duties import Duty
 from django_partisan.manager.duties.cancels import Cancels
@@ -28,11 +32,12 @@ from django_partisan.manager.duties.local_ttl import LocalTtl
 from django_partisan.manager.duties.long_transactions import LongTransactions
 from django_partisan.manager.duties.pruning import PruningOfQueues
 from django_partisan.manager.duties.rescue import Rescue
+from django_partisan.manager.duties.run_modes import Draining, RunMode, UsedUp
 from django_partisan.manager.duties.siblings import Siblings
 from django_partisan.manager.duties.side_duty import SideDuty
 from django_partisan.manager.duties.takeover import Takeover
 from django_partisan.manager.duties.tally import Tally
-from django_partisan.manager.heartbeat import Heartbeat
+from django_partisan.manager.heartbeat import Heartbeat, checked_label
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.pool import reaping
 from django_partisan.manager.pool.hard_limits import HardLimits
@@ -44,6 +49,7 @@ from django_partisan.manager.round_trip import RoundTrip
 from django_partisan.manager.runtimes import Runtimes
 from django_partisan.manager.shutdown import Shutdown
 from django_partisan.manager.standing import Standing
+from django_partisan.manager.start_limit import StartLimit
 from django_partisan.manager.stop_signals import STOP_SIGNALS, noted_signals
 from django_partisan.manager.stride import Stride
 from django_partisan.manager.worker_reports import WorkerReports
@@ -69,6 +75,9 @@ class WorkersManager:
     ``exclude_queue``, also for those that come later. ``strict_order`` has a queue wait while one
     before it has tasks; otherwise they share the workers' time by WEIGHT.
 
+    ``mode`` has it end by itself. ``label`` is a name for people. ``serves_schedules`` says whether
+    it enqueues what is scheduled.
+
     Every other argument overrides the setting of the same name, of each queue. Raises
     ConfigurationError when settings or arguments are wrong.
     """
@@ -84,8 +93,14 @@ class WorkersManager:
         checks_before_cleanup: int | None = None,
         workers_count: int | None = None,
         sleep_delay_seconds: float | None = None,
+        mode: RunMode | None = None,
+        label: str = "",
+        serves_schedules: bool = True,
         console: dict[str, Any] | None = None,
     ) -> None:
+        self.mode = mode or RunMode()
+        self.label = checked_label(label)
+        self.serves_schedules = serves_schedules
         self.choice = choose_queues(queue_name, exclude_queue, is_strict=strict_order)
         self.queue_name = self.choice.first
         self._overrides: dict[str, Any] = {
@@ -99,6 +114,7 @@ class WorkersManager:
         """Those of the first queue, which hold for what the manager has only one of."""
         self._overrides["workers_count"] = self.settings.WORKERS_COUNT
         self.process_settings = get_process_settings()
+        self._has_new_code = False
         self.selector = selectors.DefaultSelector()
         self._make_organs(console)
         self._make_duties()
@@ -113,7 +129,7 @@ class WorkersManager:
         self.queue = LocalQueue(stride)
         """The tasks that wait here for a worker."""
         self.link = DatabaseLink(database(), self._on_connect)
-        self.heartbeat = Heartbeat(self.choice.at_start(), process_settings)
+        self.heartbeat = Heartbeat(self.choice.at_start(), process_settings, self.label)
         self.recorder = Recorder(
             deletes=lambda name: settings_of(name).DELETE_TASKS_ON_COMPLETE,
             max_rescues=process_settings.MAX_RESCUES,
@@ -142,7 +158,14 @@ class WorkersManager:
             self.standing,
         )
         self.hard_limits = HardLimits(self.pool, self.queue)
-        self.pool.observe(WorkerReports(self.round_trip, self.hard_limits, self.link, stride))
+        self.start_limit = None
+        if self.mode.max_tasks is not None:
+            limit = self.start_limit = self.pool.start_limit = StartLimit(self.mode.max_tasks)
+            pool, queue = self.pool, self.queue
+            self.queues.start_room = lambda: limit.left(pool.in_hand + queue.qsize())
+        self.pool.observe(
+            WorkerReports(self.round_trip, self.hard_limits, self.link, stride, self.start_limit)
+        )
 
     def _make_duties(self) -> None:
         """Make what is done in a turn, in this order: beside claiming, before it, after it."""
@@ -165,6 +188,8 @@ class WorkersManager:
         local_ttl = LocalTtl(self.queue, self.queues, round_trip, settings.LOCAL_TTL_SECONDS)
         discovery = Discovery(self.queues, heartbeat)
         pruning = PruningOfQueues(self.queues, self._settings_of, standing)
+        used_up = UsedUp(self.mode, self.start_limit, self.pool, standing, self.shutdown)
+        draining = Draining(self.mode, self.queues, self.pool, round_trip, standing, self.shutdown)
         warning = LongTransactions(link, settings.LONG_TRANSACTION_SECONDS)
         self._side_duties: tuple[Duty, ...] = (
             SideDuty(Rescue(heartbeat, standing, settings), "rescuing orphans", link),
@@ -177,28 +202,33 @@ class WorkersManager:
             SideDuty(pruning, "pruning", link),
             SideDuty(Chains(heartbeat, standing), "continuing chains of repeats", link),
             SideDuty(warning, "looking for long transactions", link),
+            SideDuty(draining, "looking whether anything is left to do", link),
         )
         self._urgent_duties: tuple[Duty, ...] = (self.hard_limits, Fencing(heartbeat, standing))
         self._local_duties: tuple[Duty, ...] = (
             self.pool,
+            used_up,
             Tally(self.recorder, self.queue, self.pool),
         )
         self._sides_due_at = 0.0
 
     # ----- life -----
 
-    def run_partisan(self, *, is_last: bool = False) -> ExitCode:
-        """Serve the queue until a signal asks for a stop, and return the exit code.
+    def run_partisan(self, *, is_last: bool = False, reload: bool = False) -> ExitCode:
+        """Serve the queues until a signal or the run mode asks for a stop; return the exit code.
 
-        ``is_last`` says that the process exits afterwards: then late signals are ignored.
+        ``is_last`` says that the process exits afterwards: then late signals are ignored. With
+        ``reload`` a change of the project's code asks for a stop as well: see
+        :attr:`wants_restart`.
         Raises WorkerBootError, NotMigrated or ManagerAlreadyRunning when it cannot begin.
         """
         reaping.become_subreaper()
         # A signal that arrives while everything is closed must not end the process in the middle.
         noted = noted_signals(self.selector, self.stop, self.report, is_last=is_last)
-        with self.selector, noted as signals:
+        code = watching_code(self.selector, self._reload) if reload else contextlib.nullcontext()
+        with self.selector, noted as signals, code:
             # Whoever goes by the title may send signals from now on.
-            setproctitle.setproctitle(f"partisan/parent {self.choice.title}")
+            setproctitle.setproctitle(f"partisan/parent {self._title}")
             if signals is not None:
                 self.link.watchdog.watch_signals(signals, STOP_SIGNALS)
             if is_last:
@@ -215,6 +245,20 @@ class WorkersManager:
         exit_code = self.shutdown.exit_code
         logger.info("stopped (%s); %s", exit_code.name.lower(), self.recorder.summary())
         return exit_code
+
+    @property
+    def wants_restart(self) -> bool:
+        """Whether it has ended to be started again, with code that has changed."""
+        return self._has_new_code and not self.shutdown.was_signalled
+
+    def end_with(self, lifeline: int) -> None:
+        """Stop gracefully when the other end of a pipe is closed: its holder has ended."""
+
+        def end() -> None:
+            self.selector.unregister(lifeline)
+            self.shutdown.end()
+
+        self.selector.register(lifeline, selectors.EVENT_READ, end)
 
     def stop(self) -> None:
         """Ask for a graceful stop; called again more than a second later, for one at once.
@@ -265,6 +309,15 @@ class WorkersManager:
             key.data()
 
     # ----- turning and waiting -----
+
+    @property
+    def _title(self) -> str:
+        return f"{self.choice.title} ({self.label})" if self.label else self.choice.title
+
+    def _reload(self, path: Path) -> None:
+        say(logger, "%s has changed: running tasks finish, then this manager begins anew", path)
+        self._has_new_code = True
+        self.shutdown.end()
 
     def _settings_of(self, queue_name: str) -> QueueSettings:
         return settings_of(queue_name, **self._overrides)

@@ -49,6 +49,7 @@ class Shutdown:
         self._delete_completed = delete_completed
         self._grace_seconds = grace_seconds
         self._signals = 0
+        self._is_over = False
         self._signalled_at = float("-inf")
         self._deadline = NEVER
         self.exit_code: ExitCode | None = None
@@ -57,7 +58,12 @@ class Shutdown:
     @property
     def is_due(self) -> bool:
         """Whether a stop was asked for and has not begun."""
-        return self._signals > 0 and not self._standing.is_stopping
+        return (self._signals > 0 or self._is_over) and not self._standing.is_stopping
+
+    @property
+    def was_signalled(self) -> bool:
+        """Whether somebody has asked for the stop."""
+        return self._signals > 0
 
     def request(self) -> None:
         """Ask for a graceful stop; called again more than a second later, for one at once.
@@ -68,6 +74,10 @@ class Shutdown:
         if now - self._signalled_at > _SAME_SIGNAL_SECONDS:
             self._signals += 1
             self._signalled_at = now
+
+    def end(self) -> None:
+        """Ask for a graceful stop that is no signal: the first one after it changes nothing."""
+        self._is_over = True
 
     def begin(self, now: float) -> None:
         """Give back what has not started, let the rest run on for the grace period."""

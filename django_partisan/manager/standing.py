@@ -120,8 +120,9 @@ class Standing:
         reach("manager.registered")
         say(
             logger,
-            "manager %d on %s serves %s with %s (%s, %s)",
+            "manager %d%s on %s serves %s with %s (%s, %s)",
             self._heartbeat.manager_id,
+            f" ({self._heartbeat.label})" if self._heartbeat.label else "",
             self._heartbeat.identity.node_name,
             self._queues.choice,
             counted(self._pool.count, "worker"),

@@ -19,6 +19,7 @@ from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.pool.hard_limits import HardLimits
 from django_partisan.manager.pool.worker_handle import WorkerHandle
 from django_partisan.manager.round_trip import RoundTrip
+from django_partisan.manager.start_limit import StartLimit
 from django_partisan.manager.stride import Stride
 
 logger = logging.getLogger(__name__)
@@ -33,16 +34,20 @@ class WorkerReports:
         hard_limits: HardLimits,
         link: DatabaseLink,
         stride: Stride | None,
+        start_limit: StartLimit | None,
     ) -> None:
         self._round_trip = round_trip
         self._hard_limits = hard_limits
         self._link = link
         self._stride = stride
+        self._start_limit = start_limit
 
     def ended(self, worker: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
         """Take a worker's report in."""
         if self._stride is not None and outcome.started is not None:
             self._stride.ended(task, outcome.ended - outcome.started)
+        if self._start_limit is not None:
+            self._start_limit.ended()
         if outcome.kind == RECORDED:
             self._round_trip.was_recorded(task)
             return
@@ -51,6 +56,8 @@ class WorkerReports:
     def died(self, worker: WorkerHandle, unstarted: list[ClaimedTask], reason: str) -> None:
         """Take a worker's death in: only the task that it ran is charged."""
         self._round_trip.queue.put_first(unstarted)
+        if self._start_limit is not None:
+            self._start_limit.ended(len(worker.in_hand))
         for item in worker.in_hand:
             if self._stride is not None:
                 self._stride.ended(item.task, time.monotonic() - worker.changed_at)

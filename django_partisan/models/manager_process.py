@@ -33,6 +33,9 @@ class ManagerProcess(models.Model):
     )
     version = models.CharField(max_length=32)
     queues = models.JSONField(default=list)
+    label = models.CharField(
+        max_length=100, blank=True, db_default="", help_text="What --label has called it."
+    )
     state = models.CharField(max_length=20, choices=State.choices, default=State.RUNNING)
     started_at = MomentField(db_default=Now())
     last_seen = MomentField(db_default=Now())

@@ -109,6 +109,8 @@ class ProcessSettings(BaseModel):
     """The modules of every installed app in which processors are looked for."""
     SETUP: DottedName | None = None
     """A function, as `module.function`, that workers call before Django is set up."""
+    RUN_WITH_RUNSERVER: bool = False
+    """Start a manager of all queues beside `manage.py runserver`; for development, with DEBUG."""
     NOTIFY: bool = True
     """Wake managers through the database when a task is enqueued; False: they only poll."""
     HEARTBEAT_SECONDS: PositiveSeconds = 5.0

@@ -90,6 +90,11 @@ class Claimer:
         return self._known is Known.MORE or self._known is Known.FOUND
 
     @property
+    def is_exhausted(self) -> bool:
+        """Whether nothing was left, when last looked, that could be claimed."""
+        return self._known is Known.EMPTY or self._known is Known.LOCKED
+
+    @property
     def must_look_ahead(self) -> bool:
         """Whether :meth:`look_ahead` has to be called once what was claimed is handed out."""
         return self._known is Known.SHORT

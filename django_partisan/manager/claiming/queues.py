@@ -64,6 +64,10 @@ class Queues:
         self._budget = SurveyBudget()
         self._claimers: dict[str, Claimer] = {}
         self._short: list[Claimer] = []
+        self.is_closed = False
+        """Whether nothing is to be claimed any more."""
+        self.start_room: Callable[[], int] | None = None
+        """Returns how many more tasks may be claimed, where only so many may be started."""
         self._found_at: dict[str, float] = {}
         for name in choice.at_start():
             self._serve(name)
@@ -148,7 +152,10 @@ class Queues:
 
     def room(self, held: int) -> int:
         """Return how many tasks there is room for while so many wait here, of all queues."""
-        return self._whole.limit(held) if self._only is None else self._only.room(held)
+        if self.is_closed:
+            return 0
+        room = self._whole.limit(held) if self._only is None else self._only.room(held)
+        return room if self.start_room is None else min(room, self.start_room())
 
     def next_deadline(self, held: int) -> float:
         """Return when a claim is due, while so many tasks are held."""

@@ -23,9 +23,14 @@ class Chunks:
         self._runtimes = runtimes
         self._prove_start = prove_start
 
-    def next(self, worker: WorkerHandle, queue: LocalQueue, workers: int) -> Chunk:
-        """Take what one of so many workers should be handed now; nothing when it has enough."""
-        room, first = _room(worker, queue, workers), queue.peek()
+    def next(
+        self, worker: WorkerHandle, queue: LocalQueue, workers: int, most: int = CHUNK_TASKS
+    ) -> Chunk:
+        """Take what one of so many workers should be handed now; nothing when it has enough.
+
+        It is no more than ``most`` tasks.
+        """
+        room, first = min(most, _room(worker, queue, workers)), queue.peek()
         if not room or first is None:
             return []
         if self._seconds(first) is None:

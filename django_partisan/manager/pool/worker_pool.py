@@ -20,7 +20,8 @@ from django_partisan.manager.pool.launcher_keeper import LauncherKeeper
 from django_partisan.manager.pool.respawn import Respawn
 from django_partisan.manager.pool.scarcity import Scarcity
 from django_partisan.manager.pool.worker_handle import WorkerHandle
-from django_partisan.manager.runtimes import CHUNK_SECONDS, Runtimes
+from django_partisan.manager.runtimes import CHUNK_SECONDS, CHUNK_TASKS, Runtimes
+from django_partisan.manager.start_limit import StartLimit
 from django_partisan.shortage import Shortage, is_shortage
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ class WorkerPool:
         self._is_stopping = False
         self._last_number = 0
         self.workers: dict[int, WorkerHandle] = {}
+        self.start_limit: StartLimit | None = None
+        """How many more tasks may be started, where that is limited."""
 
     def observe(self, observer: PoolObserver) -> None:
         """Tell somebody what becomes of tasks; to be called once, before anything else."""
@@ -124,8 +127,10 @@ class WorkerPool:
         """Give waiting tasks to the workers that have too little to do."""
         if not queue.qsize():
             return
+        count, limit = len(self.workers), self.start_limit
         for worker in sorted(self.workers.values(), key=lambda worker: len(worker.in_hand)):
-            if worker.accepts and (chunk := self._chunks.next(worker, queue, len(self.workers))):
+            most = CHUNK_TASKS if limit is None else limit.left(self.in_hand)
+            if worker.accepts and (chunk := self._chunks.next(worker, queue, count, most)):
                 reach("manager.handing_out")
                 worker.hand_out(chunk, now)
                 reach("manager.handed_out")

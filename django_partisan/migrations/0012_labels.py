@@ -1,0 +1,15 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("django_partisan", "0008_repeats")]
+
+    operations = [
+        migrations.AddField(
+            model_name="managerprocess",
+            name="label",
+            field=models.CharField(
+                blank=True, db_default="", help_text="What --label has called it.", max_length=100
+            ),
+        ),
+    ]
