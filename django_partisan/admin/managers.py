@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from django_partisan.admin.rendering import badge, duration, natural, short_name
-from django_partisan.config.wording import counted
+from django_partisan.config.wording import counted, listed
 from django_partisan.models import ManagerProcess
 from django_partisan.settings import get_process_settings
 
@@ -89,7 +89,7 @@ class ManagerProcessAdmin(_ModelAdmin):
     @admin.display(description="queues")
     def served(self, manager: ManagerProcess) -> str:
         """The queues that the manager serves."""
-        return ", ".join(map(str, manager.queues or ()))
+        return listed(list(map(str, manager.queues or ())), most=50)
 
     @admin.display(description="live or dead")
     def live(self, manager: ManagerProcess) -> SafeString:

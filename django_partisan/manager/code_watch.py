@@ -10,6 +10,7 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,8 @@ from django.apps import apps
 from django.utils import autoreload
 
 logger = logging.getLogger(__name__)
+_MOST_FILES: Final = 5_000
+"""So many files are looked at once a second, beside those of loaded modules; or none of them."""
 _LIBRARIES: Final = ("site-packages", "dist-packages")
 
 
@@ -56,9 +59,26 @@ class CodeWatch(autoreload.StatReloader):
         self._on_change(Path(path))
 
     def _run(self) -> None:
+        if self._has_too_many():
+            logger.info(
+                "the project's apps have more than %d files of code: only those of modules that"
+                " the manager has loaded are watched",
+                _MOST_FILES,
+            )
+            self.directory_globs.clear()
         ticker = self.tick()
         while not self._is_over.is_set():
             next(ticker)
+
+    def _has_too_many(self) -> bool:
+        """Say whether an app's directory holds far more than an app, as an environment does."""
+        found = (
+            path
+            for directory, patterns in self.directory_globs.items()
+            for pattern in patterns
+            for path in directory.glob(pattern)
+        )
+        return sum(1 for _ in islice(found, _MOST_FILES + 1)) > _MOST_FILES
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ class PruningOfQueues:
         self._settings_of = settings_of
         self._standing = standing
         self._prunings: dict[str, Pruning] = {}
+        self._names: list[str] = []
         self._next_at = 0.0
 
     def next_deadline(self) -> float:
@@ -55,7 +56,8 @@ class PruningOfQueues:
 
     def _soonest(self) -> tuple[str, Pruning | None]:
         names = self._queues.names
-        if len(names) != len(self._prunings):
+        if names != self._names:
+            self._names = names
             self._prunings = {name: self._of(name) for name in names}
         return min(
             self._prunings.items(), key=lambda item: item[1].next_deadline(), default=("", None)
