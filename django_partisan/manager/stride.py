@@ -16,16 +16,22 @@ _MEAN_WEIGHT: Final = 0.02
 class QueueShare:
     """What one queue has had of the workers' time, and what it may expect."""
 
-    def __init__(self, place: int, weight: float) -> None:
+    def __init__(self, place: int, weight: float, runtimes: Runtimes) -> None:
+        self._runtimes = runtimes
         self.place = place
         """Where the queue stands in the order in which they were named."""
         self.weight = weight
         self.used = 0.0
         """Seconds of worker time, divided by the weight: the queue with the least is next."""
-        self.mean: float | None = None
-        """Seconds that a task of it takes in the mean, None while that is unknown."""
+        self.own_mean: float | None = None
+        """Seconds that a task of it takes in the mean, None while none has ended."""
         self.share = 1.0
         """The part of the workers' time that it has while others have tasks as well."""
+
+    @property
+    def mean(self) -> float | None:
+        """Seconds that a task of it takes in the mean, or one of any queue while none has ended."""
+        return self._runtimes.mean if self.own_mean is None else self.own_mean
 
 
 class Stride:
@@ -50,7 +56,7 @@ class Stride:
     def serve(self, queue_name: str, weight: float) -> QueueShare:
         """Share time out to one more queue, after all others where the order is strict."""
         self._last_place += 1
-        share = self._queues[queue_name] = QueueShare(self._last_place, weight)
+        share = self._queues[queue_name] = QueueShare(self._last_place, weight, self._runtimes)
         share.used = self._now
         return share
 
@@ -80,7 +86,7 @@ class Stride:
         share.used = max(share.used, self._now - _CREDIT_SECONDS)
         if not waiting:
             return share.used
-        return share.used + waiting * (share.mean or self._runtimes.mean or 0.0) / share.weight
+        return share.used + waiting * (share.mean or 0.0) / share.weight
 
     def handed_out(self, task: ClaimedTask) -> None:
         """Charge a task to its queue by what it is likely to take."""
@@ -96,8 +102,8 @@ class Stride:
         self._charge(task, seconds - self._runtimes.estimate(task.processor_class))
         share = self._queues.get(task.queue_name)
         if share is not None:
-            mean = share.mean
-            share.mean = seconds if mean is None else mean + _MEAN_WEIGHT * (seconds - mean)
+            mean = share.own_mean
+            share.own_mean = seconds if mean is None else mean + _MEAN_WEIGHT * (seconds - mean)
 
     def share_out(self, queue_names: Iterable[str]) -> None:
         """Take note of which queues have tasks now: only they share the time."""

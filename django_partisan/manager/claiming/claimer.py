@@ -71,6 +71,8 @@ class Claimer:
         self._budget = budget
         self._cursors = Cursors(budget)
         self._known = Known.NOTHING
+        self.has_more = True
+        """Whether a claim is worth its while without any wake-up."""
         self._found_at = 0.0
         self._empty_claims = 0
 
@@ -78,11 +80,6 @@ class Claimer:
     def known(self) -> Known:
         """What is known of the queue now."""
         return self._known
-
-    @property
-    def has_more(self) -> bool:
-        """Whether a claim is worth its while without any wake-up."""
-        return self._known in _HAS_MORE
 
     @property
     def is_known_to_have_more(self) -> bool:
@@ -103,7 +100,7 @@ class Claimer:
         """Begin anew on a fresh connection: what was known of the queue is void."""
         self.wakeup.connected()
         self._cursors.forget()
-        self._known = Known.NOTHING
+        self._is(Known.NOTHING)
 
     def room(self, held: int) -> int:
         """Return how many tasks to claim at most while so many of the queue wait here."""
@@ -118,7 +115,7 @@ class Claimer:
     def age(self, moment: float) -> None:
         """Take what a survey has found by a moment for no news any more."""
         if self._known is Known.FOUND and self._found_at <= moment:
-            self._known = Known.MORE
+            self._is(Known.MORE)
 
     def is_known(self, now: float) -> bool:
         """Say whether it is known that something is due, or that somebody has announced it."""
@@ -144,13 +141,13 @@ class Claimer:
         self._cursors.claimed(claimed)
         self._empty_claims = 0 if claimed else self._empty_claims + 1
         if len(claimed) == limit:
-            self._known = Known.MORE
+            self._is(Known.MORE)
             return
         is_stream = len(claimed) > self._settings.WORKERS_COUNT
         self.wakeup.claimed(now, is_stream=is_stream)
         is_worthwhile = not is_stream or self._cursors.is_survey_due(now)
         needs_look = is_worthwhile and self._known is not Known.FOUND
-        self._known = Known.SHORT if needs_look else Known.EMPTY
+        self._is(Known.SHORT if needs_look else Known.EMPTY)
 
     def had_too_many(self) -> None:
         """Take in that tasks have waited in the local queue for too long: begin anew with few."""
@@ -162,7 +159,7 @@ class Claimer:
         :attr:`must_look_ahead` says so. What was claimed should be handed out before: it need not
         wait for the answer.
         """
-        self._known = Known.EMPTY
+        self._is(Known.EMPTY)
         if self._cursors.may_survey(now):
             return True
         self.wakeup.expect(self._cursors.allowed_at())
@@ -173,7 +170,7 @@ class Claimer:
         self.surveyed(found, started)
         if self.has_more and self._empty_claims > 1:
             # What is due is locked by somebody: a peer who claims it, or a stranger.
-            self._known = Known.LOCKED
+            self._is(Known.LOCKED)
             self.wakeup.expect(now + LOCKED_SECONDS)
 
     def may_survey(self, now: float) -> bool:
@@ -185,7 +182,7 @@ class Claimer:
         self._found_at = time.monotonic()
         self._cursors.surveyed(found, now, self._found_at)
         has_due = any(survey.has_due for survey in found)
-        self._known = Known.FOUND if has_due else Known.EMPTY
+        self._is(Known.FOUND if has_due else Known.EMPTY)
         if not has_due:
             self.wakeup.claimed(now)
         waits = [survey.next_due_in for survey in found if survey.next_due_in is not None]
@@ -199,6 +196,10 @@ class Claimer:
         """
         step = self._settings.MAX_QUEUE_SIZE - self._settings.MIN_QUEUE_SIZE
         return max(least, min(step, CLAIM_TASKS)) if self.has_more else least
+
+    def _is(self, known: Known) -> None:
+        self._known = known
+        self.has_more = known in _HAS_MORE
 
     def _survey(self) -> bool:
         started = time.monotonic()

@@ -161,8 +161,14 @@ class Queues:
         """Return when a claim is due, while so many tasks are held."""
         if not self.room(held):
             return NEVER
-        due = (c.due_at() for c in self._in_turn() if c.room(self._held(c, held)))
-        return min(due, default=NEVER)
+        soonest = NEVER
+        for claimer in self._in_turn():
+            due_at = claimer.due_at()
+            if due_at < soonest and claimer.room(self._held(claimer, held)):
+                soonest = due_at
+                if not due_at:
+                    break
+        return soonest
 
     def next_claim(self) -> float:
         """Return when to look for due tasks that nothing is known of yet."""
@@ -174,18 +180,15 @@ class Queues:
         room = self.room(held)
         if not room:
             return None
-        due = [
-            Wanted(claimer, min(room, limit))
-            for claimer in self._in_turn()
-            if claimer.due_at() <= now and (limit := claimer.room(self._held(claimer, held)))
-        ]
-        for each in due:
-            each.claimer.age(now if self._only is not None else now - _FRESH_SECONDS)
+        due = [claimer for claimer in self._in_turn() if claimer.due_at() <= now]
+        for claimer in due:
+            claimer.age(now if self._only is not None else now - _FRESH_SECONDS)
         if self._only is None and due:
-            due = self._chosen(due, now)
-        if not due or not due[0].claimer.is_worth_a_claim(now):
-            return None
-        return due[0]
+            due = self._in_order(due, now)
+        for claimer in due:
+            if limit := min(room, claimer.room(self._held(claimer, held))):
+                return Wanted(claimer, limit) if claimer.is_worth_a_claim(now) else None
+        return None
 
     def took(
         self, claimer: Claimer, tasks: list[ClaimedTask], limit: int, now: float, *, was_empty: bool
@@ -225,10 +228,8 @@ class Queues:
 
     def worthwhile_outcomes(self, least: int) -> int:
         """Return how many outcomes make a statement of their own worth it, ``least`` at least."""
-        return max(
-            (claimer.worthwhile_outcomes(least) for claimer in self._claimers.values()),
-            default=least,
-        )
+        busy = next((claimer for claimer in self._claimers.values() if claimer.has_more), None)
+        return least if busy is None else busy.worthwhile_outcomes(least)
 
     # ----- whose turn it is -----
 
@@ -261,20 +262,20 @@ class Queues:
         """Return how many of the tasks that are held count for one queue."""
         return held if self._only is not None else self._local_queue.waiting(claimer.queue_name)
 
-    def _chosen(self, due: list[Wanted], now: float) -> list[Wanted]:
-        """Return the one of several queues that is next, after a look at what is not known."""
-        unknown = [wanted.claimer for wanted in due if not wanted.claimer.is_known(now)]
+    def _in_order(self, due: list[Claimer], now: float) -> list[Claimer]:
+        """Return those of several queues that may be claimed from, the one that is next first.
+
+        What is not known of them is looked at before.
+        """
+        unknown = [claimer for claimer in due if not claimer.is_known(now)]
         if unknown:
             self._survey(unknown, now)
-            due = [w for w in due if w.claimer.is_known(now) or w.claimer.wakeup.is_expected(now)]
+            due = [c for c in due if c.is_known(now) or c.wakeup.is_expected(now)]
         assert self._stride is not None
         waiting, turn_of = self._local_queue.waiting, self._stride.turn_of
-        busy = {c.queue_name for c in self._claimers.values() if c.has_more}
+        busy = {name for name, claimer in self._claimers.items() if claimer.has_more}
         self._stride.share_out(busy.union(self._local_queue.queue_names()))
-        return sorted(
-            due,
-            key=lambda w: turn_of(w.claimer.queue_name, waiting(w.claimer.queue_name)),
-        )[:1]
+        return sorted(due, key=lambda c: turn_of(c.queue_name, waiting(c.queue_name)))
 
     def _survey(self, unknown: list[Claimer], now: float) -> None:
         """Look at queues in one statement, and at idle ones along with them."""
