@@ -186,8 +186,9 @@ class Queues:
         if self._only is None and due:
             due = self._in_order(due, now)
         for claimer in due:
-            if limit := min(room, claimer.room(self._held(claimer, held))):
-                return Wanted(claimer, limit) if claimer.is_worth_a_claim(now) else None
+            limit = min(room, claimer.room(self._held(claimer, held)))
+            if limit and claimer.is_worth_a_claim(now):
+                return Wanted(claimer, limit)
         return None
 
     def took(
