@@ -36,7 +36,8 @@ exclude_patterns = ["_build", "_generated"]
 nitpicky = True
 # Names that Django, pydantic and Python document elsewhere: no network is needed to build this.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(django|pydantic|psycopg|psycopg2|collections|datetime|typing|enum|logging)\..*"),
+    (r"py:.*", r"(django|pydantic|psycopg|psycopg2)\..*"),
+    (r"py:.*", r"(collections|datetime|typing|enum|logging|zoneinfo)\..*"),
     (r"py:.*", r"(int|str|float|bool|bytes|None|object|dict|list|tuple|set|type)"),
     # The package's own names that only the engine deals with.
     (r"py:class", r"(.*\.)?(ClaimedTask|SomeClass|BaseTaskProcessor|QueueSettings)"),

@@ -285,6 +285,7 @@ _LOOKUPS = {"id", "id__exact", "id__in", "pk", "pk__in", "status", "status__exac
 _MOMENTS = {
     "created_at": "created",
     "repeat_slot": "its slot in a chain",
+    "scheduled_for": "tick of its schedule",
     "execute_after": "due",
     "claimed_at": "claimed",
     "started_at": "started",

@@ -280,6 +280,12 @@ _MESSAGES: dict[str, Callable[[review.Finding], checks.CheckMessage]] = {
     review.CANNOT_RUN: lambda found: checks.Error(
         found.message, hint=found.remedy, id="django_partisan.E003"
     ),
+    review.WRONG_SCHEDULE: lambda found: checks.Error(
+        found.message, hint=found.remedy, id="django_partisan.E011"
+    ),
+    review.UNUSED_SCHEDULES: lambda found: checks.Warning(
+        found.message, hint=found.remedy, id="django_partisan.W007"
+    ),
     review.MISTYPED: lambda found: checks.Warning(
         found.message, hint=found.remedy, id="django_partisan.W003"
     ),

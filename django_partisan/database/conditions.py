@@ -18,3 +18,14 @@ def is_terminal() -> RawSQL:
 def is_in_process() -> RawSQL:
     """Return the condition "in process" as the index of those states it, as above."""
     return RawSQL("status = 'in_process'", (), BooleanField())
+
+
+UNPLANNED = """(NOT (cron = planned_cron) OR NOT (every_seconds = planned_every_seconds)
+    OR NOT (timezone = planned_timezone) OR (NOT is_manual AND next_run_at IS NULL
+        AND paused_at IS NULL AND problem = '' AND removed_at IS NULL))"""
+"""What of the schedules was changed past their model; stated as the index of those states it."""
+
+
+def is_unplanned() -> RawSQL:
+    """Return the condition "changed since it was planned" for a queryset of schedules."""
+    return RawSQL(UNPLANNED, (), BooleanField())  # noqa: S611 - a constant

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from django_partisan.attempt import ClaimedTask
+from django_partisan.database.moments import moment_of
 from django_partisan.database.values import (
     Batch,
     BatchRow,
@@ -36,6 +38,10 @@ class Dialect(abc.ABC):
 
     can_notify: ClassVar[bool] = False
     has_one_manager: ClassVar[bool] = False
+    now_sql: ClassVar[str]
+    """The database's own now, in SQL."""
+    microseconds_sql: ClassVar[str]
+    """A moment as a number, in SQL with ``{}`` for the moment; see :mod:`.moments`."""
 
     @abc.abstractmethod
     def insert(
@@ -134,6 +140,12 @@ class Dialect(abc.ABC):
     def beat(self, connection: BaseDatabaseWrapper, beat: Beat) -> Pulse:
         """Write that a manager lives, and look around, in one statement where possible."""
 
+    def now(self, connection: BaseDatabaseWrapper) -> datetime:
+        """Return the database's own now, aware."""
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {self.microseconds_sql.format(self.now_sql)}", ())
+            return moment_of(cursor.fetchone()[0])
+
     @abc.abstractmethod
     def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:
         """Let waiting tasks keep duplicates out again, where no other task does already."""
@@ -206,6 +218,13 @@ class Dialect(abc.ABC):
 
         That happens under isolation levels stricter than READ COMMITTED.
         """
+        return False
+
+    def limit_waits(self, connection: BaseDatabaseWrapper) -> None:  # noqa: B027 - may do nothing
+        """Wait for others' locks no longer than a moment, until the transaction ends."""
+
+    def is_blocked(self, error: Error) -> bool:  # noqa: ARG002
+        """Say whether a statement has waited for somebody's lock for longer than it may."""
         return False
 
     def why_refused(self, connection: BaseDatabaseWrapper, error: Error) -> str | None:  # noqa: ARG002

@@ -16,10 +16,12 @@ from django.db.backends.utils import CursorWrapper
 from django.utils.dateparse import parse_datetime
 
 from django_partisan.attempt import ClaimedTask
+from django_partisan.database.conditions import UNPLANNED
 from django_partisan.database.dialect import Dialect, fetch_ids, in_order
 from django_partisan.database.values import (
     MANAGER,
     MAX_PRIORITIES,
+    SCHEDULE,
     TASK,
     Batch,
     BatchRow,
@@ -48,6 +50,10 @@ _WRONG_FILES = {
 # The text form in which MomentField keeps moments in SQLite; the doubled signs are for its cursor.
 _FORMAT = "'%%Y-%%m-%%d %%H:%%M:%%f'"
 _NOW = f"strftime({_FORMAT}, 'now')"
+_MICROSECONDS = (
+    "(CAST(strftime('%%s', {0}) AS INTEGER) * 1000000"
+    " + CAST(substr(strftime('%%f', {0}), 4) AS INTEGER) * 1000)"
+)
 
 
 def _seconds_from_now(expression: str) -> str:
@@ -211,6 +217,9 @@ _HAS_ORPHANS = f"""SELECT EXISTS (
 ) OR EXISTS (SELECT 1 FROM {TASK} t WHERE status = 'in_process' AND NOT EXISTS (
     SELECT 1 FROM {MANAGER} m
      WHERE m.id = t.manager_id AND m.last_seen > {_seconds_from_now("%s")}))"""
+_SCHEDULE_DUE_IN = f"""SELECT CASE WHEN EXISTS (SELECT 1 FROM {SCHEDULE} WHERE {UNPLANNED}) THEN 0.0
+    ELSE (julianday((SELECT min(next_run_at) FROM {SCHEDULE} WHERE next_run_at IS NOT NULL))
+        - julianday('now')) * 86400.0 END"""
 _REGAIN = f"""UPDATE {TASK} SET unique_key = unique_hash
  WHERE id IN (SELECT min(id) FROM {TASK}
          WHERE id IN (SELECT value FROM json_each(%s)) AND status = 'new'
@@ -222,6 +231,8 @@ class SQLite(Dialect):
     """SQLite 3.35 or newer, in WAL mode."""
 
     has_one_manager: ClassVar[bool] = True
+    now_sql: ClassVar[str] = _NOW
+    microseconds_sql: ClassVar[str] = _MICROSECONDS
 
     def insert(
         self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
@@ -347,8 +358,15 @@ class SQLite(Dialect):
             is_alive = cursor.rowcount == 1
             cursor.execute(_HAS_ORPHANS, [beat.manager_id, seconds, seconds])
             has_orphans = bool(cursor.fetchone()[0])
+            cursor.execute(_SCHEDULE_DUE_IN)
+            schedule_due_in = cursor.fetchone()[0]
         found = self.survey(connection, beat.queue_names) if beat.queue_names else {}
-        return Pulse(is_alive=is_alive, has_orphans=has_orphans, found=found)
+        return Pulse(
+            is_alive=is_alive,
+            has_orphans=has_orphans,
+            found=found,
+            schedule_due_in=schedule_due_in,
+        )
 
     def regain_unique_keys(self, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> None:
         with connection.cursor() as cursor:

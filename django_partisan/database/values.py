@@ -10,6 +10,8 @@ TASK = "django_partisan_task"
 """The table of tasks."""
 MANAGER = "django_partisan_managerprocess"
 """The table of running managers."""
+SCHEDULE = "django_partisan_storedschedule"
+"""The table of schedules."""
 MAX_PRIORITIES: Final = 100
 """Priorities of a queue that one survey finds at most."""
 MAX_SURVEYED_QUEUES: Final = 50
@@ -124,13 +126,15 @@ class Pulse(NamedTuple):
 
     ``is_alive``: its row was there, and others do not hold it for dead. ``has_orphans``: a rescue
     has something to do. ``found``: what a survey of the queues that the beat has named found.
-    ``has_peers``: there is a row of another manager.
+    ``has_peers``: there is a row of another manager. ``schedule_due_in``: seconds to the next tick
+    of all schedules, 0 where one was changed by hand, None while none has a next one.
     """
 
     is_alive: bool
     has_orphans: bool
     found: Survey
     has_peers: bool = False
+    schedule_due_in: float | None = None
 
 
 class Reservation(NamedTuple):

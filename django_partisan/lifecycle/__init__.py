@@ -13,6 +13,7 @@ from django_partisan.lifecycle.record import record, record_and_claim, still_hel
 from django_partisan.lifecycle.repeats import take_up
 from django_partisan.lifecycle.requeue import requeue
 from django_partisan.lifecycle.rescue import lost_claims, rescue, take_over
+from django_partisan.lifecycle.schedules import fire_schedules
 from django_partisan.lifecycle.uniqueness import regain_uniqueness
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "delete_or_keep",
     "enqueue",
     "enqueue_many",
+    "fire_schedules",
     "lost_claims",
     "mark_started",
     "prune",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -93,6 +93,21 @@ def note_launchers(manager_id: int, launchers: Sequence[Session]) -> None:
 def note_queues(manager_id: int, queues: Sequence[str]) -> None:
     """Store which queues a manager serves from now on."""
     manager_rows().filter(pk=manager_id).update(queues=list(queues))
+
+
+def note_schedules(manager_id: int, schedules: Mapping[str, str]) -> None:
+    """Store the schedules of the code that a manager runs: their definitions by their keys."""
+    manager_rows().filter(pk=manager_id).update(schedules=dict(schedules))
+
+
+def live_schedules(manager_id: int, dead_after: float) -> dict[str, set[str]]:
+    """Return the definitions by key that other managers' code has, of those that live."""
+    live = manager_rows().filter(last_seen__gt=_last_moment(dead_after), schedules__isnull=False)
+    found: dict[str, set[str]] = {}
+    for schedules in live.exclude(pk=manager_id).values_list("schedules", flat=True):
+        for key, definition in (schedules or {}).items():
+            found.setdefault(key, set()).add(definition)
+    return found
 
 
 def dead_siblings(identity: Identity, manager_id: int, dead_after: float) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import router
 from django.db.models import QuerySet
 
-from django_partisan.models import Attempt, ManagerProcess, Task
+from django_partisan.models import Attempt, ManagerProcess, StoredSchedule, Task
 
 
 def database() -> str:
@@ -27,3 +27,8 @@ def attempt_rows() -> QuerySet[Attempt]:
 def manager_rows() -> QuerySet[ManagerProcess]:
     """Return the rows of all managers, in the database of the tasks."""
     return ManagerProcess.objects.using(database())
+
+
+def schedule_rows() -> QuerySet[StoredSchedule]:
+    """Return the rows of all schedules, in the database of the tasks."""
+    return StoredSchedule.objects.using(database())

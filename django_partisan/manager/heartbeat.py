@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any, Final
 
+from django_partisan.config.const import NEVER
 from django_partisan.database.values import Pulse
 from django_partisan.exceptions import ConfigurationError
 from django_partisan.identity import own_identity
@@ -62,6 +63,8 @@ class Heartbeat:
         """Whether the last good beat has told of something to rescue that is still there."""
         self.has_peers = True
         """Whether the last good beat has told of another manager; True while nobody has asked."""
+        self.schedules_due_at = NEVER
+        """When the next tick of a schedule is due, as far as is known."""
 
     @property
     def dead_after(self) -> float:
@@ -132,6 +135,8 @@ class Heartbeat:
         if not pulse.is_alive:
             return None
         self.has_orphans, self.has_peers = pulse.has_orphans, pulse.has_peers
+        due_in = pulse.schedule_due_in
+        self.schedules_due_at = NEVER if due_in is None else sent_at + max(0.0, due_in)
         self._good_at = sent_at
         self._beat_at = sent_at + self._settings.HEARTBEAT_SECONDS
         return pulse

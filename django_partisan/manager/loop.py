@@ -33,6 +33,7 @@ from django_partisan.manager.duties.long_transactions import LongTransactions
 from django_partisan.manager.duties.pruning import PruningOfQueues
 from django_partisan.manager.duties.rescue import Rescue
 from django_partisan.manager.duties.run_modes import Draining, RunMode, UsedUp
+from django_partisan.manager.duties.scheduler import Scheduler
 from django_partisan.manager.duties.siblings import Siblings
 from django_partisan.manager.duties.side_duty import SideDuty
 from django_partisan.manager.duties.takeover import Takeover
@@ -101,6 +102,7 @@ class WorkersManager:
         self.mode = mode or RunMode()
         self.label = checked_label(label)
         self.serves_schedules = serves_schedules
+        """Whether it fires schedules, whatever queue their tasks are for."""
         self.choice = choose_queues(queue_name, exclude_queue, is_strict=strict_order)
         self.queue_name = self.choice.first
         self._overrides: dict[str, Any] = {
@@ -203,6 +205,7 @@ class WorkersManager:
             SideDuty(Chains(heartbeat, standing), "continuing chains of repeats", link),
             SideDuty(warning, "looking for long transactions", link),
             SideDuty(draining, "looking whether anything is left to do", link),
+            *self._scheduler(),
         )
         self._urgent_duties: tuple[Duty, ...] = (self.hard_limits, Fencing(heartbeat, standing))
         self._local_duties: tuple[Duty, ...] = (
@@ -211,6 +214,16 @@ class WorkersManager:
             Tally(self.recorder, self.queue, self.pool),
         )
         self._sides_due_at = 0.0
+
+    def _scheduler(self) -> Iterator[Duty]:
+        if self.serves_schedules:
+            scheduler = Scheduler(self.heartbeat, self.standing, self._wake_for)
+            yield SideDuty(scheduler, "firing schedules", self.link)
+
+    def _wake_for(self, queue_names: set[str], now: float) -> None:
+        """Look at queues that have got tasks: nobody tells a manager of its own writes."""
+        for queue_name in queue_names:
+            self.queues.expect(queue_name, now)
 
     # ----- life -----
 

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("django_partisan", "0008_repeats")]
+    dependencies = [("django_partisan", "0009_schedules")]
 
     operations = [
         migrations.AddField(

@@ -1,7 +1,8 @@
-"""The tables: what a task, one of its attempts and a running manager look like as rows."""
+"""The tables: what tasks, their attempts, schedules and running managers look like as rows."""
 
 from django_partisan.models.attempt import Attempt
 from django_partisan.models.manager_process import ManagerProcess
+from django_partisan.models.schedule import StoredSchedule
 from django_partisan.models.task import Task, TasksManager
 
-__all__ = ["Attempt", "ManagerProcess", "Task", "TasksManager"]
+__all__ = ["Attempt", "ManagerProcess", "StoredSchedule", "Task", "TasksManager"]

@@ -41,6 +41,10 @@ class ManagerProcess(models.Model):
     last_seen = MomentField(db_default=Now())
     snapshot = models.JSONField(default=dict, help_text="What each worker runs right now.")
 
+    schedules = models.JSONField(
+        null=True, help_text="The schedules of the code that it runs: their definitions by key."
+    )
+
     class Meta:
         verbose_name_plural = "manager processes"
 

@@ -128,6 +128,12 @@ class Task(models.Model):
     repeat_slot = MomentField(
         null=True, blank=True, help_text="When it was to run by its chain, whatever was postponed."
     )
+    schedule_id = models.BigIntegerField(
+        null=True, blank=True, help_text="The schedule that has made the task."
+    )
+    scheduled_for = MomentField(
+        null=True, blank=True, help_text="The tick of that schedule; empty when run by hand."
+    )
 
     was_duplicate: bool = False
     """Whether `.delay()` found this task waiting instead of storing a new one."""
@@ -153,6 +159,11 @@ class Task(models.Model):
                 fields=["status", "id"],
                 condition=models.Q(repeat_seconds__isnull=False),
                 name="partisan_task_repeats",
+            ),
+            models.Index(
+                fields=["schedule_id", "id"],
+                condition=models.Q(schedule_id__isnull=False),
+                name="partisan_task_schedule",
             ),
         )
         constraints = (

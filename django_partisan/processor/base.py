@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from django_partisan import lifecycle
 from django_partisan.config.const import DEFAULT_GRACE_SECONDS, DEFAULT_QUEUE_NAME
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
+from django_partisan.config.schedules import Schedule
 from django_partisan.config.wording import shown
 from django_partisan.lifecycle.instances import instance_of
 from django_partisan.payloads.encoding import encode_arguments
@@ -23,11 +24,13 @@ from django_partisan.processor.habits import Elsewhere, refusing_habits
 from django_partisan.processor.new_task import template_of, unique_hash
 from django_partisan.processor.rules import accept_old_queue_attribute, check_rules
 from django_partisan.processor.run_method import check_run
+from django_partisan.processor.scheduled import check_call, check_schedules, scheduled_task
 from django_partisan.registry.registry import registry
 from django_partisan.settings import get_process_settings
 
 if TYPE_CHECKING:
     from django_partisan.attempt import ClaimedTask
+    from django_partisan.database.values import NewTask
     from django_partisan.models import Task
 
 
@@ -65,6 +68,10 @@ class BaseTaskProcessor(abc.ABC):
     """How long run() may go on after that, before its worker is killed."""
     ALIASES: ClassVar[tuple[str, ...]] = ()
     """Former names of the class, under which stored tasks still find it."""
+    SCHEDULES: ClassVar[Sequence[Schedule]] = ()
+    """When tasks are made by themselves; only for the class itself, not for those derived of it."""
+    SCHEDULABLE: ClassVar[bool] = False
+    """Whether people may add schedules for it, in the admin or as rows of StoredSchedule."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -79,6 +86,7 @@ class BaseTaskProcessor(abc.ABC):
         accept_old_queue_attribute(cls)
         check_rules(cls)
         check_run(cls)
+        check_schedules(cls)
         cls._bare = super().__new__
         record_calls_of_own_new(cls, BaseTaskProcessor.__new__)
 
@@ -175,6 +183,26 @@ class BaseTaskProcessor(abc.ABC):
         if cls.UNIQUE_FOR_PARAMS:
             keys = [unique_hash(template, text) for text in arguments]
         return lifecycle.enqueue_many(template, arguments, keys, cls.ON_DUPLICATE)
+
+    @classmethod
+    def check_arguments(cls, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raise what :meth:`delay` would raise because of these arguments; store nothing."""
+        check_call(cls, args, kwargs)
+
+    @classmethod
+    def task_of_schedule(
+        cls,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        queue_name: str = "",
+        priority: int | None = None,
+        tick: datetime | None = None,
+    ) -> NewTask:
+        """Return a schedule's task, to be stored; with ``tick``, one that is the tick's own."""
+        return scheduled_task(
+            cls, args, kwargs, queue_name=queue_name, priority=priority, tick=tick
+        )
 
     def bind(self, task: ClaimedTask) -> None:
         """Tie the processor to the claimed task that it runs."""

@@ -14,6 +14,7 @@ from django_partisan.exceptions import ConfigurationError, UnknownQueue
 from django_partisan.processor.base import BaseTaskProcessor
 from django_partisan.processor.rules import check_rules
 from django_partisan.processor.run_method import check_run
+from django_partisan.processor.scheduled import check_schedules, own_schedules
 from django_partisan.registry.autodiscover import module_names
 from django_partisan.registry.registry import registry
 from django_partisan.settings import PARTISAN_CONFIG, get_queue_settings
@@ -24,6 +25,8 @@ CANNOT_RUN: Final = "cannot run"
 MISTYPED: Final = "mistyped"
 NOT_REGISTERED: Final = "not registered"
 UNUSED_QUEUE: Final = "unused queue"
+WRONG_SCHEDULE: Final = "wrong schedule"
+UNUSED_SCHEDULES: Final = "unused schedules"
 
 _ATTRIBUTES: Final = frozenset(name for name in vars(BaseTaskProcessor) if name.isupper())
 _CLOSE: Final = 0.8
@@ -41,6 +44,7 @@ _ELSEWHERE: Final = {
     "TIMEOUTS": "TIMEOUT_SECONDS",
     "ALIAS": "ALIASES",
     "TRANSACTIONAL": "ATOMIC",
+    "SCHEDULE": "SCHEDULES",
 }
 
 
@@ -55,11 +59,13 @@ class Finding(NamedTuple):
 def review() -> Iterator[Finding]:
     """Yield what is wrong with the registered processors, and with what should be registered."""
     queues = set()
+    keys: dict[str, str] = {}
     for name in registry.names():
         processor_class = registry.get_processor_class_by_name(name)
         if issubclass(processor_class, BaseTaskProcessor):
             queues.add(processor_class.QUEUE_NAME)
             yield from _faults_of(name, processor_class)
+            yield from review_schedules(name, processor_class, keys)
         else:
             yield Finding(
                 NO_PROCESSOR,
@@ -93,9 +99,47 @@ def _broken_rules(name: str, processor_class: type[BaseTaskProcessor]) -> Iterat
     try:
         check_rules(processor_class)
         check_run(processor_class)
+        check_schedules(processor_class)
     except (TypeError, ValueError) as error:
         message = f"{name} cannot be run: {error}."
         yield Finding(CANNOT_RUN, message, "Correct it; it was set after the class was made.")
+
+
+def review_schedules(
+    name: str, processor_class: type[BaseTaskProcessor], keys: dict[str, str]
+) -> Iterator[Finding]:
+    """Yield what is wrong with a processor's schedules; ``keys`` are those found so far."""
+    for place, schedule in enumerate(own_schedules(processor_class)):
+        where, key = f"{name}.SCHEDULES[{place}]", schedule.key(name)
+        if keys.setdefault(key, name) != name:
+            message = f"{where} has the name {key!r}, which one of {keys[key]} has already."
+            yield Finding(WRONG_SCHEDULE, message, "Give each a name= of its own.")
+        extra = {schedule.scheduled_for_kwarg: None} if schedule.scheduled_for_kwarg else {}
+        try:
+            if schedule.queue_name:
+                get_queue_settings(schedule.queue_name)
+            processor_class.check_arguments(schedule.args, {**schedule.kwargs, **extra})
+        except UnknownQueue as error:
+            remedy = "Correct its queue_name, or add the queue to PARTISAN_CONFIG."
+            yield Finding(WRONG_SCHEDULE, f"{where}: {error}", remedy)
+        except ConfigurationError:
+            pass  # told as a wrong setting
+        except Exception as error:  # noqa: BLE001 - whatever a constructor raises
+            message = f"{where} has arguments that the processor does not take: {error}."
+            yield Finding(WRONG_SCHEDULE, message, "Correct its args and kwargs.")
+    yield from _inherited_schedules(name, processor_class)
+
+
+def _inherited_schedules(name: str, processor_class: type[BaseTaskProcessor]) -> Iterator[Finding]:
+    if "SCHEDULES" in vars(processor_class):
+        return
+    for base in processor_class.__mro__[1:]:
+        is_unused = not registry.is_processor_registered(f"{base.__module__}.{base.__qualname__}")
+        if vars(base).get("SCHEDULES") and is_unused:
+            message = f"The SCHEDULES of {base.__qualname__} do not count for {name}."
+            remedy = "Schedules are not inherited: write SCHEDULES on the registered class."
+            yield Finding(UNUSED_SCHEDULES, message, remedy)
+            return
 
 
 def _mistyped_attributes(name: str, processor_class: type[BaseTaskProcessor]) -> Iterator[Finding]:

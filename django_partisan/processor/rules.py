@@ -15,6 +15,7 @@ _KINDS = {
     "POSTPONE_CONFIG": (PostponeConfig, type(None)),
     "ATOMIC": (bool,),
     "FRESH_SESSION": (bool,),
+    "SCHEDULABLE": (bool,),
 }
 _SHORTEST_LIMIT = 0.001
 _MIN_PRIORITY, _MAX_PRIORITY = -(2**31), 2**31 - 1

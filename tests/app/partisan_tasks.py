@@ -37,6 +37,16 @@ class Note(Noted):
 
 
 @registry.register
+class NoteTick(Note):
+    """What people may schedule; takes the moment that it was scheduled for."""
+
+    SCHEDULABLE = True
+
+    def work(self, *args: Any, tick: str | None = None) -> None:
+        pass
+
+
+@registry.register
 class AtomicNote(Note):
     """Leaves its notes and its end in one transaction."""
 

@@ -20,6 +20,7 @@ _TABLES: Final = (
     "django_partisan_task",
     "django_partisan_attempt",
     "django_partisan_managerprocess",
+    "django_partisan_storedschedule",
     "tests_app_ledger",
 )
 

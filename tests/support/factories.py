@@ -25,6 +25,7 @@ from django_partisan.attempt import (
     ErrorReport,
     Outcome,
 )
+from django_partisan.database.values import TASK
 from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.models import Attempt, Task
 from tests.support.helpers import HANG_SECONDS
@@ -153,16 +154,14 @@ def claimed_task(processor: Any, **columns: Any) -> ClaimedTask:
 
 
 @contextmanager
-def locked_by_a_stranger(task_id: int) -> Iterator[None]:
-    """Hold a task's row locked on a connection of its own; the block may end in any thread."""
+def locked_by_a_stranger(pk: int, table: str = TASK) -> Iterator[None]:
+    """Hold a row, a task's or another, locked elsewhere; the block may end in any thread."""
     stranger = connection.copy()
     stranger.inc_thread_sharing()
     stranger.set_autocommit(False)
     try:
         with stranger.cursor() as cursor:
-            cursor.execute(
-                "SELECT id FROM django_partisan_task WHERE id = %s FOR UPDATE", [task_id]
-            )
+            cursor.execute(f"SELECT id FROM {table} WHERE id = %s FOR UPDATE", [pk])
         yield
     finally:
         stranger.rollback()  # the server lets go of a session that is only closed a moment later

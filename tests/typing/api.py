@@ -28,8 +28,9 @@ from django_partisan.exceptions import (
 from django_partisan.lifecycle import requeue
 from django_partisan.logs import JsonFormatter
 from django_partisan.manager import WorkersManager
-from django_partisan.models import Attempt, ManagerProcess, Task
+from django_partisan.models import Attempt, ManagerProcess, StoredSchedule, Task
 from django_partisan.processor import BaseTaskProcessor
+from django_partisan.schedules import Schedule
 from django_partisan.settings import PARTISAN_CONFIG, QueueSettings, get_queue_settings
 
 
@@ -54,6 +55,13 @@ class SendInvoice(BaseTaskProcessor):
     TIMEOUT_SECONDS = 30.0
     GRACE_SECONDS = 2.0
     ALIASES = ("shop.tasks.Invoice",)
+    SCHEDULABLE = True
+    SCHEDULES = (
+        Schedule("30 8 * * *", args=(1,), kwargs={"a": 2}, name="daily", timezone="Europe/Paris"),
+        Schedule(every=timedelta(minutes=5), catch_up="all", max_catch_up=5, priority=3),
+        Schedule(manual=True, name="by hand", scheduled_for_kwarg="at", queue_name="default"),
+        Schedule("H * * * * 30", name="hourly", catch_up=False, run_on_creation=True),
+    )
 
     def run(self) -> dict[str, int]:
         """Ask for later, give up, or return a result."""
@@ -112,3 +120,14 @@ def serving() -> ExitCode:
 formatter: JsonFormatter = JsonFormatter()
 app: type[PartisanConfig] = PartisanConfig
 stored: Any = SendInvoice.get_processor_class("shop.tasks.SendInvoice")
+
+
+def look_after_schedules() -> None:
+    """Pause, resume, run and look ahead."""
+    schedule = StoredSchedule.objects.get(key="daily")
+    schedule.pause()
+    schedule.pause(until=timezone.now(), reason="holidays", by="ada")
+    schedule.pause(timedelta(days=7))
+    schedule.resume()
+    assert_type(schedule.run_now(), Task)
+    assert_type(schedule.next_runs(5), list[datetime])

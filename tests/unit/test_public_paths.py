@@ -23,10 +23,11 @@ django_partisan.lifecycle: requeue
 django_partisan.logs: JsonFormatter
 django_partisan.management.commands.partisan: Command
 django_partisan.management.commands.start_partisan: Command
-django_partisan.models: Attempt ManagerProcess Task TasksManager
+django_partisan.models: Attempt ManagerProcess StoredSchedule Task TasksManager
 django_partisan.processor: BaseTaskProcessor
 django_partisan.registry: Registry autodiscover initialize_processors register registry
 django_partisan.registry.registry: Registry register registry
+django_partisan.schedules: Schedule
 django_partisan.settings: PARTISAN_CONFIG QueueSettings get_queue_settings
 django_partisan.worker: Worker
 django_partisan.workers_manager: WorkersManager

@@ -108,6 +108,8 @@ _OLDEST_TRANSACTION = """SELECT pid, usename::text, application_name, state, xac
    AND backend_type = 'client backend'
    AND xact_start < clock_timestamp() - %s * interval '1 second'
  ORDER BY xact_start LIMIT 1"""
+_SHORT_WAITS = "SET LOCAL lock_timeout = '100ms'"
+_LOCK_NOT_AVAILABLE = "55P03"
 _PREPARED = PreparedStatements(claim=CLAIM, finish_and_claim=FINISH_AND_CLAIM)
 
 
@@ -115,6 +117,8 @@ class PostgreSQL(Dialect):
     """PostgreSQL 14 or newer, by psycopg2 or psycopg 3."""
 
     can_notify: ClassVar[bool] = True
+    now_sql: ClassVar[str] = "statement_timestamp()"
+    microseconds_sql: ClassVar[str] = "(extract(epoch FROM {}) * 1000000)::bigint"
 
     def insert(
         self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
@@ -285,6 +289,13 @@ class PostgreSQL(Dialect):
 
     def is_conflict(self, error: Error) -> bool:
         return _sqlstate(error) == _CONFLICT
+
+    def limit_waits(self, connection: BaseDatabaseWrapper) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(_SHORT_WAITS)
+
+    def is_blocked(self, error: Error) -> bool:
+        return _sqlstate(error) == _LOCK_NOT_AVAILABLE
 
     def why_refused(self, connection: BaseDatabaseWrapper, error: Error) -> str | None:
         return why_refused(connection.settings_dict, str(error))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django_partisan.database.conditions import UNPLANNED
 from django_partisan.database.values import (
     MANAGER,
     MAX_PRIORITIES,
+    SCHEDULE,
     TASK,
     Beat,
     Cursor,
@@ -63,7 +65,10 @@ _ALIVE = f"""SELECT EXISTS (SELECT FROM beat) AS is_alive,
     OR EXISTS (SELECT FROM {TASK} t WHERE status = 'in_process' AND NOT EXISTS (
         SELECT FROM {MANAGER} m WHERE m.id = t.manager_id AND m.last_seen > {_LAST_MOMENT}
     )) AS has_orphans,
-       EXISTS (SELECT FROM {MANAGER} WHERE id <> %s) AS has_peers"""
+       EXISTS (SELECT FROM {MANAGER} WHERE id <> %s) AS has_peers,
+       CASE WHEN EXISTS (SELECT FROM {SCHEDULE} WHERE {UNPLANNED}) THEN 0
+            ELSE (SELECT extract(epoch FROM min(next_run_at) - statement_timestamp())::float8
+                    FROM {SCHEDULE} WHERE next_run_at IS NOT NULL) END AS schedule_due_in"""
 _BEAT_ONLY = f"WITH {_BEAT} {_ALIVE}"
 
 # One statement where an idle manager would need two.
@@ -97,6 +102,6 @@ def beat_statement(beat: Beat) -> tuple[str, list[Any]]:
 
 def pulse_of(rows: Sequence[Sequence[Any]], queue_names: Sequence[str]) -> Pulse:
     """Return what the statement of a beat answered."""
-    is_alive, has_orphans, has_peers, *_ = rows[0]
-    found = surveys_of(queue_names, (row[3:] for row in rows if row[3:] and row[3] is not None))
-    return Pulse(is_alive, has_orphans, found, has_peers)
+    is_alive, has_orphans, has_peers, schedule_due_in, *_ = rows[0]
+    found = surveys_of(queue_names, (row[4:] for row in rows if row[4:] and row[4] is not None))
+    return Pulse(is_alive, has_orphans, found, has_peers, schedule_due_in)

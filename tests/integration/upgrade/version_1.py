@@ -24,7 +24,10 @@ COLUMNS = (
     "queue_name",
 )
 
-_TABLES = ("django_partisan_attempt", "django_partisan_managerprocess", "django_partisan_task")
+_TABLES = (
+    *("django_partisan_attempt", "django_partisan_managerprocess", "django_partisan_task"),
+    "django_partisan_storedschedule",
+)
 
 _CREATE_ON_POSTGRESQL = """CREATE TABLE "django_partisan_task" (
     "id" serial NOT NULL PRIMARY KEY,

@@ -7,6 +7,7 @@ import re
 import signal
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ from django_partisan.logs import TaskExtra
 from django_partisan.management.commands.start_partisan import Command
 from django_partisan.management.verbs import VERBS
 from django_partisan.manager import stop_signals
-from django_partisan.models import Attempt, ManagerProcess, Task
+from django_partisan.models import Attempt, ManagerProcess, StoredSchedule, Task
 from django_partisan.processor import BaseTaskProcessor
+from django_partisan.schedules import Schedule
 from django_partisan.settings import PREFIX, QUEUES_SETTING, ProcessSettings, QueueSettings
 from django_partisan.worker import signals
 from tests.settings import ROOT
@@ -123,7 +125,7 @@ def test_the_outcomes_of_attempts_in_the_transition_table_are_those_of_the_model
 # --- tables and attributes
 
 
-@pytest.mark.parametrize("model", [Task, Attempt, ManagerProcess])
+@pytest.mark.parametrize("model", [Task, Attempt, ManagerProcess, StoredSchedule])
 def test_the_columns_are_those_of_the_model(model: type[Model]) -> None:
     told = [column for column, _ in table("models", f"Columns of {model.__name__}")]
     assert told == columns_of(model)
@@ -133,6 +135,13 @@ def test_the_attributes_of_a_processor_are_those_of_the_class() -> None:
     told = {name: default for name, default, _ in table("processor", "Attributes of a processor")}
     names = [name for name in vars(BaseTaskProcessor) if name.isupper()]
     assert told == {name: repr(getattr(BaseTaskProcessor, name)) for name in names}
+
+
+def test_the_arguments_of_a_schedule_are_those_of_the_class() -> None:
+    told = {name: default for name, default, _ in table("processor", "Arguments of a schedule")}
+    defaults = Schedule()
+    names = [field.name for field in fields(Schedule)]
+    assert told == {name: repr(getattr(defaults, name)) for name in names}
 
 
 def test_the_waits_before_retries_are_those_of_the_code() -> None:

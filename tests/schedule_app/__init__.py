@@ -1,0 +1,1 @@
+"""An app whose processors have schedules of the code."""
