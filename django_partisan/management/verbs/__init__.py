@@ -7,8 +7,13 @@ from typing import Final
 from django_partisan.management.verbs.base import Verb
 from django_partisan.management.verbs.cancel import Cancel
 from django_partisan.management.verbs.prune import Prune
+from django_partisan.management.verbs.schedules import Schedules
 
 __all__ = ["VERBS", "Verb"]
 
-VERBS: Final[dict[str, Verb]] = {"cancel": Cancel(), "prune": Prune()}
+VERBS: Final[dict[str, Verb]] = {
+    "cancel": Cancel(),
+    "prune": Prune(),
+    "schedules": Schedules(),
+}
 """What ``manage.py partisan`` can do."""
