@@ -295,6 +295,9 @@ _MESSAGES: dict[str, Callable[[review.Finding], checks.CheckMessage]] = {
     review.UNUSED_QUEUE: lambda found: checks.Warning(
         found.message, hint=found.remedy, id="django_partisan.W005"
     ),
+    review.GAP: lambda found: checks.Warning(
+        found.message, hint=found.remedy, id="django_partisan.W013"
+    ),
     review.UNKNOWN_QUEUE: lambda found: checks.Warning(
         found.message, hint=found.remedy, id="django_partisan.W006"
     ),

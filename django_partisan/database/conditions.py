@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db.models import BooleanField
 from django.db.models.expressions import RawSQL
 
+from django_partisan.database.dialect import Dialect
+
 
 def is_terminal() -> RawSQL:
     """Return the condition "terminal" for a queryset of tasks, as the index of those states it.
@@ -13,6 +15,11 @@ def is_terminal() -> RawSQL:
     always passes values as parameters.
     """
     return RawSQL("status IN ('finished', 'error', 'cancelled')", (), BooleanField())
+
+
+def is_throttle_over(dialect: Dialect) -> RawSQL:
+    """Return the condition that a task keeps duplicates out no longer by UNIQUE_FOR_SECONDS."""
+    return RawSQL(dialect.throttle_is_over, (), BooleanField())  # noqa: S611 - a constant
 
 
 def is_in_process() -> RawSQL:

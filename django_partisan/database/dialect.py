@@ -42,6 +42,8 @@ class Dialect(abc.ABC):
     """The database's own now, in SQL."""
     microseconds_sql: ClassVar[str]
     """A moment as a number, in SQL with ``{}`` for the moment; see :mod:`.moments`."""
+    throttle_is_over: ClassVar[str]
+    """The condition on a task that UNIQUE_FOR_SECONDS has passed since its start."""
 
     @abc.abstractmethod
     def insert(
@@ -114,7 +116,10 @@ class Dialect(abc.ABC):
     def delete_recorded(
         self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
     ) -> set[int]:
-        """Delete tasks whose lease still holds; return the ids that were deleted."""
+        """Delete tasks whose lease still holds; return the ids that were deleted.
+
+        Those with a ``unique_for_seconds`` stay: they still keep duplicates out.
+        """
 
     @abc.abstractmethod
     def record_and_claim(

@@ -66,7 +66,8 @@ _CLAIMED = {"due": "execute_after || ''"}
 # UPDATE takes no alias here, and WITH holds no UPDATE: hence two statements where others need one.
 _CLAIM = f"""UPDATE {TASK} SET status = 'in_process', lease = lease + 1, manager_id = %s,
        claimed_at = {_NOW}, updated_at = {_NOW}, attempts = attempts + 1, started_at = NULL,
-       unique_key = CASE WHEN is_unique_until_finish THEN unique_key END
+       unique_key = CASE WHEN is_unique_until_finish OR unique_for_seconds IS NOT NULL
+            THEN unique_key END
  WHERE id IN (SELECT id FROM ({{levels}}) LIMIT %s)
 RETURNING {", ".join(_CLAIMED.get(name, name) for name in ClaimedTask._fields)}"""
 
@@ -94,7 +95,8 @@ _RECORD = f"""UPDATE {TASK} SET status = {_STATUS}, result = x.x_result, manager
             ELSE {_seconds_from_now("-x.x_started_ago")} END,
        finished_at = CASE WHEN {_STATUS} = 'new' THEN NULL
             ELSE {_seconds_from_now("-x.x_ended_ago")} END,
-       unique_key = CASE WHEN {_STATUS} = 'new' THEN unique_key END,
+       unique_key = CASE WHEN {_STATUS} = 'new' OR unique_for_seconds IS NOT NULL
+            THEN unique_key END,
        attempts = attempts + x.x_attempts, retries = retries + x.x_retries,
        postpones = postpones + x.x_postpones, rescues = rescues + x.x_rescues,
        crashes = crashes + x.x_crashes, lease = lease + x.x_leases
@@ -107,17 +109,25 @@ _REQUEST_CANCEL = f"""UPDATE {TASK} SET
        unique_key = CASE WHEN status <> 'new' THEN unique_key END, updated_at = {_NOW}
  WHERE id IN (SELECT value FROM json_each(%s)) AND status IN ('new', 'in_process')
 RETURNING id, status, queue_name"""
-_DELETE = f"""DELETE FROM {TASK} WHERE status = 'in_process' AND id IN (
+_DELETE = f"""DELETE FROM {TASK}
+ WHERE status = 'in_process' AND unique_for_seconds IS NULL AND id IN (
     SELECT t.id FROM {TASK} t JOIN (SELECT {_OUTCOMES} FROM json_each(%s)) x
         ON t.id = x.x_id AND t.lease = x.x_lease)
 RETURNING id"""
 _ON_DUPLICATE = {
     "keep": "DO NOTHING",
     "replace": """DO UPDATE SET execute_after = excluded.execute_after,
-        priority = excluded.priority, updated_at = excluded.updated_at WHERE status = 'new'""",
+        priority = excluded.priority, arguments = excluded.arguments,
+        updated_at = excluded.updated_at WHERE status = 'new'""",
     "earlier": """DO UPDATE SET execute_after = excluded.execute_after,
         updated_at = excluded.updated_at
         WHERE status = 'new' AND execute_after > excluded.execute_after""",
+    # What has been tried before keeps its time, which is that of a retry or a postpone.
+    "debounce": """DO UPDATE SET arguments = excluded.arguments, priority = excluded.priority,
+        execute_after = CASE WHEN attempts > 0 OR postpones > 0 THEN execute_after
+            ELSE min(excluded.execute_after, COALESCE(debounce_until, excluded.debounce_until)) END,
+        debounce_until = COALESCE(debounce_until, excluded.debounce_until),
+        updated_at = excluded.updated_at WHERE status = 'new'""",
 }
 _CONFLICT = "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL"
 _COLUMNS = """status, queue_name, created_at, updated_at, processor_class, priority, execute_after,
@@ -127,9 +137,13 @@ _VALUES = f"'new', %s, {_NOW}, {_NOW}, %s, %s, {_DUE}, %s, '{{}}', %s, %s, %s"
 # What only some tasks have: a value for each column.
 _MORE: dict[str, dict[str, str]] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s", "repeat_slot": _DUE},
+    "throttle": {"unique_for_seconds": "%s"},
+    "debounce": {"debounce_until": _seconds_from_now("%s")},
 }
 _MORE_OF_BATCH: dict[str, dict[str, str]] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s", "repeat_slot": "%s"},
+    "throttle": {"unique_for_seconds": "%s"},
+    "debounce": {"debounce_until": "%s"},
 }
 
 
@@ -139,7 +153,11 @@ def _insert(on_duplicate: str, more: tuple[str, ...]) -> str:
     names, values = (
         ", ".join(each) for each in ([_COLUMNS, *columns], [_VALUES, *columns.values()])
     )
-    return f"""INSERT INTO {TASK} ({names}) VALUES ({values})
+    source = f"VALUES ({values})"
+    if on_duplicate != "keep":
+        # Changes what is there and inserts nothing: RETURNING does not tell the two apart.
+        source = f"SELECT {values} WHERE EXISTS (SELECT 1 FROM {TASK} WHERE unique_key = %s)"
+    return f"""INSERT INTO {TASK} ({names}) {source}
 {_CONFLICT} {_action(on_duplicate, columns)} RETURNING id, created_at, execute_after"""
 
 
@@ -233,6 +251,10 @@ class SQLite(Dialect):
     has_one_manager: ClassVar[bool] = True
     now_sql: ClassVar[str] = _NOW
     microseconds_sql: ClassVar[str] = _MICROSECONDS
+    throttle_is_over: ClassVar[str] = """unique_for_seconds IS NOT NULL AND status <> 'new'
+        AND (status <> 'in_process' OR NOT is_unique_until_finish)
+        AND julianday(COALESCE(started_at, claimed_at, updated_at))
+            + unique_for_seconds / 86400.0 <= julianday('now')"""
 
     def insert(
         self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str
@@ -242,12 +264,13 @@ class SQLite(Dialect):
         if task.repeat is not None:
             until = _text_or_none(task.repeat.until)
             parameters += [task.repeat.seconds, until, due_at, task.delay_seconds]
+        parameters += [each for each in task[-2:] if each is not None]
         with connection.cursor() as cursor:
             row = cursor.execute(_insert("keep", more), parameters).fetchone()
             is_new = row is not None
-            # RETURNING does not tell a row that was changed from a new one.
             if row is None and on_duplicate != "keep":
-                row = cursor.execute(_insert(on_duplicate, more), parameters).fetchone()
+                change = _insert(on_duplicate, more)
+                row = cursor.execute(change, [*parameters, task.unique_hash]).fetchone()
         return InsertedTask(row[0], _moment(row[1]), _moment(row[2]), is_new) if row else None
 
     def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
@@ -271,6 +294,10 @@ class SQLite(Dialect):
         parameters = batch.parameters(*moments)
         if batch.repeat is not None:
             parameters += [batch.repeat.seconds, _text_or_none(batch.repeat.until), moments[1]]
+        if batch.unique_for_seconds is not None:
+            parameters.append(batch.unique_for_seconds)
+        if batch.debounce_until is not None:
+            parameters.append(_text_of(batch.debounce_until))
         statement = _insert_batch(on_duplicate, batch.more())
         with connection.cursor() as cursor:
             cursor.execute(statement, [*parameters, json.dumps(rows)])

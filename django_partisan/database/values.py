@@ -25,6 +25,13 @@ class Repeat(NamedTuple):
     until: datetime | None
 
 
+def _given(repeat: object, throttle: object, debounce: object) -> tuple[str, ...]:
+    if repeat is None and throttle is None and debounce is None:
+        return ()
+    groups = {"repeat": repeat, "throttle": throttle, "debounce": debounce}
+    return tuple(name for name, value in groups.items() if value is not None)
+
+
 class NewTask(NamedTuple):
     """A task that is about to be inserted; ``delay_seconds`` counts without a ``due_at`` only."""
 
@@ -37,10 +44,12 @@ class NewTask(NamedTuple):
     unique_hash: str | None
     is_unique_until_finish: bool
     repeat: Repeat | None = None
+    unique_for_seconds: float | None = None
+    debounce_max_seconds: float | None = None
 
     def more(self) -> tuple[str, ...]:
         """Return which columns it has that most tasks have not, by the name of their group."""
-        return () if self.repeat is None else ("repeat",)
+        return _given(self.repeat, self.unique_for_seconds, self.debounce_max_seconds)
 
     def parameters(self, due_at: Any) -> list[Any]:
         """Return the first parameters of every dialect's INSERT, with the due time in its form."""
@@ -154,10 +163,12 @@ class Batch(NamedTuple):
     execute_after: datetime
     is_unique_until_finish: bool
     repeat: Repeat | None = None
+    unique_for_seconds: float | None = None
+    debounce_until: datetime | None = None
 
     def more(self) -> tuple[str, ...]:
         """Return which columns they have that most tasks have not, as a :class:`NewTask` does."""
-        return () if self.repeat is None else ("repeat",)
+        return _given(self.repeat, self.unique_for_seconds, self.debounce_until)
 
     def parameters(self, created_at: Any, execute_after: Any) -> list[Any]:
         """Return the first parameters of every dialect's INSERT, with moments in its own form."""

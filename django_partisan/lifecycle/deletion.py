@@ -72,9 +72,11 @@ def _delete(tasks: QuerySet[Task], limit: int | None, refusals: list[Exception])
 def delete_completed(ids: Sequence[int]) -> Deletion:
     """Delete tasks that have finished and are not to be kept; told in the log when it fails.
 
-    Their outcome is recorded: nothing that happens here changes it.
+    Their outcome is recorded: nothing that happens here changes it. What still keeps duplicates out
+    is left to :func:`~django_partisan.lifecycle.prune.delete_throttled`.
     """
-    return delete_free(task_rows().filter(pk__in=ids, status=Task.STATUS_FINISHED).order_by("pk"))
+    rows = task_rows().filter(pk__in=ids, status=Task.STATUS_FINISHED, unique_key=None)
+    return delete_free(rows.order_by("pk"))
 
 
 def can_skip_locked() -> bool:

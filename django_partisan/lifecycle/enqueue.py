@@ -13,6 +13,7 @@ from django_partisan.lifecycle.conflicts import tried_again
 from django_partisan.lifecycle.instances import inserted_instance
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.lifecycle.uniqueness import keeps_out
 from django_partisan.models import Task
 
 
@@ -31,7 +32,7 @@ def _enqueue(alias: str, new_task: NewTask, on_duplicate: str) -> Task:
             break
         # The duplicate may be claimed between the two statements: then its key is free again.
         duplicate = task_rows().filter(unique_key=new_task.unique_hash).first()
-        if duplicate is not None:
+        if duplicate is not None and keeps_out(duplicate):
             duplicate.was_duplicate = True
             return duplicate
     if inserted is None:

@@ -19,11 +19,14 @@ from django_partisan.lifecycle.conflicts import tried_again
 from django_partisan.lifecycle.instances import inserted_instances
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.lifecycle.uniqueness import let_go
 from django_partisan.models import Task
 from django_partisan.payloads.encoding import size_in_bytes
 
 CHUNK_ROWS: Final = 5_000
 """One statement inserts at most so many tasks."""
+_FIRST_COUNTS: Final = frozenset({"keep", "earlier"})
+"""What leaves the arguments of a waiting task as they are; else those of its last duplicate win."""
 CHUNK_BYTES: Final = 4 * 2**20
 """One statement carries at most so many bytes of arguments, or a single task."""
 
@@ -43,6 +46,9 @@ def enqueue_many(
     if keys is None:
         return _stored(template, list(zip(arguments, repeat(None))), on_duplicate)
     distinct = dict(zip(keys, arguments, strict=True))
+    if len(distinct) < len(keys) and on_duplicate in _FIRST_COUNTS:
+        distinct = dict(zip(reversed(keys), reversed(arguments), strict=True))
+        distinct = {key: distinct[key] for key in dict.fromkeys(keys)}
     tasks = _stored(template, [(text, key) for key, text in distinct.items()], on_duplicate)
     task_of = dict(zip(distinct, tasks, strict=True))
     if len(distinct) == len(keys):
@@ -95,6 +101,10 @@ def _batch(template: NewTask, now: datetime) -> Batch:
         execute_after=template.due_at or now + timedelta(seconds=template.delay_seconds),
         is_unique_until_finish=template.is_unique_until_finish,
         repeat=template.repeat,
+        unique_for_seconds=template.unique_for_seconds,
+        debounce_until=None
+        if template.debounce_max_seconds is None
+        else now + timedelta(seconds=template.debounce_max_seconds),
     )
 
 
@@ -119,20 +129,24 @@ def _chunks(rows: Sequence[BatchRow]) -> Iterator[list[BatchRow]]:
 def _insert(alias: str, batch: Batch, rows: list[BatchRow], on_duplicate: str) -> dict[int, Task]:
     """Insert the rows or find their duplicates; return the tasks by the rows' reserved ids.
 
-    A duplicate may be claimed before it was read, which frees its key. Taking that key now would
-    break the order of the keys, so the rows are given up, and the second try holds duplicates.
+    A duplicate may be claimed before it was read, which frees its key, or turn out to keep others
+    out no longer. Taking that key now would break the order of the keys, so the rows are given up,
+    and the next try holds duplicates.
     """
-    for is_held in (False, True):
+    for is_held in (False, True, True):
         try:
             with transaction.atomic(using=alias):
                 return _inserted_or_found(alias, batch, rows, on_duplicate, is_held)
-        except _DuplicateGoneError:
-            continue
+        except _DuplicateGoneError as gone:
+            let_go(gone.duplicates)
     raise DuplicateNotVisible(batch.processor_class)
 
 
 class _DuplicateGoneError(Exception):
-    """A duplicate kept a row out and could not be found afterwards."""
+    """A duplicate kept a row out and could not be found, or may keep others out no longer."""
+
+    def __init__(self, duplicates: list[Task]) -> None:
+        self.duplicates = duplicates
 
 
 def _inserted_or_found(
@@ -143,11 +157,15 @@ def _inserted_or_found(
     )
     new = [row for row in rows if row.id in inserted]
     found = dict(zip((row.id for row in new), inserted_instances(alias, batch, new), strict=True))
+    duplicates = {}
     if len(new) < len(rows):
-        found |= _duplicates([row for row in rows if row.id not in inserted])
-    if len(found) < len(rows):
-        raise _DuplicateGoneError
-    return found
+        duplicates = _duplicates([row for row in rows if row.id not in inserted])
+    if len(new) + len(duplicates) < len(rows):
+        raise _DuplicateGoneError([])
+    throttled = [task for task in duplicates.values() if task.unique_for_seconds is not None]
+    if throttled and not is_held:
+        raise _DuplicateGoneError(throttled)
+    return found | duplicates
 
 
 def _duplicates(rows: list[BatchRow]) -> dict[int, Task]:

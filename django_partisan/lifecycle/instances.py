@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -34,7 +34,7 @@ def inserted_instance(alias: str, new_task: NewTask, inserted: InsertedTask) -> 
         priority=new_task.priority,
         execute_after=as_project_reads(inserted.execute_after),
         is_unique_until_finish=new_task.is_unique_until_finish,
-        **_repeat_columns(new_task.repeat, as_project_reads(inserted.execute_after)),
+        **_more_columns(new_task, inserted),
         **_own_columns(json.loads(new_task.arguments), new_task.unique_hash),
     )
 
@@ -44,6 +44,7 @@ def inserted_instances(alias: str, batch: Batch, rows: Sequence[BatchRow]) -> li
     read = batch._replace(
         created_at=as_project_reads(batch.created_at),
         execute_after=as_project_reads(batch.execute_after),
+        debounce_until=batch.debounce_until and as_project_reads(batch.debounce_until),
     )
     columns = {**read._asdict(), **_repeat_columns(batch.repeat, read.execute_after)}
     common = _new_instance(alias, updated_at=read.created_at, **columns)
@@ -93,6 +94,17 @@ def _own_columns(arguments: Any, unique_hash: str | None) -> dict[str, Any]:
         "unique_hash": unique,
         "unique_key": unique,
     }
+
+
+def _more_columns(new_task: NewTask, inserted: InsertedTask) -> dict[str, Any]:
+    if not new_task.more():
+        return {}
+    columns = _repeat_columns(new_task.repeat, as_project_reads(inserted.execute_after))
+    most = new_task.debounce_max_seconds
+    if most is not None:
+        until = inserted.created_at + timedelta(seconds=most)
+        columns["debounce_until"] = as_project_reads(until)
+    return {**columns, "unique_for_seconds": new_task.unique_for_seconds}
 
 
 def _repeat_columns(repeat: Repeat | None, slot: datetime) -> dict[str, Any]:

@@ -7,18 +7,19 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Self
 
-from django.db.models import QuerySet
-from django.db.models.expressions import Combinable
+from django.db.models import Q, QuerySet
+from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Now
 
-from django_partisan.database.conditions import is_terminal
+from django_partisan.database import dialect_for
+from django_partisan.database.conditions import is_terminal, is_throttle_over
 from django_partisan.lifecycle.deletion import (
     DELETE_BATCH,
     Deletion,
     can_skip_locked,
     delete_free,
 )
-from django_partisan.lifecycle.rows import task_rows
+from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.models import Task
 from django_partisan.settings import QueueSettings
 
@@ -115,6 +116,21 @@ def prune(queue_name: str, settings: QueueSettings, *, limit: int = PRUNE_BATCH)
     return dict(deleted)
 
 
+def delete_throttled(queue_name: str) -> int:
+    """Delete finished tasks whose UNIQUE_FOR_SECONDS have passed; return how many.
+
+    For queues with DELETE_TASKS_ON_COMPLETE, which keeps such tasks for so long. A batch at most.
+    """
+    # As the index states it that holds these rows; mostly there are none.
+    rows = task_rows().filter(unique_for_seconds__isnull=False, status=Task.STATUS_FINISHED)
+    over = rows.filter(_is_over(), queue_name=queue_name)
+    return len(delete_free(over, limit=PRUNE_BATCH).deleted) if over.exists() else 0
+
+
+def _is_over() -> RawSQL:
+    return is_throttle_over(dialect_for(database()))
+
+
 def count_prunable(queue_name: str, settings: QueueSettings) -> dict[str, int]:
     """Return how many tasks of a queue pruning would delete now, by status; changes nothing."""
     counts = dict.fromkeys(Task.TERMINAL_STATUSES, 0)
@@ -161,6 +177,8 @@ def _expired(queue_name: str, status: str, seconds: float) -> QuerySet[Task]:
         task_rows()
         .filter(is_terminal(), status=status, queue_name=queue_name)
         .filter(finished_at__lt=Now() - timedelta(seconds=seconds))
+        # What still keeps duplicates out stays.
+        .filter(Q(unique_key__isnull=True) | Q(_is_over()))
         .order_by("finished_at")
     )
 

@@ -115,11 +115,17 @@ def _finish(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
 
 
 def _delete(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
-    """Delete instead of recording; a link is recorded first, since its follower is made of it."""
+    """Delete instead of recording; a link is recorded first, since its follower is made of it.
+
+    What keeps duplicates out for some time is recorded only, and left to :class:`Pruning`.
+    """
     alias = database()
+    dialect, connection = dialect_for(alias), connections[alias]
     updates = updates_of([ended for ended in ended_attempts if not is_link(ended)])
     links = [ended for ended in ended_attempts if is_link(ended)]
-    deleted = dialect_for(alias).delete_recorded(connections[alias], updates) if updates else set()
+    deleted = dialect.delete_recorded(connection, updates) if updates else set()
+    left = [update for update in updates if update.id not in deleted]
+    kept = set(dialect.record(connection, left)) if left else set()
     if links:
         finished = _finish(links)
         task_rows().filter(pk__in=finished).only("pk").delete()
@@ -127,7 +133,7 @@ def _delete(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
     told = [e.task.id for e in ended_attempts if e.task.attempts > 1 or e.task.rescues]
     if told:
         attempt_rows().filter(task_id__in=deleted.intersection(told)).delete()
-    return deleted
+    return deleted | kept
 
 
 def record_others(ended_attempts: Sequence[EndedAttempt], max_rescues: int) -> set[int]:

@@ -34,12 +34,34 @@ class Migration(migrations.Migration):
                 null=True,
             ),
         ),
+        migrations.AddField(
+            model_name="task",
+            name="unique_for_seconds",
+            field=models.FloatField(
+                blank=True,
+                help_text="How long after its start it keeps duplicates out.",
+                null=True,
+            ),
+        ),
+        migrations.AddField(
+            model_name="task",
+            name="debounce_until",
+            field=models.DateTimeField(
+                blank=True,
+                help_text="Duplicates put it off no further than to this moment.",
+                null=True,
+            ),
+        ),
         migrations.AddIndex(
             model_name="task",
             index=models.Index(
-                condition=models.Q(("repeat_seconds__isnull", False)),
+                condition=models.Q(
+                    ("repeat_seconds__isnull", False),
+                    ("unique_for_seconds__isnull", False),
+                    _connector="OR",
+                ),
                 fields=["status", "id"],
-                name="partisan_task_repeats",
+                name="partisan_task_in_time",
             ),
         ),
     ]

@@ -135,6 +135,13 @@ class Task(models.Model):
         null=True, blank=True, help_text="The tick of that schedule; empty when run by hand."
     )
 
+    unique_for_seconds = models.FloatField(
+        null=True, blank=True, help_text="How long after its start it keeps duplicates out."
+    )
+    debounce_until = MomentField(
+        null=True, blank=True, help_text="Duplicates put it off no further than to this moment."
+    )
+
     was_duplicate: bool = False
     """Whether `.delay()` found this task waiting instead of storing a new one."""
 
@@ -157,8 +164,9 @@ class Task(models.Model):
             ),
             models.Index(
                 fields=["status", "id"],
-                condition=models.Q(repeat_seconds__isnull=False),
-                name="partisan_task_repeats",
+                condition=models.Q(repeat_seconds__isnull=False)
+                | models.Q(unique_for_seconds__isnull=False),
+                name="partisan_task_in_time",
             ),
             models.Index(
                 fields=["schedule_id", "id"],

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, quote_plus
 
 from django_partisan.exceptions import ProcessorClassNotFound
+from django_partisan.payloads.parameters import parameters_of
 from django_partisan.registry.registry import registry
 
 MASK: Final = "********"
@@ -142,7 +141,7 @@ def _visited(
 
 def _places(processor_class: Any, name: str, seen: Arguments) -> Iterable[int]:
     """Return the positions of the positional arguments that a name stands for."""
-    parameters, count = _parameters(processor_class), len(seen.args)
+    parameters, count = parameters_of(processor_class), len(seen.args)
     if name.isdecimal():
         return [int(name)] if int(name) < count else []
     if name in parameters.named:
@@ -154,35 +153,6 @@ def _places(processor_class: Any, name: str, seen: Arguments) -> Iterable[int]:
         return []
     # Nobody knows where it stands: hide whatever could be it.
     return range(len(parameters.named) if parameters.are_certain else 0, count)
-
-
-class _Parameters(NamedTuple):
-    named: tuple[str, ...]
-    rest: str | None
-    keywords: frozenset[str]
-    are_certain: bool
-
-
-@lru_cache(maxsize=1000)
-def _parameters(processor_class: Any) -> _Parameters:
-    """Return the names of positional arguments, by `__init__`, or by `run` when that has none."""
-    found = _parameters_of(processor_class.__init__, are_certain=True)
-    return found if found.named else _parameters_of(processor_class.run, are_certain=False)
-
-
-def _parameters_of(function: Any, *, are_certain: bool) -> _Parameters:
-    parameters = list(inspect.signature(function).parameters.values())[1:]
-    kinds = inspect.Parameter
-    return _Parameters(
-        named=tuple(
-            p.name
-            for p in parameters
-            if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
-        ),
-        rest=next((p.name for p in parameters if p.kind == kinds.VAR_POSITIONAL), None),
-        keywords=frozenset(p.name for p in parameters if p.kind == kinds.KEYWORD_ONLY),
-        are_certain=are_certain,
-    )
 
 
 def _at(value: Any, path: Sequence[str], visit: Callable[[Any], Any]) -> Any:

@@ -13,7 +13,8 @@ from django_partisan.config.processor_configs import ErrorsHandleConfig, Postpon
 from django_partisan.config.schedules import Schedule
 from django_partisan.config.wording import shown
 from django_partisan.lifecycle.instances import instance_of
-from django_partisan.payloads.encoding import encode_arguments
+from django_partisan.payloads.encoding import decode_arguments, encode_arguments
+from django_partisan.payloads.unique_part import encoded, unique_part
 from django_partisan.processor.calls import (
     Call,
     note,
@@ -21,7 +22,7 @@ from django_partisan.processor.calls import (
     record_calls_of_own_new,
 )
 from django_partisan.processor.habits import Elsewhere, refusing_habits
-from django_partisan.processor.new_task import template_of, unique_hash
+from django_partisan.processor.new_task import on_duplicate_of, template_of, unique_hash
 from django_partisan.processor.rules import accept_old_queue_attribute, check_rules
 from django_partisan.processor.run_method import check_run
 from django_partisan.processor.scheduled import check_call, check_schedules, scheduled_task
@@ -52,8 +53,16 @@ class BaseTaskProcessor(abc.ABC):
     UNIQUE_UNTIL: ClassVar[Literal["start", "finish"]] = "start"
     """How long a task keeps duplicates out: until it is claimed, or until it has ended."""
     ON_DUPLICATE: ClassVar[Literal["keep", "replace", "earlier"]] = "keep"
-    """What a duplicate does to the waiting task: nothing, replace its time and priority, or
-    make it due earlier."""
+    """What a duplicate does to the waiting task: nothing, replace its arguments, its time and its
+    priority, or make it due earlier."""
+    UNIQUE_KEY: ClassVar[Sequence[str] | None] = None
+    """The arguments by which tasks are duplicates, as in SENSITIVE_PARAMS; all when None."""
+    UNIQUE_FOR_SECONDS: ClassVar[float | None] = None
+    """For how long after its start a task keeps duplicates out, whether or not it has ended."""
+    DEBOUNCE_SECONDS: ClassVar[float | None] = None
+    """How long a task waits for the next call, which then takes its place with its arguments."""
+    DEBOUNCE_MAX_SECONDS: ClassVar[float | None] = None
+    """How long it waits in all, from the first call on; ten times as long when None."""
     RETRY_ON_ERROR_CONFIG: ClassVar[ErrorsHandleConfig | None] = None
     POSTPONE_CONFIG: ClassVar[PostponeConfig | None] = None
     SENSITIVE_PARAMS: ClassVar[Sequence[str]] = ()
@@ -152,9 +161,9 @@ class BaseTaskProcessor(abc.ABC):
         """
         template = template_of(self, priority, execute_after, repeat, repeat_until)
         arguments = self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES)
-        key = unique_hash(template, arguments) if self.UNIQUE_FOR_PARAMS else None
+        key = self._unique_hash(template, arguments) if self.UNIQUE_FOR_PARAMS else None
         new_task = template._replace(arguments=arguments, unique_hash=key)
-        return lifecycle.enqueue(new_task, self.ON_DUPLICATE)
+        return lifecycle.enqueue(new_task, on_duplicate_of(self))
 
     @classmethod
     def delay_many(
@@ -181,8 +190,8 @@ class BaseTaskProcessor(abc.ABC):
         template = template_of(cls, priority, execute_after, repeat, repeat_until)
         arguments, keys = cls._encoded_items(items), None
         if cls.UNIQUE_FOR_PARAMS:
-            keys = [unique_hash(template, text) for text in arguments]
-        return lifecycle.enqueue_many(template, arguments, keys, cls.ON_DUPLICATE)
+            keys = cls._unique_hashes(template, arguments)
+        return lifecycle.enqueue_many(template, arguments, keys, on_duplicate_of(cls))
 
     @classmethod
     def check_arguments(cls, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -234,6 +243,26 @@ class BaseTaskProcessor(abc.ABC):
             )
         args, kwargs = self._called_with or (self.args, self.kwargs)
         return encode_arguments(args, kwargs, processor=type(self).__name__, max_bytes=max_bytes)
+
+    @classmethod
+    def _unique_hash(cls, template: NewTask, arguments: str) -> str:
+        if cls.UNIQUE_KEY is None:
+            return unique_hash(template, arguments)
+        # As they are stored: so a tuple is a list, and whatever counts can be written.
+        part = unique_part(cls, *decode_arguments(arguments))
+        return unique_hash(template, f"by {encoded(part)}")
+
+    @classmethod
+    def _unique_hashes(cls, template: NewTask, arguments: Sequence[str]) -> list[str]:
+        if cls.UNIQUE_KEY is None:
+            return [unique_hash(template, text) for text in arguments]
+        hashes = []
+        for place, text in enumerate(arguments):
+            try:
+                hashes.append(cls._unique_hash(template, text))
+            except ValueError as error:
+                raise ValueError(f"items[{place}]: {error}") from error
+        return hashes
 
     @classmethod
     def _encoded_items(cls, items: Iterable[Self | Sequence[Any]]) -> list[str]:

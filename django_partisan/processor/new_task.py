@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.core import mail
 
@@ -15,6 +15,9 @@ from django_partisan.processor.rules import checked_priority
 from django_partisan.registry.autodiscover import advice_for_late
 from django_partisan.registry.registry import registry
 from django_partisan.settings import get_queue_settings
+
+_TIMES_AS_LONG: Final = 10.0
+"""How many times DEBOUNCE_SECONDS a task may be put off where DEBOUNCE_MAX_SECONDS is None."""
 
 
 def template_of(
@@ -37,6 +40,10 @@ def template_of(
     if name in registry.late_names and not _is_under_test():
         raise ProcessorNotDiscovered(name, advice_for_late(processor_class))
     get_queue_settings(source.QUEUE_NAME)
+    debounce_max = None
+    if source.DEBOUNCE_SECONDS is not None:
+        _refuse_times(processor_class, execute_after, repeat)
+        execute_after, debounce_max = source.DEBOUNCE_SECONDS, debounce_max_of(source)
     due_at, delay_seconds = due_time(execute_after)
     chain = None
     if repeat is not None or repeat_until is not None:
@@ -54,7 +61,31 @@ def template_of(
         # link runs as well, and each link takes the key over from the one before.
         is_unique_until_finish=is_unique and (source.UNIQUE_UNTIL == "finish" or chain is not None),
         repeat=chain,
+        # A chain keeps its key until it ends, so there is nothing to throttle.
+        unique_for_seconds=source.UNIQUE_FOR_SECONDS if chain is None else None,
+        debounce_max_seconds=debounce_max,
     )
+
+
+def on_duplicate_of(source: Any) -> str:
+    """Return what a duplicate does by the rules of a processor or of its class."""
+    action: str = source.ON_DUPLICATE if source.DEBOUNCE_SECONDS is None else "debounce"
+    return action
+
+
+def debounce_max_of(source: Any) -> float:
+    """Return for how long a debounced task may be put off, in seconds."""
+    most: float | None = source.DEBOUNCE_MAX_SECONDS
+    return _TIMES_AS_LONG * source.DEBOUNCE_SECONDS if most is None else most
+
+
+def _refuse_times(processor_class: type[Any], execute_after: Any, repeat: Any) -> None:
+    for name, given in (("execute_after", execute_after), ("repeat", repeat)):
+        if given is not None:
+            raise ValueError(
+                f"{processor_class.__qualname__}.DEBOUNCE_SECONDS decides when its tasks are due; "
+                f"leave {name} away, or derive a class with DEBOUNCE_SECONDS = None"
+            )
 
 
 def unique_hash(template: NewTask, arguments: str) -> str:

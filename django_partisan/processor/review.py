@@ -11,6 +11,7 @@ from django.apps import apps
 
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
 from django_partisan.exceptions import ConfigurationError, UnknownQueue
+from django_partisan.payloads.unique_part import check_names
 from django_partisan.processor.base import BaseTaskProcessor
 from django_partisan.processor.rules import check_rules
 from django_partisan.processor.run_method import check_run
@@ -27,6 +28,7 @@ NOT_REGISTERED: Final = "not registered"
 UNUSED_QUEUE: Final = "unused queue"
 WRONG_SCHEDULE: Final = "wrong schedule"
 UNUSED_SCHEDULES: Final = "unused schedules"
+GAP: Final = "gap"
 
 _ATTRIBUTES: Final = frozenset(name for name in vars(BaseTaskProcessor) if name.isupper())
 _CLOSE: Final = 0.8
@@ -45,6 +47,13 @@ _ELSEWHERE: Final = {
     "ALIAS": "ALIASES",
     "TRANSACTIONAL": "ATOMIC",
     "SCHEDULE": "SCHEDULES",
+    "UNIQUE": "UNIQUE_FOR_PARAMS",
+    "UNIQUE_FOR": "UNIQUE_FOR_SECONDS",
+    "UNIQUE_ON": "UNIQUE_KEY",
+    "THROTTLE": "UNIQUE_FOR_SECONDS",
+    "THROTTLE_SECONDS": "UNIQUE_FOR_SECONDS",
+    "DEBOUNCE": "DEBOUNCE_SECONDS",
+    "DEBOUNCE_MAX_WAIT": "DEBOUNCE_MAX_SECONDS",
 }
 
 
@@ -91,6 +100,7 @@ def _faults_of(name: str, processor_class: type[BaseTaskProcessor]) -> Iterator[
         remedy = "Write the method, or take the decorator away from what is only a base class."
         yield Finding(CANNOT_RUN, message, remedy)
     yield from _broken_rules(name, processor_class)
+    yield from _gaps(name, processor_class)
     yield from _mistyped_attributes(name, processor_class)
 
 
@@ -100,6 +110,7 @@ def _broken_rules(name: str, processor_class: type[BaseTaskProcessor]) -> Iterat
         check_rules(processor_class)
         check_run(processor_class)
         check_schedules(processor_class)
+        check_names(processor_class)
     except (TypeError, ValueError) as error:
         message = f"{name} cannot be run: {error}."
         yield Finding(CANNOT_RUN, message, "Correct it; it was set after the class was made.")
@@ -140,6 +151,19 @@ def _inherited_schedules(name: str, processor_class: type[BaseTaskProcessor]) ->
             remedy = "Schedules are not inherited: write SCHEDULES on the registered class."
             yield Finding(UNUSED_SCHEDULES, message, remedy)
             return
+
+
+def _gaps(name: str, processor_class: type[BaseTaskProcessor]) -> Iterator[Finding]:
+    """Yield rules that keep duplicates out with a gap in which nobody expects one."""
+    seconds, limit = processor_class.UNIQUE_FOR_SECONDS, processor_class.TIMEOUT_SECONDS
+    is_over_at_start = processor_class.UNIQUE_UNTIL == "start"
+    if seconds is not None and limit is not None and is_over_at_start and seconds < limit:
+        yield Finding(
+            GAP,
+            f"{name} may run for {limit:g} s, and keeps duplicates out for {seconds:g} s after its "
+            "start only: then another one may run beside it.",
+            "Set UNIQUE_UNTIL = 'finish', or make UNIQUE_FOR_SECONDS longer than TIMEOUT_SECONDS.",
+        )
 
 
 def _mistyped_attributes(name: str, processor_class: type[BaseTaskProcessor]) -> Iterator[Finding]:

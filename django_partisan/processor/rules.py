@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from django_partisan.backoff import MAX_PAUSE_SECONDS
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
+from django_partisan.payloads.unique_part import check_names
 
 _CHOICES = {"UNIQUE_UNTIL": ("start", "finish"), "ON_DUPLICATE": ("keep", "replace", "earlier")}
 _KINDS = {
@@ -53,7 +55,8 @@ def check_rules(cls: type[Any]) -> None:
                 f"{cls.__qualname__}.{name} must be {' or '.join(map(repr, allowed))}, "
                 f"got {getattr(cls, name)!r}"
             )
-    _check_names(cls, cls.SENSITIVE_PARAMS)
+    _check_names(cls, "SENSITIVE_PARAMS")
+    check_uniqueness(cls)
     for name, kinds in _KINDS.items():
         if not isinstance(getattr(cls, name), kinds):
             raise TypeError(
@@ -62,13 +65,30 @@ def check_rules(cls: type[Any]) -> None:
             )
 
 
-def _check_names(cls: type[Any], names: Any) -> None:
+def check_uniqueness(cls: type[Any]) -> None:
+    """Raise, naming class and remedy, where the rules for duplicates contradict each other."""
+    name = cls.__qualname__
+    if cls.UNIQUE_KEY is not None:
+        _check_names(cls, "UNIQUE_KEY")
+    for attribute in ("UNIQUE_FOR_SECONDS", "DEBOUNCE_SECONDS", "DEBOUNCE_MAX_SECONDS"):
+        if getattr(cls, attribute) is not None:
+            _check_time(getattr(cls, attribute), _SHORTEST_LIMIT, f"{name}.{attribute}")
+    for found in _CONTRADICTIONS:
+        if found.is_met(cls):
+            raise ValueError(f"{name}.{found.attribute} {found.why}")
+    # A decorator, as of a dataclass, may still give it the constructor that counts in the end.
+    if "__init__" in vars(cls):
+        check_names(cls)
+
+
+def _check_names(cls: type[Any], attribute: str) -> None:
+    names = getattr(cls, attribute)
     is_fine = isinstance(names, (tuple, list)) and all(
         isinstance(name, str) and all(name.split(".")) for name in names
     )
     if not is_fine:
         raise TypeError(
-            f"{cls.__qualname__}.SENSITIVE_PARAMS must be a tuple of names of arguments, or of "
+            f"{cls.__qualname__}.{attribute} must be a tuple of names of arguments, or of "
             f"paths as 'card.number', got {names!r}"
         )
 
@@ -78,3 +98,58 @@ def _check_time(seconds: float, least: float, name: str) -> None:
         raise TypeError(f"{name} takes seconds, got {seconds!r}")
     if not least <= seconds <= MAX_PAUSE_SECONDS:
         raise ValueError(f"{name} must be {least:g} seconds to ten years, got {seconds!r}")
+
+
+def _is_short_lived(cls: type[Any]) -> bool:
+    most, seconds = cls.DEBOUNCE_MAX_SECONDS, cls.DEBOUNCE_SECONDS
+    return most is not None and seconds is not None and most < seconds
+
+
+class _Contradiction(NamedTuple):
+    is_met: Callable[[type[Any]], bool]
+    attribute: str
+    why: str
+
+
+_CONTRADICTIONS: tuple[_Contradiction, ...] = (
+    _Contradiction(
+        lambda cls: not cls.UNIQUE_FOR_PARAMS and cls.UNIQUE_KEY is not None,
+        "UNIQUE_KEY",
+        "says what makes tasks unique, and UNIQUE_FOR_PARAMS = False that nothing does; remove one",
+    ),
+    _Contradiction(
+        lambda cls: not cls.UNIQUE_FOR_PARAMS and cls.UNIQUE_FOR_SECONDS is not None,
+        "UNIQUE_FOR_SECONDS",
+        "keeps duplicates out, and UNIQUE_FOR_PARAMS = False says there are none; remove one",
+    ),
+    _Contradiction(
+        lambda cls: not cls.UNIQUE_FOR_PARAMS and cls.DEBOUNCE_SECONDS is not None,
+        "DEBOUNCE_SECONDS",
+        "merges duplicates, and UNIQUE_FOR_PARAMS = False says there are none; remove one",
+    ),
+    _Contradiction(
+        lambda cls: cls.DEBOUNCE_SECONDS is not None and cls.UNIQUE_FOR_SECONDS is not None,
+        "DEBOUNCE_SECONDS",
+        "runs the last of several calls, UNIQUE_FOR_SECONDS the first; remove one",
+    ),
+    _Contradiction(
+        lambda cls: cls.DEBOUNCE_MAX_SECONDS is not None and cls.DEBOUNCE_SECONDS is None,
+        "DEBOUNCE_MAX_SECONDS",
+        "does nothing without DEBOUNCE_SECONDS; set that as well, or remove it",
+    ),
+    _Contradiction(
+        _is_short_lived,
+        "DEBOUNCE_MAX_SECONDS",
+        "is less than DEBOUNCE_SECONDS, so not even one call could wait that long; raise it",
+    ),
+    _Contradiction(
+        lambda cls: cls.DEBOUNCE_SECONDS is not None and cls.UNIQUE_UNTIL != "start",
+        "DEBOUNCE_SECONDS",
+        "needs UNIQUE_UNTIL = 'start': else a call while the task runs would be lost",
+    ),
+    _Contradiction(
+        lambda cls: cls.DEBOUNCE_SECONDS is not None and cls.ON_DUPLICATE == "earlier",
+        "DEBOUNCE_SECONDS",
+        "makes the waiting task later, and ON_DUPLICATE = 'earlier' forbids that; remove one",
+    ),
+)

@@ -9,7 +9,7 @@ from typing import Any
 from django_partisan.config.schedules import Schedule, check_schedule
 from django_partisan.database.values import NewTask
 from django_partisan.payloads.encoding import canonical_hash, encode_arguments
-from django_partisan.processor.new_task import template_of, unique_hash
+from django_partisan.processor.new_task import template_of
 from django_partisan.processor.rules import checked_priority
 from django_partisan.registry.registry import registry
 from django_partisan.settings import get_process_settings, get_queue_settings
@@ -50,7 +50,7 @@ def check_schedules(cls: type[Any]) -> None:
 
 def check_call(cls: type[Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     """Raise what a processor raises that does not take these arguments, as ``.delay()`` would."""
-    _encoded(cls, cls(*args, **kwargs)._called_with or (args, kwargs))  # noqa: SLF001
+    _encoded(cls, cls(*args, **kwargs)._called_with or (args, kwargs))
 
 
 def scheduled_task(
@@ -72,7 +72,7 @@ def scheduled_task(
         get_queue_settings(queue_name)
         template = template._replace(queue_name=queue_name)
     arguments = _encoded(cls, (args, kwargs))
-    key = unique_hash(template, arguments) if cls.UNIQUE_FOR_PARAMS else None
+    key = cls._unique_hash(template, arguments) if cls.UNIQUE_FOR_PARAMS else None
     if key is not None and tick is not None:
         key = canonical_hash(key, tick.isoformat())
     return template._replace(arguments=arguments, unique_hash=key)

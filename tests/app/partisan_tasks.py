@@ -54,6 +54,25 @@ class AtomicNote(Note):
 
 
 @registry.register
+class NoteThrottled(Note):
+    """Runs once an hour, whatever is called."""
+
+    UNIQUE_FOR_PARAMS = True
+    UNIQUE_KEY = ("0",)
+    UNIQUE_FOR_SECONDS = 3600
+
+
+@registry.register
+class NoteDebounced(Note):
+    """Runs the last of several calls."""
+
+    UNIQUE_FOR_PARAMS = True
+    UNIQUE_KEY = ("0",)
+    DEBOUNCE_SECONDS = 0.1
+    DEBOUNCE_MAX_SECONDS = 0.3
+
+
+@registry.register
 class NoteElsewhere(Note):
     QUEUE_NAME = "elsewhere"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -13,6 +14,7 @@ from django_partisan.database import dialect_for
 from django_partisan.database.values import BatchRow, Cursor
 from django_partisan.lifecycle import managers
 from django_partisan.lifecycle.enqueue_many import _duplicates
+from django_partisan.lifecycle.prune import delete_throttled
 from django_partisan.manager.claiming.cursors import Cursors
 from django_partisan.models import ManagerProcess, Task
 from tests.conformance.plans import (
@@ -267,3 +269,15 @@ def test_cancelling_reads_what_it_cancels(learn: Callable[[], None]) -> None:
     plan = plan_of(lambda: lifecycle.request_cancel(ids))
     assert sequential_scans(plan) == []
     assert rows_read(plan) <= 3 * BATCH
+
+
+@on_postgresql
+@pytest.mark.parametrize("find", [lifecycle.take_up, partial(delete_throttled, "default")])
+def test_what_is_looked_for_beside_claims_has_an_index_of_its_own(
+    find: Callable[[], object], learn: Callable[[], None]
+) -> None:
+    fill(WAITING, status="finished")
+    learn()
+    plan = plan_of(find)
+    assert indexes_in(plan) == {"partisan_task_in_time"}
+    assert rows_read(plan) == 0

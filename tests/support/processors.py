@@ -54,6 +54,29 @@ class ReplacingUntilFinish(UniqueUntilFinish):
 
 
 @registry.register
+class ByAccount(Unique):
+    """Is the same task for one account, named or at the first place, whatever else it is given."""
+
+    UNIQUE_KEY = ("account", "0")
+
+
+@registry.register
+class Throttled(Unique):
+    """Keeps its duplicates out for an hour after its start."""
+
+    UNIQUE_FOR_SECONDS = 3600
+
+
+@registry.register
+class Debounced(Unique):
+    """Waits ten seconds for another call about the same account, a minute at most."""
+
+    UNIQUE_KEY = ("0",)
+    DEBOUNCE_SECONDS = 10
+    DEBOUNCE_MAX_SECONDS = 60
+
+
+@registry.register
 class InOtherQueue(Plain):
     """Waits in a queue of its own."""
 

@@ -43,6 +43,8 @@ class SendInvoice(BaseTaskProcessor):
     UNIQUE_FOR_PARAMS = True
     UNIQUE_UNTIL = "finish"
     ON_DUPLICATE = "earlier"
+    UNIQUE_KEY = ("number", "0")
+    UNIQUE_FOR_SECONDS = 60
     RETRY_ON_ERROR_CONFIG = ErrorsHandleConfig(
         retry_on_errors=(OSError,),
         retries_count=3,
@@ -72,6 +74,16 @@ class SendInvoice(BaseTaskProcessor):
         if not self.args:
             raise CancelTask("nothing to do")
         return {"sent": int(self.kwargs["number"])}
+
+
+class Index(BaseTaskProcessor):
+    """A debounced processor."""
+
+    DEBOUNCE_SECONDS = 0.5
+    DEBOUNCE_MAX_SECONDS = 5
+
+    def run(self) -> None:
+        """Do nothing."""
 
 
 def enqueueing() -> list[Task]:

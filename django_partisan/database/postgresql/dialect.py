@@ -119,6 +119,10 @@ class PostgreSQL(Dialect):
     can_notify: ClassVar[bool] = True
     now_sql: ClassVar[str] = "statement_timestamp()"
     microseconds_sql: ClassVar[str] = "(extract(epoch FROM {}) * 1000000)::bigint"
+    throttle_is_over: ClassVar[str] = """unique_for_seconds IS NOT NULL AND status <> 'new'
+        AND (status <> 'in_process' OR NOT is_unique_until_finish)
+        AND COALESCE(started_at, claimed_at, updated_at) + unique_for_seconds * interval '1 second'
+            <= statement_timestamp()"""
 
     def insert(
         self, connection: BaseDatabaseWrapper, task: NewTask, on_duplicate: str

@@ -13,11 +13,18 @@ _COLUMNS = """status, queue_name, created_at, updated_at, processor_class, prior
 _ON_DUPLICATE = {
     "keep": "DO NOTHING",
     "replace": f"""DO UPDATE SET execute_after = EXCLUDED.execute_after,
-        priority = EXCLUDED.priority, updated_at = EXCLUDED.updated_at
-        WHERE {TASK}.status = 'new'""",
+        priority = EXCLUDED.priority, arguments = EXCLUDED.arguments,
+        updated_at = EXCLUDED.updated_at WHERE {TASK}.status = 'new'""",
     "earlier": f"""DO UPDATE SET execute_after = EXCLUDED.execute_after,
         updated_at = EXCLUDED.updated_at
         WHERE {TASK}.status = 'new' AND {TASK}.execute_after > EXCLUDED.execute_after""",
+    # What has been tried before keeps its time, which is that of a retry or a postpone.
+    "debounce": f"""DO UPDATE SET arguments = EXCLUDED.arguments, priority = EXCLUDED.priority,
+        execute_after = CASE WHEN {TASK}.attempts > 0 OR {TASK}.postpones > 0
+            THEN {TASK}.execute_after
+            ELSE LEAST(EXCLUDED.execute_after, {TASK}.debounce_until) END,
+        debounce_until = COALESCE({TASK}.debounce_until, EXCLUDED.debounce_until),
+        updated_at = EXCLUDED.updated_at WHERE {TASK}.status = 'new'""",
     # A row that DO UPDATE leaves out by its condition is locked all the same.
     "hold": "DO UPDATE SET status = EXCLUDED.status WHERE false",
 }
@@ -29,6 +36,8 @@ _VALUES = f"""'new', %s, statement_timestamp(), statement_timestamp(), %s, %s, {
 # them, and costs no more.
 _MORE: dict[str, dict[str, str]] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s::timestamptz", "repeat_slot": _DUE},
+    "throttle": {"unique_for_seconds": "%s"},
+    "debounce": {"debounce_until": "statement_timestamp() + %s * interval '1 second'"},
 }
 _MORE_OF_BATCH: dict[str, dict[str, str]] = {
     "repeat": {
@@ -36,6 +45,8 @@ _MORE_OF_BATCH: dict[str, dict[str, str]] = {
         "repeat_until": "%s::timestamptz",
         "repeat_slot": "%s::timestamptz",
     },
+    "throttle": {"unique_for_seconds": "%s"},
+    "debounce": {"debounce_until": "%s::timestamptz"},
 }
 
 # The sequence is looked up once, by a subquery of its own, and not for each number. Now comes as a
@@ -53,6 +64,7 @@ def insert_statement(task: NewTask, on_duplicate: str) -> tuple[str, list[Any]]:
     parameters = task.parameters(task.due_at)
     if task.repeat is not None:
         parameters += [*task.repeat, task.due_at, task.delay_seconds]
+    parameters += [each for each in task[-2:] if each is not None]
     return _insert(on_duplicate, task.more()), parameters
 
 
@@ -64,6 +76,7 @@ def batch_statement(batch: Batch, rows: Sequence[BatchRow], action: str) -> tupl
     more: list[Any] = []
     if batch.repeat is not None:
         more += [*batch.repeat, batch.execute_after]
+    more += [each for each in batch[-2:] if each is not None]
     is_unique = rows[0].unique_hash is not None
     statement = _insert_batch(action if is_unique else None, batch.more())
     return statement, _batch_parameters(batch, rows, more)

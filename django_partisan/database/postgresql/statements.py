@@ -34,7 +34,8 @@ _CLAIM_PARTS = f"""pick AS MATERIALIZED (
     UPDATE {TASK} t SET status = 'in_process', lease = t.lease + 1, manager_id = %s,
            claimed_at = statement_timestamp(), updated_at = statement_timestamp(),
            attempts = t.attempts + 1, started_at = NULL,
-           unique_key = CASE WHEN t.is_unique_until_finish THEN t.unique_key END
+           unique_key = CASE WHEN t.is_unique_until_finish OR t.unique_for_seconds IS NOT NULL
+                THEN t.unique_key END
      WHERE t.id = ANY (ARRAY(SELECT id FROM pick))
     RETURNING {_CLAIMED_COLUMNS}
 )"""
@@ -76,8 +77,9 @@ _HELD = _held("o.*")
 _HELD_TO_RECORD = _held("""o.*, CASE WHEN o.status = 'new' AND t.cancel_requested_at IS NOT NULL
         THEN 'cancelled' ELSE o.status END AS status_then""")
 _FINISH_PARTS = f"""{_OUTCOMES}, {_HELD}, recorded AS (
-    UPDATE {TASK} t SET status = 'finished', result = h.result::jsonb, unique_key = NULL,
-           manager_id = NULL, updated_at = statement_timestamp(),
+    UPDATE {TASK} t SET status = 'finished', result = h.result::jsonb, manager_id = NULL,
+           unique_key = CASE WHEN t.unique_for_seconds IS NOT NULL THEN t.unique_key END,
+           updated_at = statement_timestamp(),
            started_at = statement_timestamp() - h.started_ago * interval '1 second',
            finished_at = statement_timestamp() - h.ended_ago * interval '1 second'
       FROM held h WHERE t.id = h.held_id AND t.id = ANY (ARRAY(SELECT held_id FROM held))
@@ -88,7 +90,8 @@ SELECT true, {_ID_ONLY} FROM recorded
 UNION ALL SELECT false, * FROM claimed"""
 FINISH = f"WITH {_FINISH_PARTS} SELECT id, 'finished' FROM recorded"
 DELETE = f"""WITH {_OUTCOMES}, {_HELD}
-DELETE FROM {TASK} t WHERE t.id = ANY (ARRAY(SELECT held_id FROM held)) RETURNING t.id"""
+DELETE FROM {TASK} t WHERE t.id = ANY (ARRAY(SELECT held_id FROM held))
+   AND t.unique_for_seconds IS NULL RETURNING t.id"""
 RECORD = f"""WITH {_outcomes(_ALL_FIELDS)}, {_HELD_TO_RECORD}
 UPDATE {TASK} t SET status = h.status_then, result = h.result::jsonb, manager_id = NULL,
        updated_at = statement_timestamp(),
@@ -99,7 +102,8 @@ UPDATE {TASK} t SET status = h.status_then, result = h.result::jsonb, manager_id
             ELSE statement_timestamp() - h.started_ago * interval '1 second' END,
        finished_at = CASE WHEN h.status_then = 'new' THEN NULL
             ELSE statement_timestamp() - h.ended_ago * interval '1 second' END,
-       unique_key = CASE WHEN h.status_then = 'new' THEN t.unique_key END,
+       unique_key = CASE WHEN h.status_then = 'new' OR t.unique_for_seconds IS NOT NULL
+            THEN t.unique_key END,
        attempts = t.attempts + h.attempts, retries = t.retries + h.retries,
        postpones = t.postpones + h.postpones, rescues = t.rescues + h.rescues,
        crashes = t.crashes + h.crashes, lease = t.lease + h.leases

@@ -129,6 +129,7 @@ def test_where_nothing_points_at_tasks_there_are_none_to_look_for(
 ) -> None:
     make_task("finished", ended_ago=60)
     pruning = Pruning("default", QueueSettings(DELETE_TASKS_ON_COMPLETE=True), standing)
-    with django_assert_num_queries(0):
+    # What is throttled stays for a while, so that is looked for all the same.
+    with django_assert_num_queries(1):
         pruning.turn(1000.0)
     assert Task.objects.exists()
