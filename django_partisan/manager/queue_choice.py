@@ -82,7 +82,7 @@ class QueueChoice:
 
 def choose_queues(
     queue_names: str | Iterable[str] | None = None,
-    excluded: Iterable[str] = (),
+    excluded: str | Iterable[str] = (),
     *,
     is_strict: bool = False,
 ) -> QueueChoice:
@@ -93,7 +93,7 @@ def choose_queues(
     that is both named and excluded.
     """
     given = [queue_names] if isinstance(queue_names, str) else list(queue_names or ())
-    without = frozenset(excluded)
+    without = frozenset([excluded] if isinstance(excluded, str) else excluded)
     if not given:
         given = [ALL_QUEUES if without else DEFAULT_QUEUE_NAME]
     named = tuple(dict.fromkeys(name for name in given if name != ALL_QUEUES))
