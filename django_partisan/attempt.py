@@ -16,6 +16,8 @@ RECORDED: Final = "recorded"
 """Finished, and the worker has recorded it itself."""
 CANCELLED: Final = "cancelled"
 """It stopped because somebody, or the code itself, asked for that."""
+EXPIRED: Final = "expired"
+"""It did not start in time, so it never will; that is free."""
 RELEASED: Final = "released"
 """Its manager gives it back, unfinished; that is free."""
 CRASHED: Final = "crashed"
@@ -28,6 +30,8 @@ class ClaimedTask(NamedTuple):
     """What a worker needs to know of a task; ``arguments`` is still JSON text.
 
     ``due`` only sorts: it grows with ``execute_after``, on a scale of the database's own.
+    ``starts_by`` is the last moment of this machine's monotonic clock at which it may start; None
+    for a task that does not expire.
     """
 
     id: int
@@ -44,6 +48,7 @@ class ClaimedTask(NamedTuple):
     crashes: int
     repeat_seconds: float | None = None
     """Not None: it is a link of a chain, and its end may need a follower."""
+    starts_by: float | None = None
 
 
 class ErrorReport(NamedTuple):

@@ -1,6 +1,6 @@
 """Every exception that django-partisan raises or that a processor raises to steer it."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django_partisan.backoff import MAX_PAUSE_SECONDS
 from django_partisan.config.moments import with_zone
@@ -185,6 +185,23 @@ class AtomicityLost(PartisanException):
             "of the database. What it had not committed itself is rolled back. Leave the "
             "transaction alone, and wrap statements that may fail in transaction.atomic()."
         )
+
+
+class TaskExpired(PartisanException):
+    """The task waited until its ``expires_at`` had passed, so it is cancelled and never starts.
+
+    Nobody raises this: it is recorded, as the `error_type` and the `message` of an Attempt row.
+    """
+
+    def __init__(self, expires_at: datetime | None) -> None:
+        super().__init__(expires_at)
+        self.expires_at = expires_at
+
+    def __str__(self) -> str:
+        if self.expires_at is None:
+            return "expired"
+        moment = with_zone(self.expires_at).astimezone(UTC)
+        return f"expired at {moment.isoformat(' ', 'seconds')}"
 
 
 class ProcessDied(PartisanException):

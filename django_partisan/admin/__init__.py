@@ -1,9 +1,10 @@
-"""The admin of tasks, schedules and managers: pages to look at them, and what can be done."""
+"""The admin of tasks, schedules, managers and pauses: pages to look at them and to act."""
 
 from __future__ import annotations
 
 from django_partisan.admin.managers import ManagerProcessAdmin
+from django_partisan.admin.pauses import PauseAdmin
 from django_partisan.admin.schedules import ScheduleAdmin
 from django_partisan.admin.tasks import TaskAdmin
 
-__all__ = ["ManagerProcessAdmin", "ScheduleAdmin", "TaskAdmin"]
+__all__ = ["ManagerProcessAdmin", "PauseAdmin", "ScheduleAdmin", "TaskAdmin"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import BooleanField, Case, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -31,6 +31,7 @@ from django_partisan.admin.lists import (
     search,
 )
 from django_partisan.admin.managers import liveness
+from django_partisan.admin.pauses import PausedFilter, paused_tasks
 from django_partisan.admin.rendering import (
     NOTHING,
     badge,
@@ -59,7 +60,7 @@ class TaskAdmin(_ModelAdmin):
     """Tasks are looked at, requeued, cancelled and deleted here, but never edited."""
 
     list_display = ("id", "processor", "status_line", "queue_line", "created")
-    list_filter = ("status", QueueFilter, CreatedFilter, ProcessorFilter)
+    list_filter = ("status", PausedFilter, QueueFilter, CreatedFilter, ProcessorFilter)
     sortable_by = ("id",)
     ordering = ("-id",)
     list_select_related = False
@@ -104,7 +105,8 @@ class TaskAdmin(_ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
         """Read no JSON with the rows: it is large, and a broken one must not hide the rest."""
         queryset = super().get_queryset(request).defer("arguments", "result", "extra")
-        return queryset.annotate(database_now=Now())
+        paused = Case(When(paused_tasks(), then=Value(True)), default=False, output_field=_BOOLEAN)
+        return queryset.annotate(database_now=Now(), is_paused=paused)
 
     def get_form(self, *args: Any, **kwargs: Any) -> Any:
         """Explain the fields to operators; the model explains them to programmers."""
@@ -218,6 +220,8 @@ class TaskAdmin(_ModelAdmin):
     @admin.display(description="status")
     def status_badge(self, task: Task) -> SafeString:
         """The status on its colour."""
+        if getattr(task, "is_paused", False):
+            return badge("Paused", "paused")
         return badge(task.get_status_display(), task.status)
 
     @admin.display(description="duration")
@@ -280,13 +284,16 @@ class TaskAdmin(_ModelAdmin):
 
 
 _LOOKUPS = {"id", "id__exact", "id__in", "pk", "pk__in", "status", "status__exact"} | {
-    filter_.parameter_name for filter_ in (QueueFilter, CreatedFilter, ProcessorFilter)
+    filter_.parameter_name
+    for filter_ in (PausedFilter, QueueFilter, CreatedFilter, ProcessorFilter)
 }
+_BOOLEAN = BooleanField()
 _MOMENTS = {
     "created_at": "created",
     "repeat_slot": "its slot in a chain",
     "scheduled_for": "tick of its schedule",
     "execute_after": "due",
+    "expires_at": "expires",
     "claimed_at": "claimed",
     "started_at": "started",
     "cancel_requested_at": "cancel asked for",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -16,16 +16,19 @@ from django.db.backends.utils import CursorWrapper
 from django_partisan.attempt import ClaimedTask
 from django_partisan.database.moments import moment_of
 from django_partisan.database.values import (
+    Aside,
     Batch,
     BatchRow,
     Beat,
     CancelledRow,
+    Claimed,
     Cursor,
     Follower,
     InsertedTask,
     Link,
     NewTask,
     OpenTransaction,
+    Place,
     Pulse,
     Reservation,
     Survey,
@@ -97,10 +100,13 @@ class Dialect(abc.ABC):
         cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
-    ) -> list[ClaimedTask]:
+    ) -> Claimed:
         """Take up to ``limit`` due tasks of one queue for a manager, in the order to run them.
 
         Only tasks from these cursors on are looked at, which come in the order of their priority.
+        Nothing is taken of a paused queue. Tasks of a paused processor are held instead, expired
+        ones cancelled, each with its attempt row; they count against the limit, and nothing else
+        of their rows changes.
         """
 
     @abc.abstractmethod
@@ -130,7 +136,7 @@ class Dialect(abc.ABC):
         cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
-    ) -> tuple[set[int], list[ClaimedTask]]:
+    ) -> tuple[set[int], Claimed]:
         """Record finished tasks and claim the next ones, in one statement where possible."""
 
     @abc.abstractmethod
@@ -160,6 +166,33 @@ class Dialect(abc.ABC):
         self, connection: BaseDatabaseWrapper, ids: Sequence[int]
     ) -> list[CancelledRow]:
         """Cancel waiting tasks, mark those in process; return both as they are then."""
+
+    @abc.abstractmethod
+    def hold(
+        self,
+        connection: BaseDatabaseWrapper,
+        pause_id: int,
+        names: Sequence[str],
+        after: Place | None,
+        limit: int,
+    ) -> tuple[int, Place | None]:
+        """Hold the tasks stored under some names among the next ``limit`` that wait, for a pause.
+
+        Returns how many, and the place of the last one looked at: None behind the last of all.
+        """
+
+    @abc.abstractmethod
+    def free_held(self, connection: BaseDatabaseWrapper, limit: int) -> list[str]:
+        """Free up to ``limit`` tasks whose pause is over; return their queues' names, one each."""
+
+    @abc.abstractmethod
+    def expire(
+        self, connection: BaseDatabaseWrapper, limit: int, ids: Sequence[int] | None = None
+    ) -> list[int]:
+        """Cancel up to ``limit`` waiting tasks that have expired; return their ids.
+
+        Each leaves its attempt row. With ``ids``, only tasks among these.
+        """
 
     @abc.abstractmethod
     def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
@@ -252,10 +285,16 @@ class Dialect(abc.ABC):
         return None
 
 
-def in_order(rows: Iterator[tuple[Any, ...]] | Sequence[tuple[Any, ...]]) -> list[ClaimedTask]:
-    """Return claimed rows in the order they should run: RETURNING promises none."""
-    tasks = [ClaimedTask._make(row) for row in rows]
+def in_order(rows: Sequence[tuple[Any, ...]], began: float, aside: Sequence[Aside]) -> Claimed:
+    """Return claimed rows in the order they should run: RETURNING promises none.
+
+    Of a task that expires, the database tells how many seconds were left when the claim ``began``.
+    """
+    tasks = Claimed(map(ClaimedTask._make, rows), aside)
     tasks.sort(key=lambda task: (task.priority, task.due, task.id))
+    for place, task in enumerate(tasks):
+        if task.starts_by is not None:
+            tasks[place] = task._replace(starts_by=began + task.starts_by)
     return tasks
 
 

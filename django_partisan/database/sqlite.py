@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
@@ -13,12 +14,29 @@ from typing import ClassVar
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
-from django.utils.dateparse import parse_datetime
 
 from django_partisan.attempt import ClaimedTask
 from django_partisan.database.conditions import UNPLANNED
 from django_partisan.database.dialect import Dialect, fetch_ids, in_order
+from django_partisan.database.sqlite_aside import (
+    AMONG,
+    EXPIRE,
+    FIRST_PLACE,
+    FREE_HELD,
+    HOLD,
+    LOOKED,
+    LOOKS_ASIDE,
+    PAUSED_QUEUES,
+    WHAT_IS_PAUSED,
+    moved_aside,
+)
+from django_partisan.database.sqlite_moments import FORMAT as _FORMAT
+from django_partisan.database.sqlite_moments import NOW as _NOW
+from django_partisan.database.sqlite_moments import moment_of as _moment
+from django_partisan.database.sqlite_moments import seconds_from_now as _seconds_from_now
+from django_partisan.database.sqlite_moments import text_of as _text_of
 from django_partisan.database.values import (
+    CLAIMABLE,
     MANAGER,
     MAX_PRIORITIES,
     SCHEDULE,
@@ -27,11 +45,13 @@ from django_partisan.database.values import (
     BatchRow,
     Beat,
     CancelledRow,
+    Claimed,
     Cursor,
     Follower,
     InsertedTask,
     Link,
     NewTask,
+    Place,
     Pulse,
     Reservation,
     Survey,
@@ -47,21 +67,15 @@ _WRONG_FILES = {
     "file is not a database": "the file {name} is no SQLite database; correct NAME",
 }
 """What SQLite says of a file that will never do, and what to correct."""
-# The text form in which MomentField keeps moments in SQLite; the doubled signs are for its cursor.
-_FORMAT = "'%%Y-%%m-%%d %%H:%%M:%%f'"
-_NOW = f"strftime({_FORMAT}, 'now')"
 _MICROSECONDS = (
     "(CAST(strftime('%%s', {0}) AS INTEGER) * 1000000"
     " + CAST(substr(strftime('%%f', {0}), 4) AS INTEGER) * 1000)"
 )
-
-
-def _seconds_from_now(expression: str) -> str:
-    return f"strftime({_FORMAT}, 'now', printf('%%+.3f seconds', {expression}))"
-
-
 # What a claim carries that is not the column of that name as it is.
-_CLAIMED = {"due": "execute_after || ''"}
+_CLAIMED = {
+    "due": "execute_after || ''",
+    "starts_by": "(julianday(expires_at) - julianday('now')) * 86400.0",
+}
 
 # UPDATE takes no alias here, and WITH holds no UPDATE: hence two statements where others need one.
 _CLAIM = f"""UPDATE {TASK} SET status = 'in_process', lease = lease + 1, manager_id = %s,
@@ -73,7 +87,7 @@ RETURNING {", ".join(_CLAIMED.get(name, name) for name in ClaimedTask._fields)}"
 
 # One for each priority, since there is no LATERAL: future tasks of a better priority are not read.
 _LEVEL = f"""SELECT * FROM (SELECT id FROM {TASK}
-     WHERE status = 'new' AND queue_name = %s AND priority = %s AND execute_after <= {_NOW}
+     WHERE {CLAIMABLE} AND queue_name = %s AND priority = %s AND execute_after <= {_NOW}
      ORDER BY execute_after, id LIMIT %s)"""
 _OUTCOMES = ", ".join(
     f"json_extract(value, '$[{place}]') AS x_{name}"
@@ -106,7 +120,8 @@ _REQUEST_CANCEL = f"""UPDATE {TASK} SET
        status = CASE WHEN status = 'new' THEN 'cancelled' ELSE status END,
        cancel_requested_at = COALESCE(cancel_requested_at, {_NOW}),
        finished_at = CASE WHEN status = 'new' THEN {_NOW} END,
-       unique_key = CASE WHEN status <> 'new' THEN unique_key END, updated_at = {_NOW}
+       unique_key = CASE WHEN status <> 'new' THEN unique_key END, held_by = NULL,
+       updated_at = {_NOW}
  WHERE id IN (SELECT value FROM json_each(%s)) AND status IN ('new', 'in_process')
 RETURNING id, status, queue_name"""
 _DELETE = f"""DELETE FROM {TASK}
@@ -118,6 +133,7 @@ _ON_DUPLICATE = {
     "keep": "DO NOTHING",
     "replace": """DO UPDATE SET execute_after = excluded.execute_after,
         priority = excluded.priority, arguments = excluded.arguments,
+        expires_at = excluded.expires_at,
         updated_at = excluded.updated_at WHERE status = 'new'""",
     "earlier": """DO UPDATE SET execute_after = excluded.execute_after,
         updated_at = excluded.updated_at
@@ -127,6 +143,7 @@ _ON_DUPLICATE = {
         execute_after = CASE WHEN attempts > 0 OR postpones > 0 THEN execute_after
             ELSE min(excluded.execute_after, COALESCE(debounce_until, excluded.debounce_until)) END,
         debounce_until = COALESCE(debounce_until, excluded.debounce_until),
+        expires_at = excluded.expires_at,
         updated_at = excluded.updated_at WHERE status = 'new'""",
 }
 _CONFLICT = "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL"
@@ -134,14 +151,19 @@ _COLUMNS = """status, queue_name, created_at, updated_at, processor_class, prior
     arguments, extra, unique_hash, unique_key, is_unique_until_finish"""
 _DUE = f"COALESCE(%s, {_seconds_from_now('%s')})"
 _VALUES = f"'new', %s, {_NOW}, {_NOW}, %s, %s, {_DUE}, %s, '{{}}', %s, %s, %s"
+# Counted from the moment at which the task is due, and not before it is stored.
+_EXPIRES_AT = f"""COALESCE(%s, strftime({_FORMAT}, max({_NOW}, {_DUE}),
+    printf('%%+.3f seconds', %s)))"""
 # What only some tasks have: a value for each column.
 _MORE: dict[str, dict[str, str]] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s", "repeat_slot": _DUE},
+    "expiry": {"expires_at": _EXPIRES_AT},
     "throttle": {"unique_for_seconds": "%s"},
     "debounce": {"debounce_until": _seconds_from_now("%s")},
 }
 _MORE_OF_BATCH: dict[str, dict[str, str]] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s", "repeat_slot": "%s"},
+    "expiry": {"expires_at": "%s"},
     "throttle": {"unique_for_seconds": "%s"},
     "debounce": {"debounce_until": "%s"},
 }
@@ -158,7 +180,8 @@ def _insert(on_duplicate: str, more: tuple[str, ...]) -> str:
         # Changes what is there and inserts nothing: RETURNING does not tell the two apart.
         source = f"SELECT {values} WHERE EXISTS (SELECT 1 FROM {TASK} WHERE unique_key = %s)"
     return f"""INSERT INTO {TASK} ({names}) {source}
-{_CONFLICT} {_action(on_duplicate, columns)} RETURNING id, created_at, execute_after"""
+{_CONFLICT} {_action(on_duplicate, columns)}
+RETURNING id, created_at, execute_after{", expires_at" * ("expires_at" in columns)}"""
 
 
 @cache
@@ -176,7 +199,9 @@ def _columns(values: dict[str, dict[str, str]], more: tuple[str, ...]) -> dict[s
 
 def _action(on_duplicate: str, columns: Iterable[str]) -> str:
     """Return what happens to a duplicate; what replaces it gives it its own of these columns."""
-    given = {"replace": columns, "earlier": [c for c in columns if c == "repeat_slot"]}
+    # What replaces a task without an expiry has none either: the action itself says so.
+    replaced = [column for column in columns if column != "expires_at"]
+    given = {"replace": replaced, "earlier": [c for c in columns if c == "repeat_slot"]}
     also = "".join(f" {column} = excluded.{column}," for column in given.get(on_duplicate, ()))
     return _ON_DUPLICATE[on_duplicate].replace("DO UPDATE SET", f"DO UPDATE SET{also}", 1)
 
@@ -197,34 +222,38 @@ _LINKS = f"""SELECT id, queue_name, COALESCE(repeat_slot, execute_after) || '', 
  WHERE id IN (SELECT value FROM json_each(%s)) AND status = 'finished'
    AND repeat_seconds IS NOT NULL
  ORDER BY id"""
-_INSERT_FOLLOWERS = f"""INSERT INTO {TASK} (id, {_COLUMNS}, {", ".join(_MORE["repeat"])})
+_INSERT_FOLLOWERS = f"""INSERT INTO {TASK} (id, {_COLUMNS}, {", ".join(_MORE["repeat"])},
+    expires_at)
 SELECT f.id, 'new', t.queue_name, {_NOW}, {_NOW}, t.processor_class, t.priority, f.slot,
        t.arguments, '{{}}', t.unique_hash, t.unique_hash, t.is_unique_until_finish,
-       t.repeat_seconds, t.repeat_until, f.slot
+       t.repeat_seconds, t.repeat_until, f.slot,
+       strftime({_FORMAT}, julianday(f.slot) + julianday(t.expires_at)
+            - julianday(COALESCE(t.repeat_slot, t.execute_after)))
   FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS link_id,
                json_extract(value, '$[2]') AS slot FROM json_each(%s)) f
   JOIN {TASK} t ON t.id = f.link_id WHERE true {_CONFLICT} DO NOTHING RETURNING id"""
 
 # The same walk over the distinct priorities of the ready index as on PostgreSQL.
 _SURVEY = f"""WITH RECURSIVE level(queue, priority, place) AS (
-    SELECT value, (SELECT min(t.priority) FROM {TASK} t WHERE t.status = 'new'
+    SELECT value, (SELECT min(t.priority) FROM {TASK} t WHERE {CLAIMABLE}
         AND t.queue_name = value), 1 FROM json_each(%s)
+     WHERE value NOT IN ({PAUSED_QUEUES})
     UNION ALL
-    SELECT queue, (SELECT min(t.priority) FROM {TASK} t WHERE t.status = 'new'
+    SELECT queue, (SELECT min(t.priority) FROM {TASK} t WHERE {CLAIMABLE}
         AND t.queue_name = level.queue AND t.priority > level.priority), place + 1
       FROM level WHERE level.priority IS NOT NULL AND place < %s
 )
 SELECT queue, priority,
-       (SELECT min(t.execute_after) FROM {TASK} t WHERE t.status = 'new'
+       (SELECT min(t.execute_after) FROM {TASK} t WHERE {CLAIMABLE}
            AND t.queue_name = level.queue AND t.priority = level.priority) <= {_NOW},
-       (julianday((SELECT min(t.execute_after) FROM {TASK} t WHERE t.status = 'new'
+       (julianday((SELECT min(t.execute_after) FROM {TASK} t WHERE {CLAIMABLE}
            AND t.queue_name = level.queue AND t.priority = level.priority
            AND t.execute_after > {_NOW})) - julianday('now')) * 86400.0
   FROM level WHERE priority IS NOT NULL ORDER BY priority"""
 _QUEUE_NAMES = f"""WITH RECURSIVE queue(name) AS (
-    SELECT min(queue_name) FROM {TASK} WHERE status = 'new'
+    SELECT min(queue_name) FROM {TASK} WHERE {CLAIMABLE}
     UNION ALL
-    SELECT (SELECT min(t.queue_name) FROM {TASK} t WHERE t.status = 'new'
+    SELECT (SELECT min(t.queue_name) FROM {TASK} t WHERE {CLAIMABLE}
         AND t.queue_name > queue.name) FROM queue WHERE queue.name IS NOT NULL
 )
 SELECT name FROM queue WHERE name IS NOT NULL"""
@@ -234,7 +263,8 @@ _HAS_ORPHANS = f"""SELECT EXISTS (
     SELECT 1 FROM {MANAGER} WHERE id <> %s AND last_seen <= {_seconds_from_now("%s")}
 ) OR EXISTS (SELECT 1 FROM {TASK} t WHERE status = 'in_process' AND NOT EXISTS (
     SELECT 1 FROM {MANAGER} m
-     WHERE m.id = t.manager_id AND m.last_seen > {_seconds_from_now("%s")}))"""
+     WHERE m.id = t.manager_id AND m.last_seen > {_seconds_from_now("%s")})),
+    {LOOKS_ASIDE}"""
 _SCHEDULE_DUE_IN = f"""SELECT CASE WHEN EXISTS (SELECT 1 FROM {SCHEDULE} WHERE {UNPLANNED}) THEN 0.0
     ELSE (julianday((SELECT min(next_run_at) FROM {SCHEDULE} WHERE next_run_at IS NOT NULL))
         - julianday('now')) * 86400.0 END"""
@@ -264,6 +294,9 @@ class SQLite(Dialect):
         if task.repeat is not None:
             until = _text_or_none(task.repeat.until)
             parameters += [task.repeat.seconds, until, due_at, task.delay_seconds]
+        if task.expiry is not None:
+            at, seconds = task.expiry
+            parameters += [_text_or_none(at), due_at, task.delay_seconds, seconds]
         parameters += [each for each in task[-2:] if each is not None]
         with connection.cursor() as cursor:
             row = cursor.execute(_insert("keep", more), parameters).fetchone()
@@ -271,7 +304,10 @@ class SQLite(Dialect):
             if row is None and on_duplicate != "keep":
                 change = _insert(on_duplicate, more)
                 row = cursor.execute(change, [*parameters, task.unique_hash]).fetchone()
-        return InsertedTask(row[0], _moment(row[1]), _moment(row[2]), is_new) if row else None
+        if row is None:
+            return None
+        created_at, execute_after, *expires_at = map(_moment, row[1:])
+        return InsertedTask(row[0], created_at, execute_after, is_new, *expires_at)
 
     def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
         with connection.cursor() as cursor:
@@ -294,6 +330,8 @@ class SQLite(Dialect):
         parameters = batch.parameters(*moments)
         if batch.repeat is not None:
             parameters += [batch.repeat.seconds, _text_or_none(batch.repeat.until), moments[1]]
+        if batch.expires_at is not None:
+            parameters.append(_text_of(batch.expires_at))
         if batch.unique_for_seconds is not None:
             parameters.append(batch.unique_for_seconds)
         if batch.debounce_until is not None:
@@ -328,14 +366,23 @@ class SQLite(Dialect):
         cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
-    ) -> list[ClaimedTask]:
+    ) -> Claimed:
         if not cursors:
-            return []
+            return Claimed()
         places = " UNION ALL ".join([_LEVEL] * len(cursors))
         each = [value for start in cursors for value in (queue_name, start.priority, limit)]
-        with connection.cursor() as cursor:
-            cursor.execute(_CLAIM.format(levels=places), [manager_id, *each, limit])
-            return in_order(cursor.fetchall())
+        began = time.monotonic()
+        with self._as_one(connection), connection.cursor() as cursor:
+            cursor.execute(WHAT_IS_PAUSED, [queue_name])
+            is_paused, may_meet_any = cursor.fetchone()
+            if is_paused:
+                return Claimed()
+            aside = []
+            if may_meet_any:
+                ids = f"SELECT id FROM ({places}) LIMIT %s"
+                aside = moved_aside(cursor, ids, [*each, limit])
+            cursor.execute(_CLAIM.format(levels=places), [manager_id, *each, limit - len(aside)])
+            return in_order(cursor.fetchall(), began, aside)
 
     def record(
         self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
@@ -359,7 +406,7 @@ class SQLite(Dialect):
         cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
-    ) -> tuple[set[int], list[ClaimedTask]]:
+    ) -> tuple[set[int], Claimed]:
         recorded = set(self.record(connection, updates))
         return recorded, self.claim(connection, queue_name, cursors, limit, manager_id)
 
@@ -384,7 +431,7 @@ class SQLite(Dialect):
             cursor.execute(_BEAT, [beat.state, beat.snapshot, beat.manager_id, seconds])
             is_alive = cursor.rowcount == 1
             cursor.execute(_HAS_ORPHANS, [beat.manager_id, seconds, seconds])
-            has_orphans = bool(cursor.fetchone()[0])
+            has_orphans, has_pauses, has_expired = map(bool, cursor.fetchone())
             cursor.execute(_SCHEDULE_DUE_IN)
             schedule_due_in = cursor.fetchone()[0]
         found = self.survey(connection, beat.queue_names) if beat.queue_names else {}
@@ -392,6 +439,8 @@ class SQLite(Dialect):
             is_alive=is_alive,
             has_orphans=has_orphans,
             found=found,
+            has_pauses=has_pauses,
+            has_expired=has_expired,
             schedule_due_in=schedule_due_in,
         )
 
@@ -405,6 +454,52 @@ class SQLite(Dialect):
         with connection.cursor() as cursor:
             cursor.execute(_REQUEST_CANCEL, [json.dumps(ids)])
             return [CancelledRow._make(row) for row in cursor.fetchall()]
+
+    def hold(
+        self,
+        connection: BaseDatabaseWrapper,
+        pause_id: int,
+        names: Sequence[str],
+        after: Place | None,
+        limit: int,
+    ) -> tuple[int, Place | None]:
+        with self._as_one(connection), connection.cursor() as cursor:
+            cursor.execute(LOOKED, [*(after or FIRST_PLACE), limit])
+            looked = cursor.fetchall()
+            ids = [row[3] for row in looked if row[4] in names]
+            cursor.execute(HOLD, [pause_id, json.dumps(ids)])
+            held = len(cursor.fetchall())
+        return held, Place._make(looked[-1][:4]) if len(looked) == limit else None
+
+    def free_held(self, connection: BaseDatabaseWrapper, limit: int) -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(FREE_HELD, [limit])
+            return [queue_name for (queue_name,) in cursor.fetchall()]
+
+    def expire(
+        self, connection: BaseDatabaseWrapper, limit: int, ids: Sequence[int] | None = None
+    ) -> list[int]:
+        among = [] if ids is None else [json.dumps(list(ids))]
+        expired = EXPIRE.format(among=AMONG if among else "")
+        with self._as_one(connection), connection.cursor() as cursor:
+            return [row.id for row in moved_aside(cursor, expired, [*among, limit])]
+
+    @contextmanager
+    def _as_one(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Put statements into one transaction that writes, where there is none around them."""
+        if connection.in_atomic_block or not connection.get_autocommit():
+            yield
+            return
+        # On this very connection: Django's atomic() would take the one of the thread that it is in,
+        # and a manager's claims are made in a thread beside the loop.
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                cursor.execute("ROLLBACK")
+                raise
+            cursor.execute("COMMIT")
 
     def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
         """Do nothing: everything can be set on the open file."""
@@ -473,17 +568,5 @@ def _turn_log_on(cursor: CursorWrapper) -> bool:
     return bool(cursor.fetchone()[0] == "wal")
 
 
-def _text_of(moment: datetime) -> str:
-    """Return a moment's text; of whole milliseconds as SQLite writes its own, to sort with them."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f").removesuffix("000")
-
-
 def _text_or_none(moment: datetime | None) -> str | None:
     return None if moment is None else _text_of(moment)
-
-
-def _moment(value: datetime | str) -> datetime:
-    """Return a moment as aware: Django's converters already parse what has a declared type."""
-    moment = parse_datetime(value) if isinstance(value, str) else value
-    assert moment is not None
-    return moment.replace(tzinfo=UTC)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
+
+from django_partisan.attempt import ClaimedTask
 
 TASK = "django_partisan_task"
 """The table of tasks."""
@@ -12,6 +14,12 @@ MANAGER = "django_partisan_managerprocess"
 """The table of running managers."""
 SCHEDULE = "django_partisan_storedschedule"
 """The table of schedules."""
+PAUSE = "django_partisan_pause"
+"""The table of pauses."""
+ATTEMPT = "django_partisan_attempt"
+"""The table of attempts."""
+CLAIMABLE = "status = 'new' AND held_by IS NULL"
+"""What a claim looks at, as its index states it; what is held stands in an index of its own."""
 MAX_PRIORITIES: Final = 100
 """Priorities of a queue that one survey finds at most."""
 MAX_SURVEYED_QUEUES: Final = 50
@@ -25,10 +33,17 @@ class Repeat(NamedTuple):
     until: datetime | None
 
 
-def _given(repeat: object, throttle: object, debounce: object) -> tuple[str, ...]:
-    if repeat is None and throttle is None and debounce is None:
+class Expiry(NamedTuple):
+    """When a task must have started: at an aware moment, or so many seconds after it is due."""
+
+    at: datetime | None
+    seconds: float | None
+
+
+def _given(repeat: object, expiry: object, throttle: object, debounce: object) -> tuple[str, ...]:
+    if repeat is None and expiry is None and throttle is None and debounce is None:
         return ()
-    groups = {"repeat": repeat, "throttle": throttle, "debounce": debounce}
+    groups = {"repeat": repeat, "expiry": expiry, "throttle": throttle, "debounce": debounce}
     return tuple(name for name, value in groups.items() if value is not None)
 
 
@@ -44,12 +59,13 @@ class NewTask(NamedTuple):
     unique_hash: str | None
     is_unique_until_finish: bool
     repeat: Repeat | None = None
+    expiry: Expiry | None = None
     unique_for_seconds: float | None = None
     debounce_max_seconds: float | None = None
 
     def more(self) -> tuple[str, ...]:
         """Return which columns it has that most tasks have not, by the name of their group."""
-        return _given(self.repeat, self.unique_for_seconds, self.debounce_max_seconds)
+        return _given(self.repeat, self.expiry, self.unique_for_seconds, self.debounce_max_seconds)
 
     def parameters(self, due_at: Any) -> list[Any]:
         """Return the first parameters of every dialect's INSERT, with the due time in its form."""
@@ -94,6 +110,7 @@ class InsertedTask(NamedTuple):
     execute_after: datetime
     is_new: bool = True
     """False for a waiting duplicate that was changed."""
+    expires_at: datetime | None = None
 
 
 class Cursor(NamedTuple):
@@ -135,14 +152,18 @@ class Pulse(NamedTuple):
 
     ``is_alive``: its row was there, and others do not hold it for dead. ``has_orphans``: a rescue
     has something to do. ``found``: what a survey of the queues that the beat has named found.
-    ``has_peers``: there is a row of another manager. ``schedule_due_in``: seconds to the next tick
-    of all schedules, 0 where one was changed by hand, None while none has a next one.
+    ``has_peers``: there is a row of another manager. ``has_pauses``: there is a pause, or a task
+    that one has held. ``has_expired``: a task waits that will not start any more.
+    ``schedule_due_in``: seconds to the next tick of all schedules, 0 where one was changed by hand,
+    None while none has a next one.
     """
 
     is_alive: bool
     has_orphans: bool
     found: Survey
     has_peers: bool = False
+    has_pauses: bool = False
+    has_expired: bool = False
     schedule_due_in: float | None = None
 
 
@@ -163,12 +184,13 @@ class Batch(NamedTuple):
     execute_after: datetime
     is_unique_until_finish: bool
     repeat: Repeat | None = None
+    expires_at: datetime | None = None
     unique_for_seconds: float | None = None
     debounce_until: datetime | None = None
 
     def more(self) -> tuple[str, ...]:
         """Return which columns they have that most tasks have not, as a :class:`NewTask` does."""
-        return _given(self.repeat, self.unique_for_seconds, self.debounce_until)
+        return _given(self.repeat, self.expires_at, self.unique_for_seconds, self.debounce_until)
 
     def parameters(self, created_at: Any, execute_after: Any) -> list[Any]:
         """Return the first parameters of every dialect's INSERT, with moments in its own form."""
@@ -212,6 +234,40 @@ class TaskUpdate(NamedTuple):
     rescues: int
     crashes: int
     leases: int
+
+
+class Aside(NamedTuple):
+    """A waiting task that a claim has met and not taken: it is ``new`` and held, or cancelled.
+
+    ``priority``, ``due`` and ``id`` say where it stood, as a claimed task says it.
+    """
+
+    id: int
+    priority: int
+    due: Any
+    status: str
+
+
+class Claimed(list[ClaimedTask]):
+    """The tasks that a claim has taken, in the order to run them, and what it moved aside."""
+
+    def __init__(self, tasks: Iterable[ClaimedTask] = (), aside: Sequence[Aside] = ()) -> None:
+        super().__init__(tasks)
+        self.aside = aside
+
+    @property
+    def met(self) -> int:
+        """How many waiting tasks the claim has met, taken or not."""
+        return len(self) + len(self.aside)
+
+
+class Place(NamedTuple):
+    """A place among all waiting tasks, in the order of the ready index."""
+
+    queue_name: str
+    priority: int
+    due: Any
+    id: int
 
 
 class CancelledRow(NamedTuple):

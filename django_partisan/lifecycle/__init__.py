@@ -8,6 +8,8 @@ from django_partisan.lifecycle.claim import claim, mark_started, queue_names, su
 from django_partisan.lifecycle.deletion import delete_completed
 from django_partisan.lifecycle.enqueue import enqueue
 from django_partisan.lifecycle.enqueue_many import enqueue_many
+from django_partisan.lifecycle.expiry import expire
+from django_partisan.lifecycle.pauses import current_pauses, free_held, pause, resume
 from django_partisan.lifecycle.prune import count_prunable, delete, delete_or_keep, prune
 from django_partisan.lifecycle.record import record, record_and_claim, still_held
 from django_partisan.lifecycle.repeats import take_up
@@ -20,14 +22,18 @@ __all__ = [
     "CancelRequest",
     "claim",
     "count_prunable",
+    "current_pauses",
     "delete",
     "delete_completed",
     "delete_or_keep",
     "enqueue",
     "enqueue_many",
+    "expire",
     "fire_schedules",
+    "free_held",
     "lost_claims",
     "mark_started",
+    "pause",
     "prune",
     "queue_names",
     "record",
@@ -37,6 +43,7 @@ __all__ = [
     "requests_to",
     "requeue",
     "rescue",
+    "resume",
     "still_held",
     "survey",
     "take_over",

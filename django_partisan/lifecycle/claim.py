@@ -9,18 +9,19 @@ from django.db.models.functions import Now
 
 from django_partisan.attempt import ClaimedTask
 from django_partisan.database import dialect_for
-from django_partisan.database.values import Cursor, Survey
+from django_partisan.database.values import Claimed, Cursor, Survey
 from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.models import Task
 
 
 def claim(
     queue_name: str, limit: int, manager_id: int, cursors: Sequence[Cursor] | None = None
-) -> list[ClaimedTask]:
+) -> Claimed:
     """Take up to ``limit`` due tasks of a queue for a manager, in the order they should run.
 
     ``cursors`` are the places to look at, in the order of their priority; without them, a survey
-    finds them first.
+    finds them first. What must not start is moved aside and counts against the limit: tasks of a
+    paused processor are held, expired ones cancelled. Of a paused queue nothing is taken.
     """
     alias = database()
     if cursors is None:

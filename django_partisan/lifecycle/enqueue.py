@@ -10,6 +10,7 @@ from django_partisan.database import dialect_for
 from django_partisan.database.values import NewTask
 from django_partisan.exceptions import DuplicateNotVisible
 from django_partisan.lifecycle.conflicts import tried_again
+from django_partisan.lifecycle.expiry import expire, expired_among
 from django_partisan.lifecycle.instances import inserted_instance
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.rows import database, task_rows
@@ -32,7 +33,9 @@ def _enqueue(alias: str, new_task: NewTask, on_duplicate: str) -> Task:
             break
         # The duplicate may be claimed between the two statements: then its key is free again.
         duplicate = task_rows().filter(unique_key=new_task.unique_hash).first()
-        if duplicate is not None and keeps_out(duplicate):
+        if duplicate is not None and (expired := expired_among([duplicate])):
+            expire(expired)  # It keeps nothing out any more.
+        elif duplicate is not None and keeps_out(duplicate):
             duplicate.was_duplicate = True
             return duplicate
     if inserted is None:

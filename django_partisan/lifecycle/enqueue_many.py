@@ -13,9 +13,10 @@ from typing import Final
 from django.db import connections, transaction
 
 from django_partisan.database import dialect_for
-from django_partisan.database.values import Batch, BatchRow, NewTask
+from django_partisan.database.values import Batch, BatchRow, Expiry, NewTask
 from django_partisan.exceptions import DuplicateNotVisible
 from django_partisan.lifecycle.conflicts import tried_again
+from django_partisan.lifecycle.expiry import expire, expired_among
 from django_partisan.lifecycle.instances import inserted_instances
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.rows import database, task_rows
@@ -93,19 +94,30 @@ def _stored_at_once(
 
 
 def _batch(template: NewTask, now: datetime) -> Batch:
+    due_at = template.due_at or now + timedelta(seconds=template.delay_seconds)
     return Batch(
         processor_class=template.processor_class,
         queue_name=template.queue_name,
         priority=template.priority,
         created_at=now,
-        execute_after=template.due_at or now + timedelta(seconds=template.delay_seconds),
+        execute_after=due_at,
         is_unique_until_finish=template.is_unique_until_finish,
         repeat=template.repeat,
+        expires_at=_expiry(template, max(now, due_at)),
         unique_for_seconds=template.unique_for_seconds,
         debounce_until=None
         if template.debounce_max_seconds is None
         else now + timedelta(seconds=template.debounce_max_seconds),
     )
+
+
+def _expiry(template: NewTask, starts_at: datetime) -> datetime | None:
+    match template.expiry:
+        case Expiry(seconds=float(seconds)):
+            return starts_at + timedelta(seconds=seconds)
+        case Expiry(at=at):
+            return at
+    return None
 
 
 def _in_key_order(rows: list[BatchRow]) -> list[BatchRow]:
@@ -138,15 +150,19 @@ def _insert(alias: str, batch: Batch, rows: list[BatchRow], on_duplicate: str) -
             with transaction.atomic(using=alias):
                 return _inserted_or_found(alias, batch, rows, on_duplicate, is_held)
         except _DuplicateGoneError as gone:
-            let_go(gone.duplicates)
+            # Rolled back with the rows, they would keep them out for ever.
+            expire(gone.expired)
+            let_go(gone.throttled)
     raise DuplicateNotVisible(batch.processor_class)
 
 
 class _DuplicateGoneError(Exception):
     """A duplicate kept a row out and could not be found, or may keep others out no longer."""
 
-    def __init__(self, duplicates: list[Task]) -> None:
-        self.duplicates = duplicates
+    def __init__(self, *, expired: Sequence[int] = (), throttled: Sequence[Task] = ()) -> None:
+        super().__init__(expired, throttled)
+        self.expired = expired
+        self.throttled = throttled
 
 
 def _inserted_or_found(
@@ -161,10 +177,12 @@ def _inserted_or_found(
     if len(new) < len(rows):
         duplicates = _duplicates([row for row in rows if row.id not in inserted])
     if len(new) + len(duplicates) < len(rows):
-        raise _DuplicateGoneError([])
+        raise _DuplicateGoneError
+    if expired := expired_among(duplicates.values()):
+        raise _DuplicateGoneError(expired=expired)
     throttled = [task for task in duplicates.values() if task.unique_for_seconds is not None]
     if throttled and not is_held:
-        raise _DuplicateGoneError(throttled)
+        raise _DuplicateGoneError(throttled=throttled)
     return found | duplicates
 
 

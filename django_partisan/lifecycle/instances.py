@@ -34,6 +34,7 @@ def inserted_instance(alias: str, new_task: NewTask, inserted: InsertedTask) -> 
         priority=new_task.priority,
         execute_after=as_project_reads(inserted.execute_after),
         is_unique_until_finish=new_task.is_unique_until_finish,
+        expires_at=inserted.expires_at and as_project_reads(inserted.expires_at),
         **_more_columns(new_task, inserted),
         **_own_columns(json.loads(new_task.arguments), new_task.unique_hash),
     )
@@ -44,6 +45,7 @@ def inserted_instances(alias: str, batch: Batch, rows: Sequence[BatchRow]) -> li
     read = batch._replace(
         created_at=as_project_reads(batch.created_at),
         execute_after=as_project_reads(batch.execute_after),
+        expires_at=batch.expires_at and as_project_reads(batch.expires_at),
         debounce_until=batch.debounce_until and as_project_reads(batch.debounce_until),
     )
     columns = {**read._asdict(), **_repeat_columns(batch.repeat, read.execute_after)}
@@ -142,6 +144,8 @@ def claimed_of(task: Task) -> ClaimedTask:
     return ClaimedTask(**columns, arguments=json.dumps(task.arguments), due=0.0)
 
 
-CLAIMED_COLUMNS = tuple(name for name in ClaimedTask._fields if name not in {"arguments", "due"})
+CLAIMED_COLUMNS = tuple(
+    name for name in ClaimedTask._fields if name not in {"arguments", "due", "starts_by"}
+)
 """The columns of a task that a claim carries as they are."""
 _COUNTERS = ("lease", "attempts", "retries", "postpones", "rescues", "crashes")

@@ -18,6 +18,8 @@ WINDOW_SECONDS: Final = 0.02
 """A process notifies a queue at most once in this time. A manager that was notified claims again
 one window later, which finds every task whose own notification was left out."""
 _CANCEL: Final = "!cancel "
+PAUSES_PAYLOAD: Final = "!pauses"
+"""What is sent for :func:`announce_pauses`; no queue has such a name."""
 _last_sent: dict[tuple[str, str], float] = {}
 
 
@@ -41,13 +43,12 @@ def announce_cancel(alias: str, queue_name: str) -> None:
 
     Each is sent, however many there are: nobody looks again later as with new tasks.
     """
-    if dialect_for(alias).can_notify and get_process_settings().NOTIFY:
-        send = partial(_send, alias, cancel_payload(queue_name))
-        connection = connections[alias]
-        if connection.in_atomic_block and connection.settings_dict["AUTOCOMMIT"]:
-            connection.on_commit(send, robust=True)
-        else:
-            send()
+    _send_after_commit(alias, cancel_payload(queue_name))
+
+
+def announce_pauses(alias: str) -> None:
+    """Have all managers look at what is paused, once the transaction is committed."""
+    _send_after_commit(alias, PAUSES_PAYLOAD)
 
 
 def cancel_payload(queue_name: str) -> str:
@@ -58,6 +59,16 @@ def cancel_payload(queue_name: str) -> str:
 def cancelled_queue(payload: str) -> str | None:
     """Return the queue that :func:`announce_cancel` is about, None for any other payload."""
     return payload.removeprefix(_CANCEL) if payload.startswith(_CANCEL) else None
+
+
+def _send_after_commit(alias: str, payload: str) -> None:
+    if not dialect_for(alias).can_notify or not get_process_settings().NOTIFY:
+        return
+    connection = connections[alias]
+    if connection.in_atomic_block and connection.settings_dict["AUTOCOMMIT"]:
+        connection.on_commit(partial(_send, alias, payload), robust=True)
+    else:
+        _send(alias, payload)
 
 
 def _notify(alias: str, queue_name: str) -> None:

@@ -9,9 +9,10 @@ from typing import Final
 
 from django.db import Error, connections, transaction
 
-from django_partisan.attempt import FINISHED, ClaimedTask, ErrorReport
+from django_partisan.attempt import EXPIRED, FINISHED, ErrorReport
 from django_partisan.database import dialect_for
-from django_partisan.database.values import Cursor
+from django_partisan.database.values import Claimed, Cursor
+from django_partisan.exceptions import TaskExpired
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.related import others_point_at_tasks
 from django_partisan.lifecycle.repeats import follow, is_link, tell_of_ends
@@ -60,7 +61,7 @@ def record_and_claim(
     limit: int,
     manager_id: int,
     cursors: Sequence[Cursor],
-) -> Callable[[], tuple[set[int], list[ClaimedTask]]]:
+) -> Callable[[], tuple[set[int], Claimed]]:
     """Return a call that records finished tasks and claims the next ones, in one round trip.
 
     The call may be made in another thread while nothing else uses the connection. All outcomes must
@@ -149,11 +150,27 @@ def record_others(ended_attempts: Sequence[EndedAttempt], max_rescues: int) -> s
             if ended.task.id in recorded
             and (transition := transition_of(ended, max_rescues)).attempt_outcome
         ]
-        attempt_rows().bulk_create(attempt_of(*each) for each in told)
+        rows = [attempt_of(*each) for each in told]
+        _say_when_expired(told, rows)
+        attempt_rows().bulk_create(rows)
         for log in (partial(_log_crashes, told), partial(tell_of_ends, ended_attempts, recorded)):
             transaction.on_commit(log, using=alias, robust=True)
     regain_uniqueness([pk for pk, status in recorded.items() if status == RETRY.status])
     return set(recorded)
+
+
+def _say_when_expired(
+    told: Sequence[tuple[EndedAttempt, Transition]], rows: Sequence[Attempt]
+) -> None:
+    """Write into the attempts of expired tasks when that was: the claim only told how soon."""
+    expired = {e.task.id for e, _ in told if e.outcome.kind == EXPIRED}
+    if not expired:
+        return
+    moments = dict(task_rows().filter(pk__in=expired).values_list("pk", "expires_at"))
+    for row in rows:
+        if row.task_id in expired:
+            error = TaskExpired(moments[row.task_id])
+            row.error_type, row.message = type(error).__name__, str(error)
 
 
 def _log_crashes(told: Sequence[tuple[EndedAttempt, Transition]]) -> None:

@@ -18,7 +18,8 @@ from django_partisan.models import Task
 def requeue(ids: Iterable[int]) -> list[int]:
     """Put terminal tasks back to new, due now, with their counters reset; return the ids moved.
 
-    A task that is not terminal is left alone. Its former attempts stay readable.
+    They expire no more: somebody wants them to run. A task that is not terminal is left alone. Its
+    former attempts stay readable.
     """
     alias = database()
     moved = tried_again(alias, partial(_moved, alias, list(ids)))
@@ -40,6 +41,8 @@ def _moved(alias: str, ids: list[int]) -> list[int]:
             finished_at=None,
             result=None,
             cancel_requested_at=None,
+            expires_at=None,
+            held_by=None,
             attempts=0,
             retries=0,
             postpones=0,

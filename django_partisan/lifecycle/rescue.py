@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import F, Q, TextField
+from django.db.models import DurationField, ExpressionWrapper, F, Q, TextField
 from django.db.models.functions import Cast, Now
 
 from django_partisan.attempt import ClaimedTask
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.instances import CLAIMED_COLUMNS
 from django_partisan.lifecycle.notifications import announce
+from django_partisan.lifecycle.pauses import is_paused
 from django_partisan.lifecycle.record import record_others
 from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.lifecycle.transitions import (
@@ -22,6 +24,8 @@ from django_partisan.lifecycle.transitions import (
     ended_orphan,
 )
 from django_partisan.models import Task
+
+_LEFT: Final = ExpressionWrapper(F("expires_at") - Now(), output_field=DurationField())
 
 
 def lost_claims(manager_id: int | None, known: set[int]) -> list[ClaimedTask]:
@@ -54,9 +58,10 @@ def take_over(
     ``queues`` is the condition on tasks of the queues that one serves.
 
     Counts as a rescue, so each of them runs alone; those past the cap go to error instead. Orphans
-    whose end was asked for are left to :func:`rescue`, which cancels them.
+    whose end was asked for are left to :func:`rescue`, which cancels them, and so are those of what
+    is paused, which wait again then.
     """
-    wanted = owners & queues & Q(cancel_requested_at__isnull=True)
+    wanted = owners & queues & Q(cancel_requested_at__isnull=True) & ~is_paused()
     with transaction.atomic(using=database()):
         orphans = _locked_orphans(wanted, limit)
         reach("manager.locked_orphans")
@@ -78,14 +83,18 @@ def _locked_orphans(owners: Q, limit: int) -> list[tuple[ClaimedTask, bool]]:
         .filter(owners, status=Task.STATUS_IN_PROCESS)
         .order_by("priority", "execute_after", "pk")
         .select_for_update(skip_locked=True)
-        .values(*CLAIMED_COLUMNS, "started_at", text=Cast("arguments", TextField()))[:limit]
+        .values(*CLAIMED_COLUMNS, "started_at", text=Cast("arguments", TextField()), left=_LEFT)[
+            :limit
+        ]
     )
     return [(_claimed(row, place), row["started_at"] is not None) for place, row in enumerate(rows)]
 
 
 def _claimed(row: dict[str, Any], place: int) -> ClaimedTask:
     columns = {name: row[name] for name in CLAIMED_COLUMNS}
-    return ClaimedTask(**columns, arguments=row["text"], due=float(place))
+    left = row["left"]
+    starts_by = None if left is None else time.monotonic() + left.total_seconds()
+    return ClaimedTask(**columns, arguments=row["text"], due=float(place), starts_by=starts_by)
 
 
 def _adopt(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import router
 from django.db.models import QuerySet
 
-from django_partisan.models import Attempt, ManagerProcess, StoredSchedule, Task
+from django_partisan.models import Attempt, ManagerProcess, Pause, StoredSchedule, Task
 
 
 def database() -> str:
@@ -32,3 +32,8 @@ def manager_rows() -> QuerySet[ManagerProcess]:
 def schedule_rows() -> QuerySet[StoredSchedule]:
     """Return the rows of all schedules, in the database of the tasks."""
     return StoredSchedule.objects.using(database())
+
+
+def pause_rows() -> QuerySet[Pause]:
+    """Return the rows of all pauses, in the database of the tasks."""
+    return Pause.objects.using(database())

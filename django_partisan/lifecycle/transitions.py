@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from django_partisan.attempt import (
     CANCELLED,
     CRASHED,
+    EXPIRED,
     FAILED,
     FINISHED,
     ORPHANED,
@@ -50,6 +51,7 @@ RETRY: Final = Transition(status="new", retries=1, attempt_outcome="retried")
 POSTPONE: Final = Transition(status="new", postpones=1, attempts=-1)
 FAIL: Final = Transition(status="error", attempt_outcome="failed")
 CANCEL: Final = Transition(status="cancelled", attempt_outcome="cancelled")
+EXPIRE: Final = Transition(status="cancelled", attempts=-1, attempt_outcome="cancelled")
 RELEASE: Final = Transition(status="new", attempts=-1)
 RESCUE_STARTED: Final = Transition(
     status="new", rescues=1, crashes=1, lease=1, attempt_outcome="rescued"
@@ -66,6 +68,7 @@ TRANSITION_OF: Final[dict[str, Transition]] = {
     POSTPONED: POSTPONE,
     FAILED: FAIL,
     CANCELLED: CANCEL,
+    EXPIRED: EXPIRE,
     RELEASED: RELEASE,
     CRASHED: RESCUE_STARTED,
     ORPHANED: RESCUE,

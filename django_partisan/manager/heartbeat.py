@@ -65,6 +65,10 @@ class Heartbeat:
         """Whether the last good beat has told of another manager; True while nobody has asked."""
         self.schedules_due_at = NEVER
         """When the next tick of a schedule is due, as far as is known."""
+        self.has_pauses = False
+        """Whether the last good beat has told of pauses, or of tasks that one has held."""
+        self.has_expired = False
+        """Whether the last good beat has told of expired tasks that are still there."""
 
     @property
     def dead_after(self) -> float:
@@ -137,6 +141,7 @@ class Heartbeat:
         self.has_orphans, self.has_peers = pulse.has_orphans, pulse.has_peers
         due_in = pulse.schedule_due_in
         self.schedules_due_at = NEVER if due_in is None else sent_at + max(0.0, due_in)
+        self.has_pauses, self.has_expired = pulse.has_pauses, pulse.has_expired
         self._good_at = sent_at
         self._beat_at = sent_at + self._settings.HEARTBEAT_SECONDS
         return pulse

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Protocol
 
 from django_partisan.attempt import ClaimedTask
+from django_partisan.manager.deadlines import Deadlines
 
 _Entry = tuple[int, Any, int, float, ClaimedTask]
 
@@ -40,6 +41,8 @@ class LocalQueue:
         self._ready: dict[str, list[_Entry]] = {}  # no list is empty
         self._size = 0
         self._next: list[_Entry] | None = None
+        self.deadlines = Deadlines()
+        """Of all tasks that have been here and may still be in a worker's hand."""
 
     def qsize(self) -> int:
         """Return how many tasks wait here."""
@@ -61,6 +64,8 @@ class LocalQueue:
                 lane = self._ready[task.queue_name] = []
             heapq.heappush(lane, (task.priority, task.due, task.id, now, task))
             self._size += 1
+            if task.starts_by is not None:
+                self.deadlines.add(task)
         self._next = None
 
     def put_first(self, tasks: Iterable[ClaimedTask]) -> None:
@@ -68,6 +73,8 @@ class LocalQueue:
         for task in tasks:
             self._first.append(task)
             self._size += 1
+            if task.starts_by is not None:
+                self.deadlines.add(task)
             if self._turns is not None:
                 self._turns.returned(task)
 

@@ -26,16 +26,19 @@ from django_partisan.manager.duties.cancels import Cancels
 from django_partisan.manager.duties.chains import Chains
 from django_partisan.manager.duties.completed import Completed
 from django_partisan.manager.duties.discovery import Discovery
+from django_partisan.manager.duties.expiry import Expiry
 from django_partisan.manager.duties.fencing import Fencing
 from django_partisan.manager.duties.handing_out import HandingOut
 from django_partisan.manager.duties.local_ttl import LocalTtl
 from django_partisan.manager.duties.long_transactions import LongTransactions
+from django_partisan.manager.duties.pauses import Pauses
 from django_partisan.manager.duties.pruning import PruningOfQueues
 from django_partisan.manager.duties.rescue import Rescue
 from django_partisan.manager.duties.run_modes import Draining, RunMode, UsedUp
 from django_partisan.manager.duties.scheduler import Scheduler
 from django_partisan.manager.duties.siblings import Siblings
 from django_partisan.manager.duties.side_duty import SideDuty
+from django_partisan.manager.duties.sweep import Sweep
 from django_partisan.manager.duties.takeover import Takeover
 from django_partisan.manager.duties.tally import Tally
 from django_partisan.manager.heartbeat import Heartbeat, checked_label
@@ -186,6 +189,8 @@ class WorkersManager:
         self.handing_out = HandingOut(self.queue, self.pool, standing)
         listener = self.queues.listener
         cancels = Cancels(heartbeat, self.pool, self.hard_limits, listener, round_trip)
+        pauses = Pauses(heartbeat, self.queues, self.pool, self.hard_limits, round_trip)
+        sweep = Sweep(heartbeat, standing, self.queues.expect)
         takeover = Takeover(self.choice, settings, heartbeat, standing, round_trip)
         local_ttl = LocalTtl(self.queue, self.queues, round_trip, settings.LOCAL_TTL_SECONDS)
         discovery = Discovery(self.queues, heartbeat)
@@ -198,6 +203,8 @@ class WorkersManager:
             SideDuty(Siblings(heartbeat, standing, settings), "looking for dead siblings", link),
             SideDuty(discovery, "looking for queues", link),
             SideDuty(cancels, "looking for tasks to cancel", link),
+            SideDuty(pauses, "looking for pauses", link),
+            SideDuty(sweep, "freeing held tasks and ending expired ones", link),
             SideDuty(takeover, "taking over a former manager's tasks", link),
             SideDuty(local_ttl, "giving tasks back that have waited for too long", link),
             completed,
@@ -207,7 +214,11 @@ class WorkersManager:
             SideDuty(draining, "looking whether anything is left to do", link),
             *self._scheduler(),
         )
-        self._urgent_duties: tuple[Duty, ...] = (self.hard_limits, Fencing(heartbeat, standing))
+        self._urgent_duties: tuple[Duty, ...] = (
+            self.hard_limits,
+            Fencing(heartbeat, standing),
+            Expiry(self.pool, self.hard_limits, round_trip),
+        )
         self._local_duties: tuple[Duty, ...] = (
             self.pool,
             used_up,

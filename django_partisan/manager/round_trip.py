@@ -10,6 +10,7 @@ from django.db import Error
 from django_partisan import lifecycle
 from django_partisan.attempt import CRASHED, RELEASED, ClaimedTask, Outcome
 from django_partisan.config.const import NEVER
+from django_partisan.database.values import Claimed
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle import notifications
 from django_partisan.lifecycle.transitions import EndedAttempt, orphan_outcome
@@ -173,7 +174,7 @@ class RoundTrip:
         self._link.begin(call, take_answer)
         reach("manager.recording_and_claiming")
 
-    def _took(self, claimer: Claimer, claimed: list[ClaimedTask], limit: int, now: float) -> None:
+    def _took(self, claimer: Claimer, claimed: Claimed, limit: int, now: float) -> None:
         was_empty = self.queue.qsize() == 0
         self.queue.put(claimed, now)
         self._queues.took(claimer, claimed, limit, now, was_empty=was_empty)

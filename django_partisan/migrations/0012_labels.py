@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("django_partisan", "0009_schedules")]
+    dependencies = [("django_partisan", "0011_pause_indexes")]
 
     operations = [
         migrations.AddField(

@@ -75,6 +75,8 @@ class BaseTaskProcessor(abc.ABC):
     """How long run() may take: then TaskTimedOut is raised inside it."""
     GRACE_SECONDS: ClassVar[float] = DEFAULT_GRACE_SECONDS
     """How long run() may go on after that, before its worker is killed."""
+    EXPIRES_SECONDS: ClassVar[float | None] = None
+    """How long after it is due a task may still start: then it is cancelled instead."""
     ALIASES: ClassVar[tuple[str, ...]] = ()
     """Former names of the class, under which stored tasks still find it."""
     SCHEDULES: ClassVar[Sequence[Schedule]] = ()
@@ -141,12 +143,15 @@ class BaseTaskProcessor(abc.ABC):
         execute_after: datetime | timedelta | float | None = None,
         repeat: timedelta | float | None = None,
         repeat_until: datetime | None = None,
+        expires: datetime | timedelta | float | None = None,
     ) -> Task:
         """Store the task in the caller's transaction and return it.
 
         ``execute_after`` is an aware datetime (under ``USE_TZ = False`` a naive one is in
-        ``TIME_ZONE``), or a timedelta or seconds from now by the database's clock. A unique task
-        that already waits is returned instead, by ``ON_DUPLICATE``; its ``was_duplicate`` is True.
+        ``TIME_ZONE``), or a timedelta or seconds from now by the database's clock. ``expires`` is
+        the last moment at which it may start, or how long after it is due that is; without it,
+        EXPIRES_SECONDS. A unique task that already waits is returned instead, by ``ON_DUPLICATE``;
+        its ``was_duplicate`` is True.
 
         With ``repeat``, seconds or a timedelta, each task that finishes is followed by another one
         with the same arguments, priority and queue: so many elapsed seconds after the moment for
@@ -159,7 +164,7 @@ class BaseTaskProcessor(abc.ABC):
         class that is not registered, ProcessorNotDiscovered for one that workers would not find,
         UnknownQueue for a queue that is not configured. Then nothing is stored.
         """
-        template = template_of(self, priority, execute_after, repeat, repeat_until)
+        template = template_of(self, priority, execute_after, repeat, repeat_until, expires)
         arguments = self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES)
         key = self._unique_hash(template, arguments) if self.UNIQUE_FOR_PARAMS else None
         new_task = template._replace(arguments=arguments, unique_hash=key)
@@ -174,6 +179,7 @@ class BaseTaskProcessor(abc.ABC):
         execute_after: datetime | timedelta | float | None = None,
         repeat: timedelta | float | None = None,
         repeat_until: datetime | None = None,
+        expires: datetime | timedelta | float | None = None,
     ) -> list[Task]:
         """Store a task for each item in the caller's transaction; return the tasks in that order.
 
@@ -187,7 +193,7 @@ class BaseTaskProcessor(abc.ABC):
         and TypeError for an item of any other kind. Then nothing is stored, and neither when the
         database refuses: outside a transaction, the call is one of its own.
         """
-        template = template_of(cls, priority, execute_after, repeat, repeat_until)
+        template = template_of(cls, priority, execute_after, repeat, repeat_until, expires)
         arguments, keys = cls._encoded_items(items), None
         if cls.UNIQUE_FOR_PARAMS:
             keys = cls._unique_hashes(template, arguments)

@@ -9,13 +9,15 @@ from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_OPTIONS: Final = frozenset({"priority", "execute_after", "repeat", "repeat_until"})
+_OPTIONS: Final = frozenset({"priority", "execute_after", "expires", "repeat", "repeat_until"})
 _LATER: Final = "execute_after=..., which takes seconds, a timedelta or an aware datetime"
+_EXPIRES: Final = "expires=..., which takes seconds, a timedelta or an aware datetime"
 _QUEUE: Final = "QUEUE_NAME, an attribute of the class"
 _ARGUMENTS: Final = "arguments of the class: YourClass(17, name='x').delay()"
 _ELSEWHERE: Final = {
     **dict.fromkeys(("countdown", "eta", "delay", "run_at", "run_after", "schedule"), _LATER),
     **dict.fromkeys(("schedule_in", "schedule_at", "enqueue_at", "enqueue_in", "when"), _LATER),
+    **dict.fromkeys(("ttl", "expire", "expires_in", "expires_at", "deadline"), _EXPIRES),
     **dict.fromkeys(("queue", "queue_name", "routing_key"), _QUEUE),
     **dict.fromkeys(("args", "kwargs"), _ARGUMENTS),
     **dict.fromkeys(("retry", "retries", "max_retries"), "RETRY_ON_ERROR_CONFIG, on the class"),
@@ -64,5 +66,5 @@ def _refuse_options(names: list[str]) -> NoReturn:
         raise TypeError(f"delay() takes no {name}=; write {_ELSEWHERE[name]}")
     raise TypeError(
         f"delay() got an unexpected keyword argument {name!r}; it takes priority=, "
-        f"execute_after=, repeat= and repeat_until=. The task's own are {_ARGUMENTS}"
+        f"execute_after=, expires=, repeat= and repeat_until=. The task's own are {_ARGUMENTS}"
     )

@@ -7,7 +7,7 @@ from typing import Final
 
 from django_partisan.backoff import MAX_PAUSE_SECONDS
 from django_partisan.config.moments import with_zone
-from django_partisan.database.values import Repeat
+from django_partisan.database.values import Expiry, Repeat
 
 _SHORTEST_REPEAT: Final = 0.001
 
@@ -54,6 +54,28 @@ def repeat_of(
     return Repeat(between, end)
 
 
+def expiry_of(given: datetime | timedelta | float, due_at: datetime | None) -> Expiry:
+    """Return ``expires`` as a moment in UTC, or as seconds from when the task is due.
+
+    Raises ValueError for what is no time, or would keep the task from ever starting. A moment that
+    has passed already is none of these: it may only just have.
+    """
+    match given:
+        case datetime():
+            moment = in_utc(given, "expires")
+            if due_at is not None and moment <= due_at:
+                raise ValueError(
+                    f"expires={given!r} is not after execute_after={due_at!r}, so the task would"
+                    " never start; give a later moment"
+                )
+            return Expiry(moment, None)
+        case timedelta():
+            return Expiry(None, _checked_expiry(given.total_seconds()))
+        case int() | float() if not isinstance(given, bool):
+            return Expiry(None, _checked_expiry(given))
+    raise ValueError(f"expires takes a datetime, a timedelta or seconds, got {given!r}")
+
+
 def in_utc(moment: datetime, name: str) -> datetime:
     """Return a moment in UTC; raise ValueError, with the name of the argument, without a zone."""
     given, moment = moment, with_zone(moment)
@@ -72,6 +94,15 @@ def _checked_wait(seconds: float) -> float:
     if not -MAX_PAUSE_SECONDS <= seconds <= MAX_PAUSE_SECONDS:
         raise ValueError(
             "execute_after takes a wait of at most ten years; give a datetime for a later moment"
+        )
+    return float(seconds)
+
+
+def _checked_expiry(seconds: float) -> float:
+    if not 0 < seconds <= MAX_PAUSE_SECONDS:
+        raise ValueError(
+            f"expires takes more than 0 seconds and at most ten years, got {seconds!r}; it counts"
+            " from the moment at which the task is due"
         )
     return float(seconds)
 

@@ -10,7 +10,7 @@ from django.core import mail
 from django_partisan.database.values import NewTask
 from django_partisan.exceptions import ProcessorClassNotFound, ProcessorNotDiscovered
 from django_partisan.payloads.encoding import canonical_hash
-from django_partisan.processor.moments import due_time, repeat_of
+from django_partisan.processor.moments import due_time, expiry_of, repeat_of
 from django_partisan.processor.rules import checked_priority
 from django_partisan.registry.autodiscover import advice_for_late
 from django_partisan.registry.registry import registry
@@ -26,6 +26,7 @@ def template_of(
     execute_after: datetime | timedelta | float | None,
     repeat: timedelta | float | None,
     repeat_until: datetime | None,
+    expires: datetime | timedelta | float | None = None,
 ) -> NewTask:
     """Return a task without arguments, by the rules of a processor or of its class.
 
@@ -48,6 +49,9 @@ def template_of(
     chain = None
     if repeat is not None or repeat_until is not None:
         chain = repeat_of(repeat, repeat_until, due_at)
+    expiry = None
+    if expires is not None or source.EXPIRES_SECONDS is not None:
+        expiry = expiry_of(source.EXPIRES_SECONDS if expires is None else expires, due_at)
     is_unique = source.UNIQUE_FOR_PARAMS
     return NewTask(
         processor_class=name,
@@ -61,6 +65,7 @@ def template_of(
         # link runs as well, and each link takes the key over from the one before.
         is_unique_until_finish=is_unique and (source.UNIQUE_UNTIL == "finish" or chain is not None),
         repeat=chain,
+        expiry=expiry,
         # A chain keeps its key until it ends, so there is nothing to throttle.
         unique_for_seconds=source.UNIQUE_FOR_SECONDS if chain is None else None,
         debounce_max_seconds=debounce_max,

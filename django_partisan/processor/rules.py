@@ -49,6 +49,8 @@ def check_rules(cls: type[Any]) -> None:
     if cls.TIMEOUT_SECONDS is not None:
         _check_time(cls.TIMEOUT_SECONDS, _SHORTEST_LIMIT, f"{cls.__qualname__}.TIMEOUT_SECONDS")
     _check_time(cls.GRACE_SECONDS, 0, f"{cls.__qualname__}.GRACE_SECONDS")
+    if cls.EXPIRES_SECONDS is not None:
+        _check_time(cls.EXPIRES_SECONDS, _SHORTEST_LIMIT, f"{cls.__qualname__}.EXPIRES_SECONDS")
     for name, allowed in _CHOICES.items():
         if getattr(cls, name) not in allowed:
             raise ValueError(

@@ -50,7 +50,7 @@ def check_schedules(cls: type[Any]) -> None:
 
 def check_call(cls: type[Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     """Raise what a processor raises that does not take these arguments, as ``.delay()`` would."""
-    _encoded(cls, cls(*args, **kwargs)._called_with or (args, kwargs))
+    _encoded(cls, cls(*args, **kwargs)._called_with or (args, kwargs))  # noqa: SLF001
 
 
 def scheduled_task(

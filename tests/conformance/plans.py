@@ -56,9 +56,9 @@ def plan_of(action: Callable[[], object], number: int = 0) -> list[Node]:
     return list(_flattened(plan[0]["Plan"]))
 
 
-def sqlite_plan_of(action: Callable[[], object]) -> str:
-    """Return how SQLite would run the first statement of an action."""
-    sql, parameters = _statement(action, 0)
+def sqlite_plan_of(action: Callable[[], object], number: int = 0) -> str:
+    """Return how SQLite would run a statement of an action."""
+    sql, parameters = _statement(action, number)
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)
         return "\n".join(row[3] for row in cursor.fetchall())
@@ -66,7 +66,8 @@ def sqlite_plan_of(action: Callable[[], object]) -> str:
 
 def indexes_in(plan: list[Node]) -> set[str]:
     """Return the names of the indexes that a plan uses on the table of tasks."""
-    return {node["Index Name"] for node in plan if "Index Name" in node}
+    names = {node["Index Name"] for node in plan if "Index Name" in node}
+    return {name for name in names if "_pause_" not in name}
 
 
 def buffers(plan: list[Node]) -> int:
@@ -74,7 +75,7 @@ def buffers(plan: list[Node]) -> int:
     return sum(
         node["Shared Hit Blocks"] + node["Shared Read Blocks"]
         for node in plan
-        if node.get("Index Name") == "partisan_task_ready"
+        if node.get("Index Name") == "partisan_task_claimable"
     )
 
 

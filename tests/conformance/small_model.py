@@ -25,6 +25,9 @@ class ModelTask:
     holds_key: bool = False
     has_started: bool = False
     is_to_be_cancelled: bool = False
+    held_by: int | None = None
+    may_expire: bool = False
+    has_expired: bool = False
     lease: int = 0
     attempts: int = 0
     retries: int = 0
@@ -43,7 +46,7 @@ class ModelTask:
     def leave(self, status: str, told: str = "") -> None:
         if status == "new" and self.is_to_be_cancelled:
             status, told = "cancelled", told and "cancelled"
-        self.status, self.owner, self.has_started = status, None, False
+        self.status, self.owner, self.has_started, self.held_by = status, None, False, None
         if status != "new":
             self.holds_key = False
         if told:
@@ -65,6 +68,8 @@ class Model:
 
     def __init__(self) -> None:
         self.tasks: dict[int, ModelTask] = {}
+        self.queue_is_paused = False
+        self.pause_of_plain: int | None = None
 
     def holder_of(self, key: str | None, until_finish: bool) -> ModelTask | None:
         same = (
@@ -79,14 +84,52 @@ class Model:
         self.tasks[task.id] = task
 
     def due(self) -> set[int]:
-        return {t.id for t in self.tasks.values() if t.status == "new" and not t.is_future}
+        """Return what a claim may meet now."""
+        if self.queue_is_paused:
+            return set()
+        waiting = (t for t in self.tasks.values() if t.status == "new" and t.held_by is None)
+        return {task.id for task in waiting if not task.is_future}
 
-    def claim(self, ids: Iterable[int], owner: int) -> None:
+    def claim(self, ids: Iterable[int], owner: int) -> list[int]:
+        """Return which of the tasks that a claim met were taken."""
+        taken = []
         for task in map(self.tasks.__getitem__, ids):
-            task.status, task.owner, task.has_started = "in_process", owner, False
-            task.lease += 1
-            task.attempts += 1
-            task.holds_key = task.holds_key and task.until_finish
+            if task.has_expired:
+                task.leave("cancelled", "cancelled")
+            elif self.is_paused(task):
+                task.held_by = self.pause_of_plain
+            else:
+                taken.append(task.id)
+                task.status, task.owner, task.has_started = "in_process", owner, False
+                task.lease += 1
+                task.attempts += 1
+                task.holds_key = task.holds_key and task.until_finish
+        return taken
+
+    def is_paused(self, task: ModelTask) -> bool:
+        return self.pause_of_plain is not None and task.key is None
+
+    def pause_plain(self, pause_id: int) -> None:
+        self.pause_of_plain = pause_id
+        for task in self.tasks.values():
+            if task.status == "new" and task.key is None and task.held_by is None:
+                task.held_by = pause_id
+
+    def free(self) -> int:
+        held = [t for t in self.tasks.values() if t.held_by not in (None, self.pause_of_plain)]
+        for task in held:
+            task.held_by = None
+        return len(held)
+
+    def expire(self) -> list[int]:
+        expired = [t for t in self.tasks.values() if t.status == "new" and t.has_expired]
+        for task in expired:
+            task.leave("cancelled", "cancelled")
+        return [task.id for task in expired]
+
+    def time_is_up(self) -> None:
+        for task in self.tasks.values():
+            task.has_expired = task.may_expire
 
     def start(self, claimed: ClaimedTask) -> bool:
         task = self.tasks[claimed.id]
@@ -129,7 +172,7 @@ class Model:
     def take_over(self, owner: int, successor: int) -> set[int]:
         adopted = set()
         for task in [task for task in self.tasks.values() if task.owner == owner]:
-            if task.is_to_be_cancelled:
+            if task.is_to_be_cancelled or self.queue_is_paused or self.is_paused(task):
                 continue
             if task.has_started and task.crashes >= MAX_CRASHES:
                 task.be_orphaned(is_charged=True)
@@ -144,7 +187,7 @@ class Model:
     def requeue(self, ids: Iterable[int]) -> list[int]:
         moved = [self.tasks[pk] for pk in sorted(ids) if self.tasks[pk].status in TERMINAL]
         for task in moved:
-            task.is_to_be_cancelled = task.is_future = False
+            task.is_to_be_cancelled = task.is_future = task.may_expire = task.has_expired = False
             task.leave("new")
             task.attempts = task.retries = task.postpones = task.rescues = task.crashes = 0
         self._regain(moved)
@@ -159,12 +202,15 @@ class Model:
             task.leave("cancelled")
         return [task.id for task in waiting], [t.id for t in alive if t not in waiting]
 
-    def _end(self, task: ModelTask, kind: str) -> None:
+    def _end(self, task: ModelTask, kind: str) -> None:  # noqa: C901 - one arm for each kind
         match kind:
             case "finished":
                 task.leave("finished")
             case "failed" | "cancelled":
                 task.leave("error" if kind == "failed" else kind, kind)
+            case "expired":
+                task.leave("cancelled", "cancelled")
+                task.attempts -= 1
             case "retried":
                 task.leave("new", "retried")
                 task.retries += 1

@@ -12,8 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from django_partisan import lifecycle
-from django_partisan.attempt import ClaimedTask
-from django_partisan.database.values import Cursor
+from django_partisan.database.values import Claimed, Cursor
 from django_partisan.manager.claiming.cursors import Cursors
 from django_partisan.models import Task
 from tests.support.factories import (
@@ -127,7 +126,7 @@ def test_a_lease_grows_with_every_claim() -> None:
 def test_eight_rivals_claim_each_task_once_and_never_more_than_their_limit() -> None:
     insert_in_bulk(400)
 
-    def take_all(owner: int) -> list[list[ClaimedTask]]:
+    def take_all(owner: int) -> list[Claimed]:
         batches = []
         while batch := claim(7, owner=owner):
             batches.append(batch)

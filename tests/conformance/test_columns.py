@@ -76,7 +76,7 @@ def expected(row: Task, **added: int) -> dict[str, Any]:
     """Return what a claim carries of a row, after something was added to its counters."""
     columns = {name: value + added.get(name, 0) for name, value in COLUMNS.items()}
     names = {"id": row.pk, "processor_class": row.processor_class, "queue_name": "default"}
-    return {**columns, **names, "arguments": ARGUMENTS}
+    return {**columns, **names, "arguments": ARGUMENTS, "starts_by": None}
 
 
 def update_of(row: Task, **changes: Any) -> TaskUpdate:

@@ -10,6 +10,7 @@ from django.db import connection
 
 from django_partisan import lifecycle
 from django_partisan.attempt import FAILED, FINISHED, RETRIED, ClaimedTask
+from django_partisan.control import pause
 from django_partisan.database import dialect_for
 from django_partisan.database.values import BatchRow, Cursor
 from django_partisan.lifecycle import managers
@@ -36,8 +37,9 @@ from tests.support.processors import Plain, Unique
 # Committed and truncated afterwards: rows rolled back would stay there for later tests to scan.
 pytestmark = pytest.mark.django_db(transaction=True)
 
-READY, CLAIMED = "partisan_task_ready", "partisan_task_claimed"
+READY, CLAIMED = "partisan_task_claimable", "partisan_task_claimed"
 UNIQUE = "partisan_task_unique_key"
+HELD, EXPIRY = "partisan_task_held", "partisan_task_expiry"
 PRIMARY = "django_partisan_task_pkey"
 WAITING, BATCH = 20_000, 100
 on_postgresql = pytest.mark.postgresql
@@ -172,7 +174,7 @@ def test_a_beat_with_a_survey_reads_neither_waiting_nor_ended_rows(
     learn()
     plan = plan_of(lambda: managers.beat(manager.pk, "running", {}, 30.0, ["default"]))
     tasks = [node for node in plan if node.get("Relation Name") == TABLE]
-    assert {node.get("Index Name") for node in tasks} <= {READY, CLAIMED}
+    assert {node.get("Index Name") for node in tasks} <= {READY, CLAIMED, HELD, EXPIRY}
     assert rows_read(plan) <= 50
 
 
@@ -221,7 +223,8 @@ def test_sqlite_finds_the_duplicates_of_a_batch_by_their_keys() -> None:
 @on_sqlite
 def test_sqlite_claims_by_the_ready_index() -> None:
     cursors = [Cursor(1), Cursor(10)]
-    plan = sqlite_plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, cursors))
+    # The first one asks whether anything is paused or has expired.
+    plan = sqlite_plan_of(lambda: lifecycle.claim("default", BATCH, OWNER, cursors), 1)
     assert READY in plan
     assert "SCAN django_partisan_task" not in plan
     assert "USE TEMP B-TREE" not in plan
@@ -281,3 +284,72 @@ def test_what_is_looked_for_beside_claims_has_an_index_of_its_own(
     plan = plan_of(find)
     assert indexes_in(plan) == {"partisan_task_in_time"}
     assert rows_read(plan) == 0
+
+
+def _set(assignment: str, condition: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {TABLE} SET {assignment} WHERE {condition}")
+
+
+@on_postgresql
+def test_a_sweep_reads_what_has_expired_alone(learn: Callable[[], None]) -> None:
+    fill(WAITING, priority=1)
+    _set("expires_at = now() + interval '1 hour'", "priority = 1")
+    fill(BATCH, priority=2)
+    _set("expires_at = now() - interval '1 hour'", "priority = 2")
+    learn()
+    plan = plan_of(lambda: lifecycle.expire(limit=BATCH))
+    assert EXPIRY in indexes_in(plan)
+    assert sequential_scans(plan) == []
+    assert rows_read(plan) <= 3 * BATCH
+
+
+@pytest.fixture
+def own_session(transactional_db: None) -> Iterator[None]:
+    """Plan as in the session of a manager."""
+    dialect_for().prepare_session(connection, is_own=True)
+    yield
+    connection.close()
+
+
+# These two go batch by batch, for a twentieth of the time: with old statistics a batch may take
+# longer, until autovacuum has followed.
+@on_postgresql
+def test_freeing_reads_what_ended_pauses_hold_alone(own_session: None) -> None:
+    row = pause(processor="shop.Other")
+    fill(WAITING, priority=1)
+    _set(f"held_by = {row.pk}", "priority = 1")
+    fill(BATCH, priority=2)
+    _set(f"held_by = {row.pk + 1}", "priority = 2")
+    analyze()
+    plan = plan_of(lambda: lifecycle.free_held(BATCH))
+    assert HELD in indexes_in(plan)
+    assert sequential_scans(plan) == []
+    assert rows_read(plan) <= 4 * BATCH
+
+
+@on_postgresql
+def test_holding_goes_through_what_waits_a_window_at_a_time(own_session: None) -> None:
+    fill(WAITING, priorities=5)
+    fill(WAITING, status="finished")
+    analyze()
+    dialect, names = dialect_for(), ["tests.support.processors.Plain"]
+    held, place = dialect.hold(connection, 1, names, None, BATCH)
+    assert held == BATCH
+    plan = plan_of(lambda: dialect.hold(connection, 1, names, place, BATCH))
+    assert READY in indexes_in(plan)
+    assert sequential_scans(plan) == []
+    assert rows_read(plan) <= 4 * BATCH
+
+
+@on_sqlite
+def test_sqlite_sweeps_frees_and_holds_by_their_indexes() -> None:
+    dialect = dialect_for()
+    for action, index in (
+        (lambda: lifecycle.expire(limit=BATCH), EXPIRY),
+        (lambda: lifecycle.free_held(BATCH), HELD),
+        (lambda: dialect.hold(connection, 1, ["x"], None, BATCH), READY),
+    ):
+        plan = sqlite_plan_of(action)
+        assert index in plan
+        assert "SCAN django_partisan_task\n" not in plan

@@ -46,6 +46,7 @@ TRANSITIONS: dict[str, tuple[str, dict[str, int]]] = {
     "postponed": ("new", {"lease": 1, "postpones": 1}),
     "failed": ("error", {"lease": 1, "attempts": 1}),
     "cancelled": ("cancelled", {"lease": 1, "attempts": 1}),
+    "expired": ("cancelled", {"lease": 1}),
     "released": ("new", {"lease": 1}),
     "crashed": ("new", {"lease": 2, "attempts": 1, "rescues": 1, "crashes": 1}),
     "orphaned": ("new", {"lease": 2, "rescues": 1}),

@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from django_partisan import lifecycle
 from django_partisan.attempt import ClaimedTask
 from django_partisan.lifecycle import request_cancel, requests_to
+from django_partisan.lifecycle.pauses import Target
 from django_partisan.lifecycle.transitions import TRANSITION_OF, EndedAttempt
-from django_partisan.models import Attempt, Task
+from django_partisan.models import Attempt, Pause, Task
 from tests.conformance.small_model import MAX_CRASHES, Model, ModelTask
 from tests.support.factories import ended_attempt, ids_of, record_and_claim
 from tests.support.processors import Plain, Unique, UniqueUntilFinish
@@ -22,9 +23,11 @@ OWNERS = st.sampled_from([1, 2, 3])
 KINDS = st.sampled_from(sorted(TRANSITION_OF))
 # Counting from the newest, so that small numbers stay interesting while there are ever more.
 RECENT = st.lists(st.integers(0, 8), max_size=5, unique=True)
+QUEUE = Target("default")
+PROCESSOR = Target(None, "tests.support.processors.Plain", ("tests.support.processors.Plain",))
 COMPARED = (
     "status", "owner", "holds_key", "has_started", "is_to_be_cancelled", "lease", "attempts",
-    "retries", "postpones", "rescues", "crashes", "repeats",
+    "retries", "postpones", "rescues", "crashes", "repeats", "held_by",
 )  # fmt: skip
 
 
@@ -43,10 +46,14 @@ class RivalManagers(RuleBasedStateMachine):
         transaction.set_rollback(True)
         self.block.__exit__(None, None, None)
 
-    @rule(priority=st.integers(-1, 1), is_future=st.booleans())
-    def enqueue(self, priority: int, is_future: bool) -> None:
-        task = Plain().delay(priority=priority, execute_after=3600 if is_future else None)
-        self.model.enqueue(ModelTask(id=task.pk, is_future=is_future))
+    @rule(priority=st.integers(-1, 1), is_future=st.booleans(), may_expire=st.booleans())
+    def enqueue(self, priority: int, is_future: bool, may_expire: bool = False) -> None:
+        task = Plain().delay(
+            priority=priority,
+            execute_after=3600 if is_future else None,
+            expires=7200 if may_expire else None,
+        )
+        self.model.enqueue(ModelTask(id=task.pk, is_future=is_future, may_expire=may_expire))
 
     @rule(key=st.sampled_from("ab"), until_finish=st.booleans())
     def enqueue_unique(self, key: str, until_finish: bool) -> None:
@@ -78,8 +85,9 @@ class RivalManagers(RuleBasedStateMachine):
         )
         expected = list(order.values_list("pk", flat=True)[:limit])
         claimed = lifecycle.claim("default", limit, owner)
-        assert ids_of(claimed) == expected
-        self.model.claim(expected, owner)
+        taken = self.model.claim(expected, owner)
+        assert ids_of(claimed) == taken
+        assert {each.id for each in claimed.aside} == set(expected) - set(taken)
         self.claims += claimed
 
     @rule(indexes=RECENT)
@@ -105,9 +113,10 @@ class RivalManagers(RuleBasedStateMachine):
         ended_attempts = [ended_attempt(task) for task in tasks]
         recorded, claimed = record_and_claim(ended_attempts, limit, owner)
         assert recorded == self.model.record((task, "finished", False) for task in tasks)
-        assert len(claimed) == min(limit, len(due))
-        assert set(ids_of(claimed)) <= due
-        self.model.claim(ids_of(claimed), owner)
+        assert claimed.met == min(limit, len(due))
+        met = [*ids_of(claimed), *(each.id for each in claimed.aside)]
+        assert set(met) <= due
+        assert self.model.claim(met, owner) == ids_of(claimed)
         self.claims += claimed
 
     @rule()
@@ -157,6 +166,48 @@ class RivalManagers(RuleBasedStateMachine):
             for task in self.model.tasks.values()
             if task.owner == owner and task.is_to_be_cancelled
         }
+
+    @rule()
+    def pause_queue(self) -> None:
+        assert lifecycle.pause(QUEUE, None, "", "").was_paused is self.model.queue_is_paused
+        self.model.queue_is_paused = True
+
+    @rule()
+    def pause_processor(self) -> None:
+        row = lifecycle.pause(PROCESSOR, None, "", "")
+        assert row.was_paused is (self.model.pause_of_plain is not None)
+        self.model.pause_plain(row.pk)
+
+    @rule()
+    def resume_queue(self) -> None:
+        assert (lifecycle.resume(QUEUE) is not None) is self.model.queue_is_paused
+        self.model.queue_is_paused = False
+        self.model.free()
+
+    @rule()
+    def resume_processor(self) -> None:
+        is_paused = self.model.pause_of_plain is not None
+        assert (lifecycle.resume(PROCESSOR) is not None) is is_paused
+        self.model.pause_of_plain = None
+        self.model.free()
+
+    @rule()
+    def pauses_end_by_themselves(self) -> None:
+        Pause.objects.update(until=F("paused_at"))
+        self.model.queue_is_paused, self.model.pause_of_plain = False, None
+
+    @rule()
+    def free(self) -> None:
+        assert len(lifecycle.free_held()) == self.model.free()
+
+    @rule()
+    def sweep(self) -> None:
+        assert sorted(lifecycle.expire()) == sorted(self.model.expire())
+
+    @rule()
+    def time_is_up(self) -> None:
+        Task.objects.filter(expires_at__isnull=False).update(expires_at=F("created_at"))
+        self.model.time_is_up()
 
     @rule()
     def an_hour_passes(self) -> None:

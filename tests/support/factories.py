@@ -25,7 +25,7 @@ from django_partisan.attempt import (
     ErrorReport,
     Outcome,
 )
-from django_partisan.database.values import TASK
+from django_partisan.database.values import TASK, Claimed
 from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.models import Attempt, Task
 from tests.support.helpers import HANG_SECONDS
@@ -44,7 +44,7 @@ def enqueue(count: int = 1, **options: Any) -> list[Task]:
     return [Plain(number).delay(**options) for number in range(count)]
 
 
-def claim(limit: int = 100, *, queue: str = "default", owner: int = OWNER) -> list[ClaimedTask]:
+def claim(limit: int = 100, *, queue: str = "default", owner: int = OWNER) -> Claimed:
     """Claim for an owner that need not be registered."""
     return lifecycle.claim(queue, limit, owner)
 
@@ -76,7 +76,7 @@ def record(*ended_attempts: EndedAttempt, delete_finished: bool = False) -> set[
 
 def record_and_claim(
     ended_attempts: Sequence[EndedAttempt], limit: int, owner: int = OWNER
-) -> tuple[set[int], list[ClaimedTask]]:
+) -> tuple[set[int], Claimed]:
     """Record finished tasks and claim of the default queue what a survey finds."""
     cursors = [found.cursor for found in lifecycle.survey(["default"])["default"] if found.has_due]
     return lifecycle.record_and_claim(ended_attempts, "default", limit, owner, cursors)()

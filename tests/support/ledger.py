@@ -43,12 +43,14 @@ class Book:
         *processors: BaseTaskProcessor,
         priority: int | None = None,
         execute_after: float | None = None,
+        expires: float | None = None,
         queue: str | None = None,
     ) -> list[int]:
         """Enqueue tasks in one transaction and return their ids; ``queue`` is theirs for once."""
+        options = {"priority": priority, "execute_after": execute_after, "expires": expires}
         with transaction.atomic():
             ids = [
-                processor.delay(priority=priority, execute_after=execute_after).pk
+                processor.delay(**options).pk  # type: ignore[arg-type]
                 for processor in processors
             ]
             if queue is not None:

@@ -18,6 +18,7 @@ from django_partisan.apps import PartisanConfig
 from django_partisan.config import const
 from django_partisan.config.const import ExitCode
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
+from django_partisan.control import pause, pauses, resume
 from django_partisan.exceptions import (
     CancelTask,
     FailTask,
@@ -28,7 +29,7 @@ from django_partisan.exceptions import (
 from django_partisan.lifecycle import requeue
 from django_partisan.logs import JsonFormatter
 from django_partisan.manager import WorkersManager
-from django_partisan.models import Attempt, ManagerProcess, StoredSchedule, Task
+from django_partisan.models import Attempt, ManagerProcess, Pause, StoredSchedule, Task
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.schedules import Schedule
 from django_partisan.settings import PARTISAN_CONFIG, QueueSettings, get_queue_settings
@@ -56,6 +57,7 @@ class SendInvoice(BaseTaskProcessor):
     ATOMIC = True
     TIMEOUT_SECONDS = 30.0
     GRACE_SECONDS = 2.0
+    EXPIRES_SECONDS = 600.0
     ALIASES = ("shop.tasks.Invoice",)
     SCHEDULABLE = True
     SCHEDULES = (
@@ -90,7 +92,7 @@ def enqueueing() -> list[Task]:
     """Enqueue one task and many."""
     task = SendInvoice(17, number=4).delay(priority=3, execute_after=timedelta(minutes=5))
     SendInvoice(17).delay(execute_after=timezone.now())
-    SendInvoice(17).delay(execute_after=30)
+    SendInvoice(17).delay(execute_after=30, expires=timedelta(minutes=2))
     SendInvoice(17).delay(urgency=1)  # type: ignore[call-arg]
     SendInvoice(17).delay(repeat=const.EVERY_4_WEEKS, repeat_until=timezone.now())
     many = SendInvoice.delay_many([(1,), SendInvoice(2)], priority=1, repeat=timedelta(days=1))
@@ -143,3 +145,13 @@ def look_after_schedules() -> None:
     schedule.resume()
     assert_type(schedule.run_now(), Task)
     assert_type(schedule.next_runs(5), list[datetime])
+
+
+def pause_and_resume() -> None:
+    """Stop the starts of a queue, of a processor, and go on."""
+    row = pause(queue_name="mail", until=timedelta(hours=2), reason="the relay is down", by="ann")
+    assert_type(row, Pause)
+    pause(processor=SendInvoice)
+    assert_type(resume(processor="shop.tasks.SendInvoice"), bool)
+    assert_type(pauses(), list[Pause])
+    pause("mail")  # type: ignore[call-arg]

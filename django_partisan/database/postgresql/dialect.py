@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -9,8 +10,8 @@ from typing import ClassVar
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_partisan.attempt import ClaimedTask
-from django_partisan.database.dialect import Dialect, fetch_ids, in_order
+from django_partisan.database.dialect import Dialect, fetch_ids
+from django_partisan.database.postgresql.aside import EXPIRE, EXPIRE_AMONG, FREE_HELD, HOLD
 from django_partisan.database.postgresql.followers import (
     INSERT_FOLLOWERS,
     LINKS,
@@ -38,6 +39,7 @@ from django_partisan.database.postgresql.statements import (
     REQUEST_CANCEL,
     array,
     claim_parameters,
+    claimed_of,
     end_arrays,
     update_arrays,
 )
@@ -55,12 +57,14 @@ from django_partisan.database.values import (
     BatchRow,
     Beat,
     CancelledRow,
+    Claimed,
     Cursor,
     Follower,
     InsertedTask,
     Link,
     NewTask,
     OpenTransaction,
+    Place,
     Pulse,
     Reservation,
     Survey,
@@ -69,6 +73,9 @@ from django_partisan.database.values import (
 
 CHANNEL = "django_partisan"
 """What managers LISTEN to; the payload is the name of a queue."""
+
+_FIRST_PLACE = Place("", -(2**31), None, 0)
+"""Before all places."""
 
 # Classes of SQLSTATE: a trigger's own errors (RAISE), and values beyond what a type can hold.
 _REFUSALS = ("P0", "54")
@@ -130,7 +137,7 @@ class PostgreSQL(Dialect):
         with connection.cursor() as cursor:
             cursor.execute(*insert_statement(task, on_duplicate))
             row = cursor.fetchone()
-        return InsertedTask._make(row) if row else None
+        return InsertedTask(*row) if row else None
 
     def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
         with connection.cursor() as cursor:
@@ -173,11 +180,12 @@ class PostgreSQL(Dialect):
         cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
-    ) -> list[ClaimedTask]:
+    ) -> Claimed:
         statement = _PREPARED.statement(connection, CLAIM)
+        began = time.monotonic()
         with connection.cursor() as cursor:
             cursor.execute(statement, claim_parameters(queue_name, cursors, limit, manager_id))
-            return in_order(cursor.fetchall())
+            return claimed_of(cursor.fetchall(), began)
 
     def record(
         self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
@@ -205,17 +213,17 @@ class PostgreSQL(Dialect):
         cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
-    ) -> tuple[set[int], list[ClaimedTask]]:
+    ) -> tuple[set[int], Claimed]:
         parameters = [
             *end_arrays(updates),
             *claim_parameters(queue_name, cursors, limit, manager_id),
         ]
-        statement = _PREPARED.statement(connection, FINISH_AND_CLAIM)
+        statement, began = _PREPARED.statement(connection, FINISH_AND_CLAIM), time.monotonic()
         with connection.cursor() as cursor:
             cursor.execute(statement, parameters)
             rows = cursor.fetchall()
         recorded = {row[1] for row in rows if row[0]}
-        return recorded, in_order([row[1:] for row in rows if not row[0]])
+        return recorded, claimed_of([row[1:] for row in rows if not row[0]], began)
 
     def survey(self, connection: BaseDatabaseWrapper, queue_names: Sequence[str]) -> Survey:
         with connection.cursor() as cursor:
@@ -242,6 +250,35 @@ class PostgreSQL(Dialect):
         with connection.cursor() as cursor:
             cursor.execute(REQUEST_CANCEL, [array(ids)])
             return [CancelledRow._make(row) for row in cursor.fetchall()]
+
+    def hold(
+        self,
+        connection: BaseDatabaseWrapper,
+        pause_id: int,
+        names: Sequence[str],
+        after: Place | None,
+        limit: int,
+    ) -> tuple[int, Place | None]:
+        place = after or _FIRST_PLACE
+        with connection.cursor() as cursor:
+            cursor.execute(HOLD, [*place, limit, list(names), pause_id])
+            held, looked, *last = cursor.fetchone()
+        return held, Place._make(last) if looked == limit else None
+
+    def free_held(self, connection: BaseDatabaseWrapper, limit: int) -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(FREE_HELD, [limit, limit])
+            return [queue_name for (queue_name,) in cursor.fetchall()]
+
+    def expire(
+        self, connection: BaseDatabaseWrapper, limit: int, ids: Sequence[int] | None = None
+    ) -> list[int]:
+        with connection.cursor() as cursor:
+            if ids is None:
+                cursor.execute(EXPIRE, [limit])
+            else:
+                cursor.execute(EXPIRE_AMONG, [array(ids), limit])
+            return [pk for (pk,) in cursor.fetchall()]
 
     def prepare_options(self, connection: BaseDatabaseWrapper) -> None:
         options = connection.settings_dict["OPTIONS"]

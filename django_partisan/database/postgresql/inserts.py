@@ -14,7 +14,8 @@ _ON_DUPLICATE = {
     "keep": "DO NOTHING",
     "replace": f"""DO UPDATE SET execute_after = EXCLUDED.execute_after,
         priority = EXCLUDED.priority, arguments = EXCLUDED.arguments,
-        updated_at = EXCLUDED.updated_at WHERE {TASK}.status = 'new'""",
+        expires_at = EXCLUDED.expires_at, updated_at = EXCLUDED.updated_at
+        WHERE {TASK}.status = 'new'""",
     "earlier": f"""DO UPDATE SET execute_after = EXCLUDED.execute_after,
         updated_at = EXCLUDED.updated_at
         WHERE {TASK}.status = 'new' AND {TASK}.execute_after > EXCLUDED.execute_after""",
@@ -24,7 +25,8 @@ _ON_DUPLICATE = {
             THEN {TASK}.execute_after
             ELSE LEAST(EXCLUDED.execute_after, {TASK}.debounce_until) END,
         debounce_until = COALESCE({TASK}.debounce_until, EXCLUDED.debounce_until),
-        updated_at = EXCLUDED.updated_at WHERE {TASK}.status = 'new'""",
+        expires_at = EXCLUDED.expires_at, updated_at = EXCLUDED.updated_at
+        WHERE {TASK}.status = 'new'""",
     # A row that DO UPDATE leaves out by its condition is locked all the same.
     "hold": "DO UPDATE SET status = EXCLUDED.status WHERE false",
 }
@@ -32,10 +34,14 @@ _CONFLICT = "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL"
 _DUE = "COALESCE(%s::timestamptz, statement_timestamp() + %s * interval '1 second')"
 _VALUES = f"""'new', %s, statement_timestamp(), statement_timestamp(), %s, %s, {_DUE},
     %s::jsonb, '{{}}', %s::uuid, %s::uuid, %s"""
+# Counted from the moment at which the task is due, and not before it is stored.
+_EXPIRES_AT = f"""COALESCE(%s::timestamptz, GREATEST(statement_timestamp(), {_DUE})
+        + %s * interval '1 second')"""
 # What only some tasks have: a value for each column. The statement for all others does not name
 # them, and costs no more.
 _MORE: dict[str, dict[str, str]] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s::timestamptz", "repeat_slot": _DUE},
+    "expiry": {"expires_at": _EXPIRES_AT},
     "throttle": {"unique_for_seconds": "%s"},
     "debounce": {"debounce_until": "statement_timestamp() + %s * interval '1 second'"},
 }
@@ -45,6 +51,7 @@ _MORE_OF_BATCH: dict[str, dict[str, str]] = {
         "repeat_until": "%s::timestamptz",
         "repeat_slot": "%s::timestamptz",
     },
+    "expiry": {"expires_at": "%s::timestamptz"},
     "throttle": {"unique_for_seconds": "%s"},
     "debounce": {"debounce_until": "%s::timestamptz"},
 }
@@ -64,6 +71,9 @@ def insert_statement(task: NewTask, on_duplicate: str) -> tuple[str, list[Any]]:
     parameters = task.parameters(task.due_at)
     if task.repeat is not None:
         parameters += [*task.repeat, task.due_at, task.delay_seconds]
+    if task.expiry is not None:
+        at, seconds = task.expiry
+        parameters += [at, task.due_at, task.delay_seconds, seconds]
     parameters += [each for each in task[-2:] if each is not None]
     return _insert(on_duplicate, task.more()), parameters
 
@@ -76,6 +86,8 @@ def batch_statement(batch: Batch, rows: Sequence[BatchRow], action: str) -> tupl
     more: list[Any] = []
     if batch.repeat is not None:
         more += [*batch.repeat, batch.execute_after]
+    if batch.expires_at is not None:
+        more.append(batch.expires_at)
     more += [each for each in batch[-2:] if each is not None]
     is_unique = rows[0].unique_hash is not None
     statement = _insert_batch(action if is_unique else None, batch.more())
@@ -90,7 +102,8 @@ def _insert(on_duplicate: str, more: tuple[str, ...]) -> str:
     )
     # A row that was inserted has never been locked or changed: its xmax is 0.
     return f"""INSERT INTO {TASK} ({names}) VALUES ({values})
-{_CONFLICT} {_action(on_duplicate, columns)} RETURNING id, created_at, execute_after, xmax = 0"""
+{_CONFLICT} {_action(on_duplicate, columns)}
+RETURNING id, created_at, execute_after, xmax = 0{", expires_at" * ("expires_at" in columns)}"""
 
 
 @cache
@@ -117,7 +130,9 @@ def _columns(values: dict[str, dict[str, str]], more: tuple[str, ...]) -> dict[s
 
 def _action(on_duplicate: str, columns: Iterable[str]) -> str:
     """Return what happens to a duplicate; what replaces it gives it its own of these columns."""
-    given = {"replace": columns, "earlier": [c for c in columns if c == "repeat_slot"]}
+    # What replaces a task without an expiry has none either: the action itself says so.
+    replaced = [column for column in columns if column != "expires_at"]
+    given = {"replace": replaced, "earlier": [c for c in columns if c == "repeat_slot"]}
     also = "".join(f" {column} = EXCLUDED.{column}," for column in given.get(on_duplicate, ()))
     return _ON_DUPLICATE[on_duplicate].replace("DO UPDATE SET", f"DO UPDATE SET{also}", 1)
 

@@ -7,39 +7,62 @@ from operator import attrgetter
 from typing import Any
 
 from django_partisan.attempt import ClaimedTask
-from django_partisan.database.values import TASK, Cursor, TaskUpdate
+from django_partisan.database.dialect import in_order
+from django_partisan.database.postgresql.aside import IS_ASIDE, IS_PAUSED, moving_aside
+from django_partisan.database.values import (
+    CLAIMABLE,
+    TASK,
+    Aside,
+    Claimed,
+    Cursor,
+    TaskUpdate,
+)
 
 # What a claim carries that is not the column of that name as it is.
 _CLAIMED = {
     "arguments": "t.arguments::text",
     "due": "(extract(epoch FROM t.execute_after) * 1000000)::bigint",
+    "starts_by": "extract(epoch FROM t.expires_at - statement_timestamp())::float8",
 }
 _CLAIMED_COLUMNS = ", ".join(_CLAIMED.get(name, f"t.{name}") for name in ClaimedTask._fields)
 _ID_ONLY = ", ".join("id" if name == "id" else "NULL" for name in ClaimedTask._fields)
+# In the places of a claim's columns: whoever has no lease here was not taken.
+_ASIDE = {
+    "id": "id",
+    "processor_class": "status",
+    "priority": "priority",
+    "due": "(extract(epoch FROM execute_after) * 1000000)::bigint",
+}
+_LEASE, _STATUS, _PRIORITY, _DUE = map(
+    ClaimedTask._fields.index, ("lease", "processor_class", "priority", "due")
+)
+_ASIDE_COLUMNS = ", ".join(_ASIDE.get(name, "NULL") for name in ClaimedTask._fields)
 
 # MATERIALIZED: an inlined LIMIT may run twice and claim too many. ANY(ARRAY(...)) rather than a
 # join: with statistics of the time when the table was empty, a join reads the whole table.
 # Priority by priority from its cursor on: future tasks of a better one and the dead entries of
 # tasks claimed before, which a long transaction keeps in the index, are not walked over.
+# What it meets and must not take leaves the index all the same, so that no claim walks over it.
 _CLAIM_PARTS = f"""pick AS MATERIALIZED (
-    SELECT t.id FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS start(priority, due, id)
+    SELECT t.* FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS start(priority, due, id)
      CROSS JOIN LATERAL (
-        SELECT id FROM {TASK}
-         WHERE status = 'new' AND queue_name = %s AND priority = start.priority
+        SELECT id, {IS_ASIDE} AS is_aside FROM {TASK}
+         WHERE {CLAIMABLE} AND queue_name = %s AND priority = start.priority
            AND execute_after <= statement_timestamp() AND (execute_after, id) > (COALESCE(
                timestamptz 'epoch' + start.due * interval '1 microsecond', '-infinity'), start.id)
          ORDER BY execute_after, id LIMIT %s FOR UPDATE SKIP LOCKED
-    ) t LIMIT %s
-), claimed AS (
+    ) t WHERE NOT {IS_PAUSED} LIMIT %s
+), {moving_aside("SELECT id FROM pick WHERE is_aside")}, claimed AS (
     UPDATE {TASK} t SET status = 'in_process', lease = t.lease + 1, manager_id = %s,
            claimed_at = statement_timestamp(), updated_at = statement_timestamp(),
            attempts = t.attempts + 1, started_at = NULL,
            unique_key = CASE WHEN t.is_unique_until_finish OR t.unique_for_seconds IS NOT NULL
                 THEN t.unique_key END
-     WHERE t.id = ANY (ARRAY(SELECT id FROM pick))
+     WHERE t.id = ANY (ARRAY(SELECT id FROM pick WHERE is_aside IS NOT TRUE))
     RETURNING {_CLAIMED_COLUMNS}
 )"""
-CLAIM = f"WITH {_CLAIM_PARTS} SELECT * FROM claimed"
+CLAIM = f"""WITH {_CLAIM_PARTS}
+SELECT * FROM claimed UNION ALL SELECT {_ASIDE_COLUMNS} FROM aside"""
 _UPDATE_TYPES = {
     **dict.fromkeys(("id", "lease"), "bigint"),
     **dict.fromkeys(("status", "result"), "text"),
@@ -87,7 +110,8 @@ _FINISH_PARTS = f"""{_OUTCOMES}, {_HELD}, recorded AS (
 )"""
 FINISH_AND_CLAIM = f"""WITH {_FINISH_PARTS}, {_CLAIM_PARTS}
 SELECT true, {_ID_ONLY} FROM recorded
-UNION ALL SELECT false, * FROM claimed"""
+UNION ALL SELECT false, * FROM claimed
+UNION ALL SELECT false, {_ASIDE_COLUMNS} FROM aside"""
 FINISH = f"WITH {_FINISH_PARTS} SELECT id, 'finished' FROM recorded"
 DELETE = f"""WITH {_OUTCOMES}, {_HELD}
 DELETE FROM {TASK} t WHERE t.id = ANY (ARRAY(SELECT held_id FROM held))
@@ -118,7 +142,7 @@ REQUEST_CANCEL = f"""WITH pick AS MATERIALIZED (
 UPDATE {TASK} t SET status = CASE WHEN t.status = 'new' THEN 'cancelled' ELSE t.status END,
        cancel_requested_at = COALESCE(t.cancel_requested_at, statement_timestamp()),
        finished_at = CASE WHEN t.status = 'new' THEN statement_timestamp() END,
-       unique_key = CASE WHEN t.status <> 'new' THEN t.unique_key END,
+       unique_key = CASE WHEN t.status <> 'new' THEN t.unique_key END, held_by = NULL,
        updated_at = statement_timestamp()
  WHERE t.id = ANY (ARRAY(SELECT id FROM pick)) RETURNING t.id, t.status, t.queue_name"""
 REGAIN = f"""UPDATE {TASK} t SET unique_key = t.unique_hash
@@ -148,9 +172,21 @@ def claim_parameters(
         array(start.id for start in cursors),
         queue_name,
         limit,
+        queue_name,
         limit,
         manager_id,
     ]
+
+
+def claimed_of(rows: Sequence[tuple[Any, ...]], began: float) -> Claimed:
+    """Return what a claim's rows say was taken, and what was moved aside."""
+    taken = [row for row in rows if row[_LEASE] is not None]
+    aside = [
+        Aside(row[0], row[_PRIORITY], row[_DUE], row[_STATUS])
+        for row in rows
+        if row[_LEASE] is None
+    ]
+    return in_order(taken, began, aside)
 
 
 def array(values: Iterable[Any]) -> str:

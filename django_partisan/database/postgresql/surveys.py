@@ -6,9 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django_partisan.database.conditions import UNPLANNED
+from django_partisan.database.postgresql.aside import PAUSED_QUEUES
 from django_partisan.database.values import (
+    CLAIMABLE,
     MANAGER,
     MAX_PRIORITIES,
+    PAUSE,
     SCHEDULE,
     TASK,
     Beat,
@@ -22,11 +25,11 @@ from django_partisan.database.values import (
 # many rows wait. One statement for all queues that are asked about, which never are one condition
 # (queue_name = ANY): that would read and sort all that waits.
 _LEVELS = f"""level AS (
-    SELECT q.name AS queue, (SELECT t.priority FROM {TASK} t WHERE t.status = 'new'
+    SELECT q.name AS queue, (SELECT t.priority FROM {TASK} t WHERE {CLAIMABLE}
         AND t.queue_name = q.name ORDER BY t.priority LIMIT 1) AS priority, 1 AS place
-      FROM unnest(%s::text[]) AS q(name)
+      FROM unnest(%s::text[]) AS q(name) WHERE q.name <> ALL (ARRAY({PAUSED_QUEUES}))
     UNION ALL
-    SELECT queue, (SELECT t.priority FROM {TASK} t WHERE t.status = 'new'
+    SELECT queue, (SELECT t.priority FROM {TASK} t WHERE {CLAIMABLE}
         AND t.queue_name = level.queue AND t.priority > level.priority
       ORDER BY t.priority LIMIT 1), place + 1
       FROM level WHERE level.priority IS NOT NULL AND place < %s
@@ -37,10 +40,10 @@ _FOUND = f"""SELECT level.queue, level.priority,
        extract(epoch FROM future.execute_after - statement_timestamp())::float8
   FROM level
  CROSS JOIN LATERAL (
-    SELECT execute_after FROM {TASK} WHERE status = 'new' AND queue_name = level.queue
+    SELECT execute_after FROM {TASK} WHERE {CLAIMABLE} AND queue_name = level.queue
        AND priority = level.priority ORDER BY execute_after, id LIMIT 1) first
   LEFT JOIN LATERAL (
-    SELECT execute_after FROM {TASK} WHERE status = 'new' AND queue_name = level.queue
+    SELECT execute_after FROM {TASK} WHERE {CLAIMABLE} AND queue_name = level.queue
        AND priority = level.priority AND execute_after > statement_timestamp()
      ORDER BY execute_after, id LIMIT 1) future ON true
  WHERE level.priority IS NOT NULL"""
@@ -48,9 +51,9 @@ SURVEY = f"WITH RECURSIVE {_LEVELS} {_FOUND}"
 
 # From each name to the next one: DISTINCT would read all that waits.
 QUEUE_NAMES = f"""WITH RECURSIVE queue AS (
-    (SELECT queue_name FROM {TASK} WHERE status = 'new' ORDER BY queue_name LIMIT 1)
+    (SELECT queue_name FROM {TASK} WHERE {CLAIMABLE} ORDER BY queue_name LIMIT 1)
     UNION ALL
-    SELECT (SELECT t.queue_name FROM {TASK} t WHERE t.status = 'new'
+    SELECT (SELECT t.queue_name FROM {TASK} t WHERE {CLAIMABLE}
         AND t.queue_name > queue.queue_name ORDER BY t.queue_name LIMIT 1)
       FROM queue WHERE queue.queue_name IS NOT NULL
 )
@@ -66,6 +69,10 @@ _ALIVE = f"""SELECT EXISTS (SELECT FROM beat) AS is_alive,
         SELECT FROM {MANAGER} m WHERE m.id = t.manager_id AND m.last_seen > {_LAST_MOMENT}
     )) AS has_orphans,
        EXISTS (SELECT FROM {MANAGER} WHERE id <> %s) AS has_peers,
+       EXISTS (SELECT FROM {PAUSE})
+    OR EXISTS (SELECT FROM {TASK} WHERE status = 'new' AND held_by IS NOT NULL) AS has_pauses,
+       EXISTS (SELECT FROM {TASK} WHERE status = 'new' AND expires_at IS NOT NULL
+           AND expires_at <= statement_timestamp()) AS has_expired,
        CASE WHEN EXISTS (SELECT FROM {SCHEDULE} WHERE {UNPLANNED}) THEN 0
             ELSE (SELECT extract(epoch FROM min(next_run_at) - statement_timestamp())::float8
                     FROM {SCHEDULE} WHERE next_run_at IS NOT NULL) END AS schedule_due_in"""
@@ -102,6 +109,6 @@ def beat_statement(beat: Beat) -> tuple[str, list[Any]]:
 
 def pulse_of(rows: Sequence[Sequence[Any]], queue_names: Sequence[str]) -> Pulse:
     """Return what the statement of a beat answered."""
-    is_alive, has_orphans, has_peers, schedule_due_in, *_ = rows[0]
-    found = surveys_of(queue_names, (row[4:] for row in rows if row[4:] and row[4] is not None))
-    return Pulse(is_alive, has_orphans, found, has_peers, schedule_due_in)
+    is_alive, has_orphans, has_peers, has_pauses, has_expired, schedule_due_in, *_ = rows[0]
+    found = surveys_of(queue_names, (row[6:] for row in rows if row[6:] and row[6] is not None))
+    return Pulse(is_alive, has_orphans, found, has_peers, has_pauses, has_expired, schedule_due_in)

@@ -6,6 +6,7 @@ from typing import Final
 
 from django_partisan.management.verbs.base import Verb
 from django_partisan.management.verbs.cancel import Cancel
+from django_partisan.management.verbs.pause import Pause, Resume
 from django_partisan.management.verbs.prune import Prune
 from django_partisan.management.verbs.schedules import Schedules
 
@@ -13,7 +14,9 @@ __all__ = ["VERBS", "Verb"]
 
 VERBS: Final[dict[str, Verb]] = {
     "cancel": Cancel(),
+    "pause": Pause(),
     "prune": Prune(),
+    "resume": Resume(),
     "schedules": Schedules(),
 }
 """What ``manage.py partisan`` can do."""

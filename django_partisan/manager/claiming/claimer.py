@@ -7,8 +7,7 @@ from enum import Enum
 from typing import Final
 
 from django_partisan import lifecycle
-from django_partisan.attempt import ClaimedTask
-from django_partisan.database.values import Cursor, Surveyed
+from django_partisan.database.values import Claimed, Cursor, Surveyed
 from django_partisan.fault_points import reach
 from django_partisan.manager.claiming.cursors import Cursors, SurveyBudget
 from django_partisan.manager.claiming.prefetch import CLAIM_TASKS, Prefetch
@@ -131,16 +130,17 @@ class Claimer:
         """Return where a claim starts now."""
         return list(self._cursors.current())
 
-    def took(self, claimed: list[ClaimedTask], limit: int, now: float, *, was_empty: bool) -> None:
+    def took(self, claimed: Claimed, limit: int, now: float, *, was_empty: bool) -> None:
         """Take in what a claim of up to ``limit`` tasks has brought.
 
         ``was_empty`` says that the workers had waited for it.
         """
         reach("manager.claimed")
-        self._prefetch.took(len(claimed), limit, was_empty=was_empty)
+        # What was moved aside leaves room, so the claim tells nothing of how much there is.
+        self._prefetch.took(claimed.met, limit, was_empty=was_empty)
         self._cursors.claimed(claimed)
-        self._empty_claims = 0 if claimed else self._empty_claims + 1
-        if len(claimed) == limit:
+        self._empty_claims = 0 if claimed.met else self._empty_claims + 1
+        if claimed.met == limit or claimed.aside:
             self._is(Known.MORE)
             return
         is_stream = len(claimed) > self._settings.WORKERS_COUNT

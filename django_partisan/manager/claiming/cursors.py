@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Final
 
 from django_partisan.attempt import ClaimedTask
-from django_partisan.database.values import MAX_PRIORITIES, Cursor, Surveyed
+from django_partisan.database.values import (
+    MAX_PRIORITIES,
+    Aside,
+    Claimed,
+    Cursor,
+    Surveyed,
+)
 
 _SHARE: Final = 0.05
 """Surveys take at most this share of the time, however many dead entries they must walk over."""
@@ -69,9 +76,12 @@ class Cursors:
         self._budget.spent(started, ended)
         self._wanted_at = max(ended + _BUSY_SECONDS, self._budget.allowed_at)
 
-    def claimed(self, tasks: Iterable[ClaimedTask]) -> None:
-        """Move the cursors on; the tasks are in the order of a claim."""
-        for task in tasks:
+    def claimed(self, tasks: Claimed) -> None:
+        """Move the cursors on, behind what a claim has taken and moved aside."""
+        met: Sequence[ClaimedTask | Aside] = tasks
+        if tasks.aside:
+            met = sorted([*tasks, *tasks.aside], key=attrgetter("priority", "due", "id"))
+        for task in met:
             if isinstance(task.due, int):
                 self._cursors[task.priority] = Cursor(task.priority, task.due, task.id)
 

@@ -9,7 +9,7 @@ import time
 from typing import Final, Protocol
 
 from django_partisan.config.const import NEVER
-from django_partisan.lifecycle.notifications import cancelled_queue
+from django_partisan.lifecycle.notifications import PAUSES_PAYLOAD, cancelled_queue
 from django_partisan.manager.claiming.file_watch import FileWatch
 from django_partisan.manager.database_link import DatabaseLink
 
@@ -37,7 +37,8 @@ class Hearer(Protocol):
 class Listener:
     """Hears on the manager's one connection what concerns its queues, and tells ``hearer``.
 
-    ``may_have_cancels`` is set where somebody may have asked for the end of tasks.
+    ``may_have_cancels`` is set where somebody may have asked for the end of tasks,
+    ``may_have_pauses`` where somebody says that something was paused or resumed.
     """
 
     def __init__(self, link: DatabaseLink, may_notify: bool, hearer: Hearer) -> None:
@@ -48,7 +49,7 @@ class Listener:
         self._is_pooled = False
         self._file = FileWatch(link)
         self._deaf_until = NEVER
-        self.may_have_cancels = True
+        self.may_have_cancels = self.may_have_pauses = True
 
     @property
     def mode(self) -> str:
@@ -81,7 +82,7 @@ class Listener:
     def connect(self) -> None:
         """Subscribe on a fresh connection, and prove that notifications arrive on it."""
         link = self._link
-        self.may_have_cancels = True
+        self.may_have_cancels = self.may_have_pauses = True
         self._is_listening = False
         self._deaf_until = NEVER
         if link.dialect.can_notify and self._may_notify:
@@ -139,7 +140,9 @@ class Listener:
     def _take_notifications(self, now: float) -> None:
         for payload in set(self._link.dialect.received_notifications(self._link.connection)):
             cancelled = cancelled_queue(payload)
-            if cancelled is None:
+            if payload == PAUSES_PAYLOAD:
+                self.may_have_pauses = True
+            elif cancelled is None:
                 self._hearer.announced(payload, now)
             elif self._hearer.serves(cancelled):
                 self.may_have_cancels = True

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from django_partisan import lifecycle
 from django_partisan.attempt import ClaimedTask
 from django_partisan.config.const import NEVER
-from django_partisan.database.values import MAX_SURVEYED_QUEUES, Survey
+from django_partisan.database.values import MAX_SURVEYED_QUEUES, Claimed, Survey
 from django_partisan.manager.claiming.claimer import Claimer
 from django_partisan.manager.claiming.cursors import SurveyBudget
 from django_partisan.manager.claiming.listener import Listener
@@ -192,7 +192,7 @@ class Queues:
         return None
 
     def took(
-        self, claimer: Claimer, tasks: list[ClaimedTask], limit: int, now: float, *, was_empty: bool
+        self, claimer: Claimer, tasks: Claimed, limit: int, now: float, *, was_empty: bool
     ) -> None:
         """Take in what a claim of up to ``limit`` tasks has brought."""
         claimer.took(tasks, limit, now, was_empty=was_empty)

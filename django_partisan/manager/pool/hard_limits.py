@@ -53,6 +53,16 @@ class HardLimits:
                 unstarted += self._cancel_in_hand(worker, is_wanted, now)
         return unstarted
 
+    def unstarted(self, is_wanted: Callable[[ClaimedTask], bool]) -> list[ClaimedTask]:
+        """Take tasks from the local queue and from behind what runs; return them."""
+        taken = self._queue.take(is_wanted)
+        for worker in list(self._pool.workers.values()):
+            if any(is_wanted(item.task) for item in worker.in_hand):
+                unstarted = self._left_alone(worker)
+                self._queue.put_first(task for task in unstarted if not is_wanted(task))
+                taken += [task for task in unstarted if is_wanted(task)]
+        return taken
+
     def turn(self, now: float) -> None:
         """Kill the workers whose task should have ended by now."""
         for worker in self._limited():

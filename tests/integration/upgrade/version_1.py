@@ -26,7 +26,7 @@ COLUMNS = (
 
 _TABLES = (
     *("django_partisan_attempt", "django_partisan_managerprocess", "django_partisan_task"),
-    "django_partisan_storedschedule",
+    *("django_partisan_storedschedule", "django_partisan_pause"),
 )
 
 _CREATE_ON_POSTGRESQL = """CREATE TABLE "django_partisan_task" (

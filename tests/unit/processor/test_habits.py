@@ -39,7 +39,7 @@ def test_arguments_of_the_task_given_to_delay_are_answered_with_its_class() -> N
         ("args", r"YourClass\(17, name='x'\)"),
         ("max_retries", "RETRY_ON_ERROR_CONFIG"),
         ("time_limit", "TIMEOUT_SECONDS"),
-        ("user", "unexpected keyword argument 'user'; it takes priority=, execute_after=, repeat="),
+        ("user", "unexpected keyword argument 'user'; it takes priority=, execute_after="),
     ],
 )
 def test_an_option_of_another_queue_is_answered(option: str, remedy: str) -> None:

@@ -30,7 +30,7 @@ from django_partisan.logs import TaskExtra
 from django_partisan.management.commands.start_partisan import Command
 from django_partisan.management.verbs import VERBS
 from django_partisan.manager import stop_signals
-from django_partisan.models import Attempt, ManagerProcess, StoredSchedule, Task
+from django_partisan.models import Attempt, ManagerProcess, Pause, StoredSchedule, Task
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.schedules import Schedule
 from django_partisan.settings import PREFIX, QUEUES_SETTING, ProcessSettings, QueueSettings
@@ -92,7 +92,7 @@ def test_the_states_of_a_manager_are_those_of_the_model() -> None:
 def test_every_verb_of_the_lifecycle_has_its_row_in_the_transition_table() -> None:
     told = {verb: row for verb, *row in table("statuses", "Transitions")}
     assert set(transitions_by_name()) == set(told) - {
-        *("enqueue", "claim", "requeue", "request cancel")
+        *("enqueue", "claim", "requeue", "request cancel", "hold", "free", "expire waiting")
     }
     of_no_outcome = {GIVE_UP, TAKE_OVER, TAKE_OVER_STARTED}
     assert set(TRANSITION_OF.values()) | of_no_outcome == set(transitions_by_name().values())
@@ -125,7 +125,7 @@ def test_the_outcomes_of_attempts_in_the_transition_table_are_those_of_the_model
 # --- tables and attributes
 
 
-@pytest.mark.parametrize("model", [Task, Attempt, ManagerProcess, StoredSchedule])
+@pytest.mark.parametrize("model", [Task, Attempt, ManagerProcess, StoredSchedule, Pause])
 def test_the_columns_are_those_of_the_model(model: type[Model]) -> None:
     told = [column for column, _ in table("models", f"Columns of {model.__name__}")]
     assert told == columns_of(model)

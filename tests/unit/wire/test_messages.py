@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_partisan import attempt
-from django_partisan.attempt import CRASHED, ORPHANED, RELEASED, ErrorReport, Outcome
+from django_partisan.attempt import CRASHED, EXPIRED, ORPHANED, RELEASED, ErrorReport, Outcome
 from django_partisan.wire import messages
 from django_partisan.wire.channel import GarbledError
 from django_partisan.wire.messages import (
@@ -28,7 +28,7 @@ from django_partisan.wire.messages import (
 from tests.support.claimed_tasks import claimed_task
 
 KINDS = {value for name, value in vars(attempt).items() if name.isupper()}
-REPORTED = sorted(KINDS - {RELEASED, CRASHED, ORPHANED})
+REPORTED = sorted(KINDS - {RELEASED, CRASHED, ORPHANED, EXPIRED})
 # Another value in each field, so that none can take the place of another.
 TASK = claimed_task(
     1, lease=2, priority=3, due=4, attempts=5, retries=6, postpones=7, rescues=8, crashes=9
