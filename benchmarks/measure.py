@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NAMES: Final = (
     *("drain", "long-drain", "work", "orm", "enqueue", "pickup", "idle"),
-    *("beside", "held", "polling", "queues"),
+    *("beside", "aside", "held", "polling", "queues"),
 )
 
 
@@ -97,7 +97,18 @@ def _own_database() -> Iterator[None]:
 
 
 def _figures(names: list[str], scale: Scale) -> Iterator[Figure]:
-    from benchmarks import beside, drain, enqueue, held, idle, orm, pickup, queues, work
+    from benchmarks import (
+        aside,
+        beside,
+        drain,
+        enqueue,
+        held,
+        idle,
+        orm,
+        pickup,
+        queues,
+        work,
+    )
 
     takes: dict[str, Callable[[Scale], Iterator[Figure]]] = {
         "drain": drain.measure,
@@ -108,6 +119,7 @@ def _figures(names: list[str], scale: Scale) -> Iterator[Figure]:
         "pickup": pickup.measure,
         "idle": idle.measure,
         "beside": beside.measure,
+        "aside": aside.measure,
         "held": held.measure,
         "polling": pickup.measure_polling,
         "queues": queues.measure,
