@@ -9,7 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from django_partisan import registry
-from django_partisan.lifecycle.schedules import fire_schedules
+from django_partisan.lifecycle.schedules import LOCKED_SECONDS, fire_schedules
 from django_partisan.models import StoredSchedule, Task
 from tests.support.processors import Plain, Unique
 
@@ -79,7 +79,7 @@ def fire(*schedules: StoredSchedule) -> list[Task]:
     """Fire what is due, read the schedules anew, and return all tasks of schedules in order."""
     for _ in range(10):
         due_in = fire_schedules().due_in
-        if due_in is None or due_in > 0:  # Else a slow machine has left some to the next time.
+        if due_in is None or due_in > LOCKED_SECONDS:  # Else a slow machine has left some to the next time.
             break
     for schedule in schedules:
         schedule.refresh_from_db()

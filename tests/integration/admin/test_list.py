@@ -214,7 +214,7 @@ def test_filters_without_an_index_look_at_the_newest_that_others_leave(
             assert found_by(admin, f"?status__exact=error&{query}") == newest
         queries = [query["sql"] for query in captured]
         assert not any("DISTINCT" in sql for sql in queries)
-        assert all("LIMIT" in sql for sql in queries if "COUNT" in sql.upper())
+        assert all("LIMIT" in sql for sql in queries if "COUNT(" in sql.upper())
 
 
 def test_pages_explain_to_operators(admin: Client) -> None:

@@ -394,7 +394,11 @@ def test_many_due_ones_are_fired_in_several_transactions(monkeypatch: pytest.Mon
     for number in range(5):
         make_due(make_schedule(f"{number}"))
     monkeypatch.setattr("django_partisan.lifecycle.schedules.FIRED_ROWS", 2)
-    assert [len(fire()) for _ in range(3)] == [2, 4, 5]
+    made = []
+    while len(made) < 5:
+        assert lifecycle.fire_schedules().due_in is not None
+        before, made = made, list(Task.objects.filter(schedule_id__isnull=False))
+        assert 0 < len(made) - len(before) <= 2
 
 
 @pytest.fixture
