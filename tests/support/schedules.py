@@ -79,7 +79,8 @@ def fire(*schedules: StoredSchedule) -> list[Task]:
     """Fire what is due, read the schedules anew, and return all tasks of schedules in order."""
     for _ in range(10):
         due_in = fire_schedules().due_in
-        if due_in is None or due_in > LOCKED_SECONDS:  # Else a slow machine has left some to the next time.
+        # Else a slow machine has left some to the next time.
+        if due_in is None or due_in > LOCKED_SECONDS:
             break
     for schedule in schedules:
         schedule.refresh_from_db()
