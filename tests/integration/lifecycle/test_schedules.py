@@ -394,7 +394,7 @@ def test_many_due_ones_are_fired_in_several_transactions(monkeypatch: pytest.Mon
     for number in range(5):
         make_due(make_schedule(f"{number}"))
     monkeypatch.setattr("django_partisan.lifecycle.schedules.FIRED_ROWS", 2)
-    made = []
+    made: list[Task] = []
     while len(made) < 5:
         assert lifecycle.fire_schedules().due_in is not None
         before, made = made, list(Task.objects.filter(schedule_id__isnull=False))
