@@ -36,7 +36,13 @@ def waiting(ids: list[int]) -> bool:
     return all_are(ids, "new") and not Task.objects.filter(pk__in=ids).exclude(attempts=0).exists()
 
 
-@pytest.mark.parametrize("settings", [{}, {"PARTISAN_NOTIFY": False}], ids=["told", "polling"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, id="told"),
+        pytest.param({"PARTISAN_NOTIFY": False}, id="polling", marks=pytest.mark.long),
+    ],
+)
 def test_what_was_claimed_of_a_paused_queue_goes_back_uncharged_on_all_hosts(
     start_manager: StartManager, book: Book, gate: Path, settings: dict[str, bool]
 ) -> None:

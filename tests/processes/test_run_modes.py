@@ -62,10 +62,17 @@ def test_once_runs_what_is_due_and_leaves_what_comes_back(
     assert "one pass is done" in manager.log
 
 
+def test_after_its_duration_an_idle_manager_ends(start_manager: StartManager) -> None:
+    manager = start_manager(**ending("--duration", "0.5"))
+    assert manager.wait_for_exit() == ExitCode.CLEAN
+    assert "the 0.5 s of --duration are over" in manager.log
+
+
+@pytest.mark.long  # So long that the slowest machine has begun to run tasks by then.
 def test_after_its_duration_a_manager_ends_as_by_a_signal(
     start_manager: StartManager, book: Book, gate: Path
 ) -> None:
-    manager = start_manager(arguments=("--duration", "3"), queue=HOARDING)
+    manager = start_manager(arguments=("--duration", "20"), queue=HOARDING)
     running = book.begin(*[WaitForFile(str(gate))] * 2)
     waiting = book.enqueue(*[Note()] * 10)
     book.waiting.update(waiting)

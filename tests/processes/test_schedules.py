@@ -24,7 +24,7 @@ POINTS = (
     *("manager.locked_schedules", "manager.made_tasks_of_schedule"),
     *("manager.moved_schedule", "manager.fired_schedules"),
 )
-QUICK = ("manager.made_tasks_of_schedule", "manager.moved_schedule")
+QUICK = ("manager.made_tasks_of_schedule",)
 ONE_WORKER: dict[str, Any] = {"WORKERS_COUNT": 1}
 WITH_SCHEDULES = {"INSTALLED_APPS": [*INSTALLED_APPS, "tests.schedule_app"]}
 
