@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -94,6 +94,9 @@ class PauseAdmin(_ModelAdmin):
     list_display = ("paused", "since", "ends", "paused_by", "reason", "held")
     ordering = ("pk",)
     actions = (resume,)
+
+    class Media:
+        css: ClassVar[Any] = {"all": ("django_partisan/admin.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pause]:
         """Leave out what has ended by itself: it counts as gone."""

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth.models import User
 
+from django_partisan.control import pause
 from django_partisan.models import ManagerProcess, Task
-from tests.support.admin_pages import LIST, MANAGERS, page_of
+from tests.support.admin_pages import LIST, MANAGERS, PAUSES, SCHEDULES, page_of
 from tests.support.helpers import wait_until
 from tests.support.rows import make_attempt, make_task
+from tests.support.schedules import make_schedule
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -77,7 +79,11 @@ def test_nothing_has_to_be_scrolled_sideways(
     assert headers == columns
     (error,) = browser.find_elements("css selector", "#result_list .partisan-failure")
     assert error.text.startswith("ValueError: no customer a_long_name")
-    for page in (LIST, page_of(task), MANAGERS, f"{MANAGERS}{manager.pk}/change/"):
+    schedule = make_schedule(long, args=[long], timezone="America/Argentina/ComodRivadavia")
+    pause(processor=f"shop.partisan_tasks.{long}", reason=long, by=long)
+    pages = [LIST, page_of(task), MANAGERS, f"{MANAGERS}{manager.pk}/change/"]
+    pages += [SCHEDULES, f"{SCHEDULES}{schedule.pk}/change/", PAUSES]
+    for page in pages:
         browser.get(f"{live_server.url}{page}")
         assert browser.execute_script(SCROLLED) == [], page
 

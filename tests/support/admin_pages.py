@@ -9,6 +9,8 @@ from django_partisan.models import Task
 
 LIST = "/admin/django_partisan/task/"
 MANAGERS = "/admin/django_partisan/managerprocess/"
+SCHEDULES = "/admin/django_partisan/storedschedule/"
+PAUSES = "/admin/django_partisan/pause/"
 
 
 def page_of(task: Task) -> str:
