@@ -27,12 +27,16 @@ def is_in_process() -> RawSQL:
     return RawSQL("status = 'in_process'", (), BooleanField())
 
 
-UNPLANNED = """(NOT (cron = planned_cron) OR NOT (every_seconds = planned_every_seconds)
-    OR NOT (timezone = planned_timezone) OR (NOT is_manual AND next_run_at IS NULL
+_UNPLANNED = """(NOT (cron = planned_cron) OR NOT (every_seconds = planned_every_seconds)
+    OR NOT (timezone = planned_timezone) OR (is_manual < {true} AND next_run_at IS NULL
         AND paused_at IS NULL AND problem = '' AND removed_at IS NULL))"""
-"""What of the schedules was changed past their model; stated as the index of those states it."""
+UNPLANNED = {"postgresql": _UNPLANNED.format(true="true"), "sqlite": _UNPLANNED.format(true="1")}
+"""What of the schedules was changed past their model; stated as the index of those states it.
+
+An index states "is not" in another way with each version of Django, hence "is less than true".
+"""
 
 
-def is_unplanned() -> RawSQL:
+def is_unplanned(vendor: str) -> RawSQL:
     """Return the condition "changed since it was planned" for a queryset of schedules."""
-    return RawSQL(UNPLANNED, (), BooleanField())  # noqa: S611 - a constant
+    return RawSQL(UNPLANNED[vendor], (), BooleanField())  # noqa: S611 - a constant

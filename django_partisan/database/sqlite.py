@@ -265,7 +265,8 @@ _HAS_ORPHANS = f"""SELECT EXISTS (
     SELECT 1 FROM {MANAGER} m
      WHERE m.id = t.manager_id AND m.last_seen > {_seconds_from_now("%s")})),
     {LOOKS_ASIDE}"""
-_SCHEDULE_DUE_IN = f"""SELECT CASE WHEN EXISTS (SELECT 1 FROM {SCHEDULE} WHERE {UNPLANNED}) THEN 0.0
+_SCHEDULE_DUE_IN = f"""SELECT CASE
+    WHEN EXISTS (SELECT 1 FROM {SCHEDULE} WHERE {UNPLANNED["sqlite"]}) THEN 0.0
     ELSE (julianday((SELECT min(next_run_at) FROM {SCHEDULE} WHERE next_run_at IS NOT NULL))
         - julianday('now')) * 86400.0 END"""
 _REGAIN = f"""UPDATE {TASK} SET unique_key = unique_hash

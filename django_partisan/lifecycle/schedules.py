@@ -150,7 +150,7 @@ def _fire_rows(
     begun = time.monotonic()
     others = schedule_rows().exclude(pk__in=leave_out) if leave_out else schedule_rows()
     rows = [
-        *_locked(alias, others.filter(is_unplanned())),
+        *_locked(alias, others.filter(is_unplanned(connections[alias].vendor))),
         *_locked(alias, others.filter(_is_due(known)).order_by("next_run_at", "pk")),
     ]
     reach("manager.locked_schedules")

@@ -256,7 +256,7 @@ class Migration(migrations.Migration):
                     models.Q(("every_seconds", models.F("planned_every_seconds")), _negated=True),
                     models.Q(("timezone", models.F("planned_timezone")), _negated=True),
                     models.Q(
-                        ("is_manual", False),
+                        ("is_manual__lt", True),
                         ("next_run_at__isnull", True),
                         ("paused_at__isnull", True),
                         ("problem", ""),

@@ -191,7 +191,7 @@ class StoredSchedule(models.Model):
                         next_run_at__isnull=True,
                         paused_at__isnull=True,
                         removed_at__isnull=True,
-                        is_manual=False,
+                        is_manual__lt=True,
                         problem="",
                     )
                 ),

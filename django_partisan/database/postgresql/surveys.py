@@ -73,7 +73,7 @@ _ALIVE = f"""SELECT EXISTS (SELECT FROM beat) AS is_alive,
     OR EXISTS (SELECT FROM {TASK} WHERE status = 'new' AND held_by IS NOT NULL) AS has_pauses,
        EXISTS (SELECT FROM {TASK} WHERE status = 'new' AND expires_at IS NOT NULL
            AND expires_at <= statement_timestamp()) AS has_expired,
-       CASE WHEN EXISTS (SELECT FROM {SCHEDULE} WHERE {UNPLANNED}) THEN 0
+       CASE WHEN EXISTS (SELECT FROM {SCHEDULE} WHERE {UNPLANNED["postgresql"]}) THEN 0
             ELSE (SELECT extract(epoch FROM min(next_run_at) - statement_timestamp())::float8
                     FROM {SCHEDULE} WHERE next_run_at IS NOT NULL) END AS schedule_due_in"""
 _BEAT_ONLY = f"WITH {_BEAT} {_ALIVE}"
