@@ -102,9 +102,10 @@ class PauseAdmin(_ModelAdmin):
         """Leave out what has ended by itself: it counts as gone."""
         return super().get_queryset(request).exclude(until__lte=Now())
 
-    def get_actions(self, request: HttpRequest) -> Any:
-        """Offer to resume, which is how a pause is deleted."""
-        offered = super().get_actions(request)
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
+        """Offer to resume, which is how a pause is deleted; Django 6.1 asks for each place."""
+        where = [] if action_location is None else [action_location]
+        offered: dict[str, Any] = super().get_actions(request, *where)
         offered.pop("delete_selected", None)
         return offered
 
