@@ -279,10 +279,10 @@ def test_cancelling_reads_what_it_cancels(learn: Callable[[], None]) -> None:
 @on_postgresql
 @pytest.mark.parametrize("find", [lifecycle.take_up, partial(delete_throttled, "default")])
 def test_what_is_looked_for_beside_claims_has_an_index_of_its_own(
-    find: Callable[[], object], learn: Callable[[], None]
+    find: Callable[[], object], own_session: None
 ) -> None:
     fill(WAITING, status="finished")
-    learn()
+    analyze()
     plan = plan_of(find)
     assert indexes_in(plan) == {"partisan_task_in_time"}
     assert rows_read(plan) == 0
@@ -294,12 +294,12 @@ def _set(assignment: str, condition: str) -> None:
 
 
 @on_postgresql
-def test_a_sweep_reads_what_has_expired_alone(learn: Callable[[], None]) -> None:
+def test_a_sweep_reads_what_has_expired_alone(own_session: None) -> None:
     fill(WAITING, priority=1)
     _set("expires_at = now() + interval '1 hour'", "priority = 1")
     fill(BATCH, priority=2)
     _set("expires_at = now() - interval '1 hour'", "priority = 2")
-    learn()
+    analyze()
     plan = plan_of(lambda: lifecycle.expire(limit=BATCH))
     assert EXPIRY in indexes_in(plan)
     assert sequential_scans(plan) == []
