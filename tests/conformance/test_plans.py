@@ -166,12 +166,13 @@ def test_a_survey_does_not_read_the_waiting_rows(
 
 @on_postgresql
 def test_a_beat_with_a_survey_reads_neither_waiting_nor_ended_rows(
-    learn: Callable[[], None],
+    own_session: None,
 ) -> None:
     manager = ManagerProcess.objects.create(node_name="here", pid=1)
     fill(WAITING, priorities=4)
     fill(WAITING, status="finished")
-    learn()
+    analyze()
+    # With statistics older than the rows, the former index of all that waits may be read instead.
     plan = plan_of(lambda: managers.beat(manager.pk, "running", {}, 30.0, ["default"]))
     tasks = [node for node in plan if node.get("Relation Name") == TABLE]
     # What the version before claims by may serve as well, as long as it is there.
