@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-
-from django.utils import timezone
 
 from django_partisan import lifecycle
 from django_partisan.backoff import MAX_PAUSE_SECONDS
 from django_partisan.config.const import MAX_STORED_NAME_LENGTH
-from django_partisan.config.moments import with_zone
+from django_partisan.config.moments import in_utc
 from django_partisan.config.wording import close_match
 from django_partisan.exceptions import ConfigurationError
 from django_partisan.lifecycle.pauses import Target
@@ -140,13 +138,8 @@ def _checked_end(until: object) -> datetime | timedelta | None:
 
 
 def _checked_moment(until: datetime) -> datetime:
-    moment = with_zone(until)
-    if moment.utcoffset() is None:
-        raise ValueError(
-            f"until={until!r} has no time zone; use django.utils.timezone.now() + timedelta(...) or"
-            " timezone.make_aware()"
-        )
-    if moment <= with_zone(timezone.now()):
+    moment = in_utc(until, "until")
+    if moment <= datetime.now(UTC):
         raise ValueError(f"until={until!r} has passed; give a later moment, or None for no end")
     return moment
 

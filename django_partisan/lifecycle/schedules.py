@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from django.db import Error, connections, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from django_partisan.config.moments import with_zone
+from django_partisan.config.moments import in_utc, with_zone
 from django_partisan.config.schedules import MAX_CATCH_UP
 from django_partisan.config.timing import Due, Timing, due_between, next_after
 from django_partisan.config.wording import counted
@@ -357,12 +357,10 @@ def _moment(until: datetime | timedelta | None, now: datetime) -> datetime | Non
     moment = now + until if isinstance(until, timedelta) else until
     if not isinstance(moment, datetime):
         raise TypeError(f"until takes an aware datetime or a timedelta, got {until!r}")
-    moment = with_zone(moment)
-    if moment.utcoffset() is None:
-        raise ValueError(f"until={until!r} has no time zone; use django.utils.timezone.now()")
+    moment = in_utc(moment, "until")
     if moment <= now:
         raise ValueError(f"until={until!r} is over already; give a moment to come")
-    return moment.astimezone(UTC)
+    return moment
 
 
 _TICK: Final = timedelta(microseconds=1)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from django_partisan.backoff import MAX_PAUSE_SECONDS
-from django_partisan.config.moments import with_zone
+from django_partisan.config.moments import in_utc
 from django_partisan.database.values import Expiry, Repeat
 
 _SHORTEST_REPEAT: Final = 0.001
@@ -74,20 +74,6 @@ def expiry_of(given: datetime | timedelta | float, due_at: datetime | None) -> E
         case int() | float() if not isinstance(given, bool):
             return Expiry(None, _checked_expiry(given))
     raise ValueError(f"expires takes a datetime, a timedelta or seconds, got {given!r}")
-
-
-def in_utc(moment: datetime, name: str) -> datetime:
-    """Return a moment in UTC; raise ValueError, with the name of the argument, without a zone."""
-    given, moment = moment, with_zone(moment)
-    if moment.utcoffset() is None:
-        raise ValueError(
-            f"{name}={moment!r} has no time zone; use django.utils.timezone.now() "
-            "or timezone.make_aware()"
-        )
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError(f"{name}={given!r} is outside the years 1 to 9999") from None
 
 
 def _checked_wait(seconds: float) -> float:
