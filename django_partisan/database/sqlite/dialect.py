@@ -18,7 +18,7 @@ from django.db.backends.utils import CursorWrapper
 from django_partisan.attempt import ClaimedTask
 from django_partisan.database.conditions import UNPLANNED
 from django_partisan.database.dialect import Dialect, fetch_ids, in_order
-from django_partisan.database.sqlite_aside import (
+from django_partisan.database.sqlite.aside import (
     AMONG,
     EXPIRE,
     FIRST_PLACE,
@@ -30,11 +30,13 @@ from django_partisan.database.sqlite_aside import (
     WHAT_IS_PAUSED,
     moved_aside,
 )
-from django_partisan.database.sqlite_moments import FORMAT as _FORMAT
-from django_partisan.database.sqlite_moments import NOW as _NOW
-from django_partisan.database.sqlite_moments import moment_of as _moment
-from django_partisan.database.sqlite_moments import seconds_from_now as _seconds_from_now
-from django_partisan.database.sqlite_moments import text_of as _text_of
+from django_partisan.database.sqlite.moments import (
+    FORMAT,
+    NOW,
+    moment_of,
+    seconds_from_now,
+    text_of,
+)
 from django_partisan.database.values import (
     CLAIMABLE,
     MANAGER,
@@ -79,7 +81,7 @@ _CLAIMED = {
 
 # UPDATE takes no alias here, and WITH holds no UPDATE: hence two statements where others need one.
 _CLAIM = f"""UPDATE {TASK} SET status = 'in_process', lease = lease + 1, manager_id = %s,
-       claimed_at = {_NOW}, updated_at = {_NOW}, attempts = attempts + 1, started_at = NULL,
+       claimed_at = {NOW}, updated_at = {NOW}, attempts = attempts + 1, started_at = NULL,
        unique_key = CASE WHEN is_unique_until_finish OR unique_for_seconds IS NOT NULL
             THEN unique_key END
  WHERE id IN (SELECT id FROM ({{levels}}) LIMIT %s)
@@ -87,7 +89,7 @@ RETURNING {", ".join(_CLAIMED.get(name, name) for name in ClaimedTask._fields)}"
 
 # One for each priority, since there is no LATERAL: future tasks of a better priority are not read.
 _LEVEL = f"""SELECT * FROM (SELECT id FROM {TASK}
-     WHERE {CLAIMABLE} AND queue_name = %s AND priority = %s AND execute_after <= {_NOW}
+     WHERE {CLAIMABLE} AND queue_name = %s AND priority = %s AND execute_after <= {NOW}
      ORDER BY execute_after, id LIMIT %s)"""
 _OUTCOMES = ", ".join(
     f"json_extract(value, '$[{place}]') AS x_{name}"
@@ -99,16 +101,16 @@ _STILL_OURS = f"{TASK}.id = x.x_id AND {TASK}.lease = x.x_lease AND {TASK}.statu
 _STATUS = """CASE WHEN x.x_status = 'new' AND cancel_requested_at IS NOT NULL THEN 'cancelled'
             ELSE x.x_status END"""
 _RECORD = f"""UPDATE {TASK} SET status = {_STATUS}, result = x.x_result, manager_id = NULL,
-       updated_at = {_NOW},
+       updated_at = {NOW},
        execute_after = CASE
-            WHEN x.x_due_at IS NOT NULL THEN strftime({_FORMAT}, x.x_due_at, 'unixepoch')
-            WHEN x.x_delay_seconds IS NOT NULL THEN {_seconds_from_now("x.x_delay_seconds")}
+            WHEN x.x_due_at IS NOT NULL THEN strftime({FORMAT}, x.x_due_at, 'unixepoch')
+            WHEN x.x_delay_seconds IS NOT NULL THEN {seconds_from_now("x.x_delay_seconds")}
             ELSE execute_after END,
        claimed_at = CASE WHEN {_STATUS} = 'new' THEN NULL ELSE claimed_at END,
        started_at = CASE WHEN {_STATUS} = 'new' OR x.x_started_ago IS NULL THEN NULL
-            ELSE {_seconds_from_now("-x.x_started_ago")} END,
+            ELSE {seconds_from_now("-x.x_started_ago")} END,
        finished_at = CASE WHEN {_STATUS} = 'new' THEN NULL
-            ELSE {_seconds_from_now("-x.x_ended_ago")} END,
+            ELSE {seconds_from_now("-x.x_ended_ago")} END,
        unique_key = CASE WHEN {_STATUS} = 'new' OR unique_for_seconds IS NOT NULL
             THEN unique_key END,
        attempts = attempts + x.x_attempts, retries = retries + x.x_retries,
@@ -118,10 +120,10 @@ _RECORD = f"""UPDATE {TASK} SET status = {_STATUS}, result = x.x_result, manager
  WHERE {_STILL_OURS} RETURNING id, status"""
 _REQUEST_CANCEL = f"""UPDATE {TASK} SET
        status = CASE WHEN status = 'new' THEN 'cancelled' ELSE status END,
-       cancel_requested_at = COALESCE(cancel_requested_at, {_NOW}),
-       finished_at = CASE WHEN status = 'new' THEN {_NOW} END,
+       cancel_requested_at = COALESCE(cancel_requested_at, {NOW}),
+       finished_at = CASE WHEN status = 'new' THEN {NOW} END,
        unique_key = CASE WHEN status <> 'new' THEN unique_key END, held_by = NULL,
-       updated_at = {_NOW}
+       updated_at = {NOW}
  WHERE id IN (SELECT value FROM json_each(%s)) AND status IN ('new', 'in_process')
 RETURNING id, status, queue_name"""
 _DELETE = f"""DELETE FROM {TASK}
@@ -149,17 +151,17 @@ _ON_DUPLICATE = {
 _CONFLICT = "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL"
 _COLUMNS = """status, queue_name, created_at, updated_at, processor_class, priority, execute_after,
     arguments, extra, unique_hash, unique_key, is_unique_until_finish"""
-_DUE = f"COALESCE(%s, {_seconds_from_now('%s')})"
-_VALUES = f"'new', %s, {_NOW}, {_NOW}, %s, %s, {_DUE}, %s, '{{}}', %s, %s, %s"
+_DUE = f"COALESCE(%s, {seconds_from_now('%s')})"
+_VALUES = f"'new', %s, {NOW}, {NOW}, %s, %s, {_DUE}, %s, '{{}}', %s, %s, %s"
 # Counted from the moment at which the task is due, and not before it is stored.
-_EXPIRES_AT = f"""COALESCE(%s, strftime({_FORMAT}, max({_NOW}, {_DUE}),
+_EXPIRES_AT = f"""COALESCE(%s, strftime({FORMAT}, max({NOW}, {_DUE}),
     printf('%%+.3f seconds', %s)))"""
 # What only some tasks have: a value for each column.
 _MORE: dict[str, dict[str, str]] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s", "repeat_slot": _DUE},
     "expiry": {"expires_at": _EXPIRES_AT},
     "throttle": {"unique_for_seconds": "%s"},
-    "debounce": {"debounce_until": _seconds_from_now("%s")},
+    "debounce": {"debounce_until": seconds_from_now("%s")},
 }
 _MORE_OF_BATCH: dict[str, dict[str, str]] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s", "repeat_slot": "%s"},
@@ -209,9 +211,9 @@ def _action(on_duplicate: str, columns: Iterable[str]) -> str:
 # The counter of AUTOINCREMENT has no row before the table's first one. Both statements write, so
 # that from the first of them on nobody else does.
 _RESERVE = f"""UPDATE sqlite_sequence SET seq = seq + %s WHERE name = '{TASK}'
-RETURNING seq, {_NOW}"""
+RETURNING seq, {NOW}"""
 _RESERVE_FIRST = f"""INSERT INTO sqlite_sequence (name, seq)
-SELECT '{TASK}', COALESCE(max(id), 0) + %s FROM {TASK} RETURNING seq, {_NOW}"""
+SELECT '{TASK}', COALESCE(max(id), 0) + %s FROM {TASK} RETURNING seq, {NOW}"""
 
 _BATCH_VALUES = """json_extract(value, '$[0]'), 'new', %s, %s, %s, %s, %s, %s,
        json_extract(value, '$[1]'), '{}', json_extract(value, '$[2]'),
@@ -224,10 +226,10 @@ _LINKS = f"""SELECT id, queue_name, COALESCE(repeat_slot, execute_after) || '', 
  ORDER BY id"""
 _INSERT_FOLLOWERS = f"""INSERT INTO {TASK} (id, {_COLUMNS}, {", ".join(_MORE["repeat"])},
     expires_at)
-SELECT f.id, 'new', t.queue_name, {_NOW}, {_NOW}, t.processor_class, t.priority, f.slot,
+SELECT f.id, 'new', t.queue_name, {NOW}, {NOW}, t.processor_class, t.priority, f.slot,
        t.arguments, '{{}}', t.unique_hash, t.unique_hash, t.is_unique_until_finish,
        t.repeat_seconds, t.repeat_until, f.slot,
-       strftime({_FORMAT}, julianday(f.slot) + julianday(t.expires_at)
+       strftime({FORMAT}, julianday(f.slot) + julianday(t.expires_at)
             - julianday(COALESCE(t.repeat_slot, t.execute_after)))
   FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS link_id,
                json_extract(value, '$[2]') AS slot FROM json_each(%s)) f
@@ -245,10 +247,10 @@ _SURVEY = f"""WITH RECURSIVE level(queue, priority, place) AS (
 )
 SELECT queue, priority,
        (SELECT min(t.execute_after) FROM {TASK} t WHERE {CLAIMABLE}
-           AND t.queue_name = level.queue AND t.priority = level.priority) <= {_NOW},
+           AND t.queue_name = level.queue AND t.priority = level.priority) <= {NOW},
        (julianday((SELECT min(t.execute_after) FROM {TASK} t WHERE {CLAIMABLE}
            AND t.queue_name = level.queue AND t.priority = level.priority
-           AND t.execute_after > {_NOW})) - julianday('now')) * 86400.0
+           AND t.execute_after > {NOW})) - julianday('now')) * 86400.0
   FROM level WHERE priority IS NOT NULL ORDER BY priority"""
 _QUEUE_NAMES = f"""WITH RECURSIVE queue(name) AS (
     SELECT min(queue_name) FROM {TASK} WHERE {CLAIMABLE}
@@ -257,13 +259,13 @@ _QUEUE_NAMES = f"""WITH RECURSIVE queue(name) AS (
         AND t.queue_name > queue.name) FROM queue WHERE queue.name IS NOT NULL
 )
 SELECT name FROM queue WHERE name IS NOT NULL"""
-_BEAT = f"""UPDATE {MANAGER} SET last_seen = {_NOW}, state = %s, snapshot = %s
- WHERE id = %s AND last_seen > {_seconds_from_now("%s")}"""
+_BEAT = f"""UPDATE {MANAGER} SET last_seen = {NOW}, state = %s, snapshot = %s
+ WHERE id = %s AND last_seen > {seconds_from_now("%s")}"""
 _HAS_ORPHANS = f"""SELECT EXISTS (
-    SELECT 1 FROM {MANAGER} WHERE id <> %s AND last_seen <= {_seconds_from_now("%s")}
+    SELECT 1 FROM {MANAGER} WHERE id <> %s AND last_seen <= {seconds_from_now("%s")}
 ) OR EXISTS (SELECT 1 FROM {TASK} t WHERE status = 'in_process' AND NOT EXISTS (
     SELECT 1 FROM {MANAGER} m
-     WHERE m.id = t.manager_id AND m.last_seen > {_seconds_from_now("%s")})),
+     WHERE m.id = t.manager_id AND m.last_seen > {seconds_from_now("%s")})),
     {LOOKS_ASIDE}"""
 _SCHEDULE_DUE_IN = f"""SELECT CASE
     WHEN EXISTS (SELECT 1 FROM {SCHEDULE} WHERE {UNPLANNED["sqlite"]}) THEN 0.0
@@ -280,7 +282,7 @@ class SQLite(Dialect):
     """SQLite 3.35 or newer, in WAL mode."""
 
     has_one_manager: ClassVar[bool] = True
-    now_sql: ClassVar[str] = _NOW
+    now_sql: ClassVar[str] = NOW
     microseconds_sql: ClassVar[str] = _MICROSECONDS
     throttle_is_over: ClassVar[str] = """unique_for_seconds IS NOT NULL AND status <> 'new'
         AND (status <> 'in_process' OR NOT is_unique_until_finish)
@@ -307,7 +309,7 @@ class SQLite(Dialect):
                 row = cursor.execute(change, [*parameters, task.unique_hash]).fetchone()
         if row is None:
             return None
-        created_at, execute_after, *expires_at = map(_moment, row[1:])
+        created_at, execute_after, *expires_at = map(moment_of, row[1:])
         return InsertedTask(row[0], created_at, execute_after, is_new, *expires_at)
 
     def reserve(self, connection: BaseDatabaseWrapper, count: int) -> Reservation:
@@ -316,7 +318,7 @@ class SQLite(Dialect):
             if row is None:
                 row = cursor.execute(_RESERVE_FIRST, [count]).fetchone()
         last, now = row
-        return Reservation(range(last - count + 1, last + 1), _moment(now))
+        return Reservation(range(last - count + 1, last + 1), moment_of(now))
 
     def insert_many(
         self,
@@ -327,16 +329,16 @@ class SQLite(Dialect):
         *,
         hold_duplicates: bool,  # noqa: ARG002 - nobody else writes before the transaction ends
     ) -> set[int]:
-        moments = _text_of(batch.created_at), _text_of(batch.execute_after)
+        moments = text_of(batch.created_at), text_of(batch.execute_after)
         parameters = batch.parameters(*moments)
         if batch.repeat is not None:
             parameters += [batch.repeat.seconds, _text_or_none(batch.repeat.until), moments[1]]
         if batch.expires_at is not None:
-            parameters.append(_text_of(batch.expires_at))
+            parameters.append(text_of(batch.expires_at))
         if batch.unique_for_seconds is not None:
             parameters.append(batch.unique_for_seconds)
         if batch.debounce_until is not None:
-            parameters.append(_text_of(batch.debounce_until))
+            parameters.append(text_of(batch.debounce_until))
         statement = _insert_batch(on_duplicate, batch.more())
         with connection.cursor() as cursor:
             cursor.execute(statement, [*parameters, json.dumps(rows)])
@@ -347,7 +349,12 @@ class SQLite(Dialect):
             cursor.execute(_LINKS, [json.dumps(list(ids))])
             return [
                 Link(
-                    pk, queue_name, _moment(slot), seconds, until and _moment(until), bool(is_last)
+                    pk,
+                    queue_name,
+                    moment_of(slot),
+                    seconds,
+                    until and moment_of(until),
+                    bool(is_last),
                 )
                 for pk, queue_name, slot, seconds, until, is_last in cursor.fetchall()
             ]
@@ -355,7 +362,7 @@ class SQLite(Dialect):
     def insert_followers(
         self, connection: BaseDatabaseWrapper, followers: Sequence[Follower]
     ) -> set[int]:
-        rows = [(each.id, each.link_id, _text_of(each.slot)) for each in followers]
+        rows = [(each.id, each.link_id, text_of(each.slot)) for each in followers]
         with connection.cursor() as cursor:
             cursor.execute(_INSERT_FOLLOWERS, [json.dumps(rows)])
             return fetch_ids(cursor)
@@ -570,4 +577,4 @@ def _turn_log_on(cursor: CursorWrapper) -> bool:
 
 
 def _text_or_none(moment: datetime | None) -> str | None:
-    return None if moment is None else _text_of(moment)
+    return None if moment is None else text_of(moment)

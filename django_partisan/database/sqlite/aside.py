@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
-from django_partisan.database.sqlite_moments import NOW
+from django_partisan.database.sqlite.moments import NOW
 from django_partisan.database.values import ATTEMPT, CLAIMABLE, PAUSE, TASK, Aside, Place
 
 # What a claim must not take leaves the index all the same: it is held, or cancelled. There are few
