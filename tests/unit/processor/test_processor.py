@@ -17,10 +17,10 @@ from django.utils import timezone as django_timezone
 from django.utils.translation import gettext_lazy
 
 from django_partisan import registry
+from django_partisan.config.moments import in_utc
 from django_partisan.exceptions import PostponeTask, ProcessorClassNotFound, UnknownQueue
 from django_partisan.models import Task
 from django_partisan.processor import BaseTaskProcessor
-from django_partisan.processor.moments import in_utc
 from tests.app.models import Ledger
 from tests.support.factories import claimed_task
 
