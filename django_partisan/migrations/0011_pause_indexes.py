@@ -1,10 +1,13 @@
 """The indexes of pauses and expiry, made while producers and managers are at work.
 
-The former ready index stays: managers of the version before have no other for their claims.
+The former ready index stays: managers of the version before have no other for their claims. Not on
+SQLite, where there is one manager at a time: each claim would have to take its tasks out of both.
 """
 
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+FORMER = "partisan_task_ready"
 
 
 class AddIndexBesideWork(AddIndexConcurrently):
@@ -25,6 +28,18 @@ class AddIndexBesideWork(AddIndexConcurrently):
 
 def _plain(operation):
     return migrations.AddIndex(operation.model_name, operation.index)
+
+
+def drop_former_on_sqlite(apps, schema_editor):
+    if schema_editor.connection.vendor == "sqlite":
+        schema_editor.execute(f"DROP INDEX IF EXISTS {FORMER}")
+
+
+def make_former_on_sqlite(apps, schema_editor):
+    if schema_editor.connection.vendor == "sqlite":
+        task = apps.get_model("django_partisan", "Task")
+        [former] = [index for index in task._meta.indexes if index.name == FORMER]  # noqa: SLF001
+        schema_editor.add_index(task, former)
 
 
 class Migration(migrations.Migration):
@@ -56,4 +71,5 @@ class Migration(migrations.Migration):
                 name="partisan_task_expiry",
             ),
         ),
+        migrations.RunPython(drop_former_on_sqlite, make_former_on_sqlite),
     ]

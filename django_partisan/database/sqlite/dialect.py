@@ -43,6 +43,7 @@ from django_partisan.database.values import (
     MAX_PRIORITIES,
     SCHEDULE,
     TASK,
+    Aside,
     Batch,
     BatchRow,
     Beat,
@@ -380,15 +381,17 @@ class SQLite(Dialect):
         places = " UNION ALL ".join([_LEVEL] * len(cursors))
         each = [value for start in cursors for value in (queue_name, start.priority, limit)]
         began = time.monotonic()
-        with self._as_one(connection), connection.cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute(WHAT_IS_PAUSED, [queue_name])
             is_paused, may_meet_any = cursor.fetchone()
             if is_paused:
                 return Claimed()
-            aside = []
+            aside: list[Aside] = []
             if may_meet_any:
-                ids = f"SELECT id FROM ({places}) LIMIT %s"
-                aside = moved_aside(cursor, ids, [*each, limit])
+                with self._as_one(connection):
+                    ids = f"SELECT id FROM ({places}) LIMIT %s"
+                    aside = moved_aside(cursor, ids, [*each, limit])
+            # A statement of its own: within a transaction, SQLite would keep a journal of it.
             cursor.execute(_CLAIM.format(levels=places), [manager_id, *each, limit - len(aside)])
             return in_order(cursor.fetchall(), began, aside)
 
