@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import time
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from django_partisan.database.migration_state import require_migrated
@@ -106,7 +107,7 @@ class Organs:
         self.link = DatabaseLink(database(), self._on_connect)
         self.heartbeat = Heartbeat(self.choice.at_start(), process_settings, self.label)
         self.recorder = Recorder(
-            deletes=lambda name: settings_of(name).DELETE_TASKS_ON_COMPLETE,
+            deletes=cache(lambda name: settings_of(name).DELETE_TASKS_ON_COMPLETE),
             max_rescues=process_settings.MAX_RESCUES,
         )
         """The outcomes that wait to be recorded."""
