@@ -19,7 +19,7 @@ from django_partisan.lifecycle.deletion import (
     can_skip_locked,
     delete_free,
 )
-from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.lifecycle.rows import database, finished_rows, task_rows
 from django_partisan.models import Task
 from django_partisan.settings import QueueSettings
 
@@ -121,9 +121,8 @@ def delete_throttled(queue_name: str) -> int:
 
     For queues with DELETE_TASKS_ON_COMPLETE, which keeps such tasks for so long. A batch at most.
     """
-    # As the index states it that holds these rows; mostly there are none.
-    rows = task_rows().filter(unique_for_seconds__isnull=False, status=Task.STATUS_FINISHED)
-    over = rows.filter(_is_over(), queue_name=queue_name)
+    throttled = finished_rows().filter(unique_for_seconds__isnull=False)
+    over = throttled.filter(_is_over(), queue_name=queue_name)
     return len(delete_free(over, limit=PRUNE_BATCH).deleted) if over.exists() else 0
 
 

@@ -13,7 +13,7 @@ from django.db import connections, transaction
 from django_partisan.database import dialect_for
 from django_partisan.database.values import Follower, Link
 from django_partisan.lifecycle.notifications import announce
-from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.lifecycle.rows import database, finished_rows, task_rows
 from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.logs import extra_of
 from django_partisan.models import Task
@@ -70,7 +70,7 @@ def take_up() -> int:
     :data:`TAKE_UP_BATCH` are taken up at once.
     """
     with transaction.atomic(using=database()):
-        rows = task_rows().filter(status=Task.STATUS_FINISHED, repeat_seconds__isnull=False)
+        rows = finished_rows().filter(repeat_seconds__isnull=False)
         locked = (
             rows.order_by("pk").select_for_update(skip_locked=True).values_list("pk", flat=True)
         )

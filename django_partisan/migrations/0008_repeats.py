@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
                     ("unique_for_seconds__isnull", False),
                     _connector="OR",
                 ),
-                fields=["status", "id"],
+                fields=["finished_at"],
                 name="partisan_task_in_time",
             ),
         ),

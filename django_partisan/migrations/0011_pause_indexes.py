@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
         AddIndexBesideWork(
             model_name="task",
             index=models.Index(
-                condition=models.Q(("held_by__isnull", False), ("status", "new")),
+                condition=models.Q(("held_by__isnull", False)),
                 fields=["held_by", "id"],
                 name="partisan_task_held",
             ),
@@ -66,7 +66,7 @@ class Migration(migrations.Migration):
         AddIndexBesideWork(
             model_name="task",
             index=models.Index(
-                condition=models.Q(("expires_at__isnull", False), ("status", "new")),
+                condition=models.Q(("expires_at__isnull", False), ("finished_at__isnull", True)),
                 fields=["expires_at"],
                 name="partisan_task_expiry",
             ),

@@ -169,12 +169,12 @@ class Task(models.Model):
             ),
             models.Index(
                 fields=["held_by", "id"],
-                condition=models.Q(status="new", held_by__isnull=False),
+                condition=models.Q(held_by__isnull=False),
                 name="partisan_task_held",
             ),
             models.Index(
                 fields=["expires_at"],
-                condition=models.Q(status="new", expires_at__isnull=False),
+                condition=models.Q(expires_at__isnull=False, finished_at__isnull=True),
                 name="partisan_task_expiry",
             ),
             models.Index(
@@ -186,7 +186,7 @@ class Task(models.Model):
                 name="partisan_task_finished",
             ),
             models.Index(
-                fields=["status", "id"],
+                fields=["finished_at"],
                 condition=models.Q(repeat_seconds__isnull=False)
                 | models.Q(unique_for_seconds__isnull=False),
                 name="partisan_task_in_time",

@@ -166,13 +166,12 @@ def test_a_survey_does_not_read_the_waiting_rows(
 
 @on_postgresql
 def test_a_beat_with_a_survey_reads_neither_waiting_nor_ended_rows(
-    own_session: None,
+    learn: Callable[[], None],
 ) -> None:
     manager = ManagerProcess.objects.create(node_name="here", pid=1)
     fill(WAITING, priorities=4)
     fill(WAITING, status="finished")
-    analyze()
-    # With statistics older than the rows, the former index of all that waits may be read instead.
+    learn()
     plan = plan_of(lambda: managers.beat(manager.pk, "running", {}, 30.0, ["default"]))
     tasks = [node for node in plan if node.get("Relation Name") == TABLE]
     # What the version before claims by may serve as well, as long as it is there.
@@ -280,10 +279,10 @@ def test_cancelling_reads_what_it_cancels(learn: Callable[[], None]) -> None:
 @on_postgresql
 @pytest.mark.parametrize("find", [lifecycle.take_up, partial(delete_throttled, "default")])
 def test_what_is_looked_for_beside_claims_has_an_index_of_its_own(
-    find: Callable[[], object], own_session: None
+    find: Callable[[], object], learn: Callable[[], None]
 ) -> None:
     fill(WAITING, status="finished")
-    analyze()
+    learn()
     plan = plan_of(find)
     assert indexes_in(plan) == {"partisan_task_in_time"}
     assert rows_read(plan) == 0
@@ -295,12 +294,12 @@ def _set(assignment: str, condition: str) -> None:
 
 
 @on_postgresql
-def test_a_sweep_reads_what_has_expired_alone(own_session: None) -> None:
+def test_a_sweep_reads_what_has_expired_alone(learn: Callable[[], None]) -> None:
     fill(WAITING, priority=1)
     _set("expires_at = now() + interval '1 hour'", "priority = 1")
     fill(BATCH, priority=2)
     _set("expires_at = now() - interval '1 hour'", "priority = 2")
-    analyze()
+    learn()
     plan = plan_of(lambda: lifecycle.expire(limit=BATCH))
     assert EXPIRY in indexes_in(plan)
     assert sequential_scans(plan) == []
@@ -318,13 +317,13 @@ def own_session(transactional_db: None) -> Iterator[None]:
 # These two go batch by batch, for a twentieth of the time: with old statistics a batch may take
 # longer, until autovacuum has followed.
 @on_postgresql
-def test_freeing_reads_what_ended_pauses_hold_alone(own_session: None) -> None:
+def test_freeing_reads_what_ended_pauses_hold_alone(learn: Callable[[], None]) -> None:
     row = pause(processor="shop.Other")
     fill(WAITING, priority=1)
     _set(f"held_by = {row.pk}", "priority = 1")
     fill(BATCH, priority=2)
     _set(f"held_by = {row.pk + 1}", "priority = 2")
-    analyze()
+    learn()
     plan = plan_of(lambda: lifecycle.free_held(BATCH))
     assert HELD in indexes_in(plan)
     assert sequential_scans(plan) == []

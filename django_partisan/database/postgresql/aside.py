@@ -40,11 +40,13 @@ def moving_aside(ids: str) -> str:
 )"""
 
 
-# By the index of what may expire, the longest expired first.
-_EXPIRED = f"""SELECT id FROM {TASK}
-     WHERE status = 'new' AND expires_at IS NOT NULL AND expires_at <= statement_timestamp()"""
+# By the index of what may expire, the longest expired first. The status is compared as no index
+# states it: by the index of all that waits, a planner that knows of nothing waiting would read it.
+EXPIRED = """expires_at IS NOT NULL AND finished_at IS NULL
+       AND expires_at <= statement_timestamp() AND status || '' = 'new'"""
 _EXPIRE = f"""WITH pick AS MATERIALIZED (
-    {_EXPIRED} {{among}} ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
+    SELECT id FROM {TASK} WHERE {EXPIRED} {{among}}
+     ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
 ), {moving_aside("SELECT id FROM pick")} SELECT id FROM aside"""
 EXPIRE = _EXPIRE.format(among="")
 EXPIRE_AMONG = _EXPIRE.format(among="AND id = ANY (%s::bigint[])")
@@ -53,10 +55,10 @@ EXPIRE_AMONG = _EXPIRE.format(among="AND id = ANY (%s::bigint[])")
 # of a pause that is not visible is not either: whoever held it has seen the pause. In no order: for
 # one, with statistics of a drained table, the primary key would be walked.
 FREE_HELD = f"""WITH RECURSIVE holder AS (
-    (SELECT held_by FROM {TASK} WHERE status = 'new' AND held_by IS NOT NULL
+    (SELECT held_by FROM {TASK} WHERE held_by IS NOT NULL
       ORDER BY held_by LIMIT 1)
     UNION ALL
-    SELECT (SELECT t.held_by FROM {TASK} t WHERE t.status = 'new' AND t.held_by IS NOT NULL
+    SELECT (SELECT t.held_by FROM {TASK} t WHERE t.held_by IS NOT NULL
                AND t.held_by > holder.held_by ORDER BY t.held_by LIMIT 1)
       FROM holder WHERE holder.held_by IS NOT NULL
 ), over AS MATERIALIZED (
@@ -64,7 +66,7 @@ FREE_HELD = f"""WITH RECURSIVE holder AS (
        AND NOT EXISTS (SELECT FROM {PAUSE} p WHERE p.id = holder.held_by AND {ACTIVE})
 ), pick AS MATERIALIZED (
     SELECT t.id FROM over CROSS JOIN LATERAL (
-        SELECT id FROM {TASK} WHERE status = 'new' AND held_by = over.held_by
+        SELECT id FROM {TASK} WHERE held_by = over.held_by
          LIMIT %s FOR UPDATE SKIP LOCKED
     ) t LIMIT %s
 )

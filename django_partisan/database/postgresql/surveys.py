@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django_partisan.database.conditions import UNPLANNED
-from django_partisan.database.postgresql.aside import PAUSED_QUEUES
+from django_partisan.database.postgresql.aside import EXPIRED, PAUSED_QUEUES
 from django_partisan.database.values import (
     CLAIMABLE,
     MANAGER,
@@ -63,8 +63,6 @@ _BEAT = f"""beat AS (
     UPDATE {MANAGER} SET last_seen = statement_timestamp(), state = %s, snapshot = %s::jsonb
      WHERE id = %s AND last_seen > {_LAST_MOMENT} RETURNING id
 )"""
-# In the order of their indexes, of what is held or expires: else, with old statistics, the index of
-# all that waits looks as good.
 _ALIVE = f"""SELECT EXISTS (SELECT FROM beat) AS is_alive,
        EXISTS (SELECT FROM {MANAGER} WHERE id <> %s AND last_seen <= {_LAST_MOMENT})
     OR EXISTS (SELECT FROM {TASK} t WHERE status = 'in_process' AND NOT EXISTS (
@@ -72,10 +70,8 @@ _ALIVE = f"""SELECT EXISTS (SELECT FROM beat) AS is_alive,
     )) AS has_orphans,
        EXISTS (SELECT FROM {MANAGER} WHERE id <> %s) AS has_peers,
        EXISTS (SELECT FROM {PAUSE})
-    OR (SELECT held_by FROM {TASK} WHERE status = 'new' AND held_by IS NOT NULL
-         ORDER BY held_by LIMIT 1) IS NOT NULL AS has_pauses,
-       COALESCE((SELECT expires_at FROM {TASK} WHERE status = 'new' AND expires_at IS NOT NULL
-         ORDER BY expires_at LIMIT 1) <= statement_timestamp(), false) AS has_expired,
+    OR EXISTS (SELECT FROM {TASK} WHERE held_by IS NOT NULL) AS has_pauses,
+       EXISTS (SELECT FROM {TASK} WHERE {EXPIRED}) AS has_expired,
        CASE WHEN EXISTS (SELECT FROM {SCHEDULE} WHERE {UNPLANNED["postgresql"]}) THEN 0
             ELSE (SELECT extract(epoch FROM min(next_run_at) - statement_timestamp())::float8
                     FROM {SCHEDULE} WHERE next_run_at IS NOT NULL) END AS schedule_due_in"""

@@ -14,7 +14,8 @@ from django_partisan.database.values import ATTEMPT, CLAIMABLE, PAUSE, TASK, Asi
 # pauses, and mostly none, so whether anything can be met is asked first.
 _ACTIVE = f"(until IS NULL OR until > {NOW})"
 _HAS_EXPIRED = f"expires_at <= {NOW}"
-_EXPIRED = f"status = 'new' AND expires_at IS NOT NULL AND {_HAS_EXPIRED}"
+_EXPIRED = f"""expires_at IS NOT NULL AND finished_at IS NULL AND status = 'new'
+       AND {_HAS_EXPIRED}"""
 _PAUSED_NAMES = f"SELECT j.value FROM {PAUSE} p, json_each(p.names) j WHERE {_ACTIVE}"
 PAUSED_QUEUES = f"SELECT queue_name FROM {PAUSE} WHERE queue_name IS NOT NULL AND {_ACTIVE}"
 _IS_PAUSED = f"EXISTS (SELECT 1 FROM {PAUSE} WHERE queue_name = %s AND {_ACTIVE})"
@@ -36,14 +37,14 @@ _TELL = f"""INSERT INTO {ATTEMPT} (task_id, number, lease, outcome, error_type, 
        node_name, created_at)
 VALUES (%s, %s, %s, 'cancelled', 'TaskExpired', %s, '', '', {NOW})"""
 FREE_HELD = f"""WITH RECURSIVE holder(id) AS (
-    SELECT min(held_by) FROM {TASK} WHERE status = 'new' AND held_by IS NOT NULL
+    SELECT min(held_by) FROM {TASK} WHERE held_by IS NOT NULL
     UNION ALL
-    SELECT (SELECT min(t.held_by) FROM {TASK} t WHERE t.status = 'new' AND t.held_by IS NOT NULL
+    SELECT (SELECT min(t.held_by) FROM {TASK} t WHERE t.held_by IS NOT NULL
         AND t.held_by > holder.id)
       FROM holder WHERE holder.id IS NOT NULL
 )
 UPDATE {TASK} SET held_by = NULL, updated_at = {NOW} WHERE id IN (
-    SELECT id FROM {TASK} WHERE status = 'new' AND held_by IN (
+    SELECT id FROM {TASK} WHERE held_by IN (
         SELECT holder.id FROM holder WHERE NOT EXISTS (
             SELECT 1 FROM {PAUSE} p WHERE p.id = holder.id AND {_ACTIVE})) LIMIT %s)
 RETURNING queue_name"""
@@ -55,7 +56,7 @@ HOLD = f"""UPDATE {TASK} SET held_by = %s, updated_at = {NOW}
 FIRST_PLACE = Place("", -(2**31), "", 0)
 """Before all places."""
 LOOKS_ASIDE = f"""EXISTS (SELECT 1 FROM {PAUSE})
- OR EXISTS (SELECT 1 FROM {TASK} WHERE status = 'new' AND held_by IS NOT NULL),
+ OR EXISTS (SELECT 1 FROM {TASK} WHERE held_by IS NOT NULL),
     EXISTS (SELECT 1 FROM {TASK} WHERE {_EXPIRED})"""
 """What a beat asks: whether there are pauses, or what one has held, and whether any has expired."""
 
