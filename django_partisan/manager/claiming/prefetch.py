@@ -9,6 +9,12 @@ from django_partisan.settings import QueueSettings
 
 AHEAD_SECONDS: Final = 1.0
 """How much work the local queue holds at most, where nobody has named its size."""
+AT_ONCE_SECONDS: Final = 0.05
+"""How much work of one queue may be claimed at once, however small its share is.
+
+Of quick tasks that is a whole claim: with one of each share, twenty queues would take twenty times
+as many claims.
+"""
 CLAIM_TASKS: Final = 500
 """A claim takes no more: while the manager takes in a larger one, workers run out of tasks."""
 _FIRST_TASKS: Final = 10
@@ -65,9 +71,12 @@ class Prefetch:
     def _most(self) -> int:
         if self._has_given_sizes:
             return self._cap
-        workers, seconds = self._settings.WORKERS_COUNT * self._pace.share, self._pace.mean
-        each = _FIRST_TASKS if seconds is None else AHEAD_SECONDS / max(seconds, _SHORTEST)
-        return min(self._cap, max(ceil(workers), int(workers * each)))
+        workers, share, seconds = self._settings.WORKERS_COUNT, self._pace.share, self._pace.mean
+        if seconds is None:
+            each = _FIRST_TASKS * share
+        else:
+            each = max(AHEAD_SECONDS * share, AT_ONCE_SECONDS) / max(seconds, _SHORTEST)
+        return min(self._cap, max(ceil(workers * share), int(workers * each)))
 
     def _least(self, most: int) -> int:
         return self._settings.MIN_QUEUE_SIZE * most // self._settings.MAX_QUEUE_SIZE

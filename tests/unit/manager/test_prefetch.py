@@ -1,8 +1,13 @@
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from django_partisan.manager.claiming.prefetch import AHEAD_SECONDS, CLAIM_TASKS, Prefetch
+from django_partisan.manager.claiming.prefetch import (
+    AHEAD_SECONDS,
+    AT_ONCE_SECONDS,
+    CLAIM_TASKS,
+    Prefetch,
+)
 from django_partisan.manager.runtimes import Runtimes
 from django_partisan.settings.settings_models import QueueSettings
 
@@ -104,3 +109,25 @@ def test_it_stays_with_few_while_they_are_enough() -> None:
     asked.had_too_many()
     asked.took(2, 2, was_empty=False)
     assert asked.limit(0) == 2
+
+
+class Share(NamedTuple):
+    mean: float | None
+    share: float
+
+
+@pytest.mark.parametrize(
+    ("mean", "most"),
+    [
+        (1e-5, CLAIM_TASKS),
+        (AT_ONCE_SECONDS, 2),
+        (AT_ONCE_SECONDS / 100, 200),
+        (10.0, 1),
+        (None, 1),
+    ],
+)
+def test_one_of_many_queues_has_a_whole_claim_of_quick_tasks_and_its_share_of_slow_ones(
+    mean: float | None, most: int
+) -> None:
+    asked = Prefetch(QueueSettings(WORKERS_COUNT=2), Share(mean, 0.005))
+    assert asked.limit(0) == most
