@@ -1,13 +1,19 @@
 """The indexes of pauses and expiry, made while producers and managers are at work.
 
-The former ready index stays: managers of the version before have no other for their claims. Not on
-SQLite, where there is one manager at a time: each claim would have to take its tasks out of both.
+The former ready index stays where managers are registered, which may be of the version before: they
+have no other for their claims. Elsewhere it goes, and with it an entry for each task that is stored
+and claimed. On SQLite it always goes, as there is one manager at a time.
 """
 
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
 
-FORMER = "partisan_task_ready"
+FORMER = models.Index(
+    condition=models.Q(("status", "new")),
+    fields=["queue_name", "priority", "execute_after", "id"],
+    name="partisan_task_ready",
+)
+_TABLE = "django_partisan_task"
 
 
 class AddIndexBesideWork(AddIndexConcurrently):
@@ -30,16 +36,30 @@ def _plain(operation):
     return migrations.AddIndex(operation.model_name, operation.index)
 
 
-def drop_former_on_sqlite(apps, schema_editor):
-    if schema_editor.connection.vendor == "sqlite":
-        schema_editor.execute(f"DROP INDEX IF EXISTS {FORMER}")
+def drop_former(apps, schema_editor):
+    """Drop it unless managers are registered that may need it."""
+    alias, is_sqlite = schema_editor.connection.alias, schema_editor.connection.vendor == "sqlite"
+    managers = apps.get_model("django_partisan", "ManagerProcess").objects.using(alias)
+    task = apps.get_model("django_partisan", "Task")
+    if _has_former(schema_editor) and (is_sqlite or not managers.exists()):
+        schema_editor.remove_index(task, FORMER, **_beside_work(schema_editor))
 
 
-def make_former_on_sqlite(apps, schema_editor):
-    if schema_editor.connection.vendor == "sqlite":
-        task = apps.get_model("django_partisan", "Task")
-        [former] = [index for index in task._meta.indexes if index.name == FORMER]  # noqa: SLF001
-        schema_editor.add_index(task, former)
+def make_former(apps, schema_editor):
+    """Make it where it is not."""
+    task = apps.get_model("django_partisan", "Task")
+    if not _has_former(schema_editor):
+        schema_editor.add_index(task, FORMER, **_beside_work(schema_editor))
+
+
+def _has_former(schema_editor):
+    connection = schema_editor.connection
+    with connection.cursor() as cursor:
+        return FORMER.name in connection.introspection.get_constraints(cursor, _TABLE)
+
+
+def _beside_work(schema_editor):
+    return {"concurrently": True} if schema_editor.connection.vendor == "postgresql" else {}
 
 
 class Migration(migrations.Migration):
@@ -71,5 +91,8 @@ class Migration(migrations.Migration):
                 name="partisan_task_expiry",
             ),
         ),
-        migrations.RunPython(drop_former_on_sqlite, make_former_on_sqlite),
+        migrations.SeparateDatabaseAndState(
+            state_operations=[migrations.RemoveIndex(model_name="task", name=FORMER.name)],
+            database_operations=[migrations.RunPython(drop_former, make_former)],
+        ),
     ]

@@ -161,12 +161,6 @@ class Task(models.Model):
                 condition=models.Q(status="new", held_by__isnull=True),
                 name="partisan_task_claimable",
             ),
-            # Of managers of the version before, which know of no pauses: see "Two ready indexes".
-            models.Index(
-                fields=["queue_name", "priority", "execute_after", "id"],
-                condition=models.Q(status="new"),
-                name="partisan_task_ready",
-            ),
             models.Index(
                 fields=["held_by", "id"],
                 condition=models.Q(held_by__isnull=False),

@@ -6,16 +6,19 @@ must be undone by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import Q
 
 from django_partisan import lifecycle
 from django_partisan.control import pause, resume
 from django_partisan.database import dialect_for
-from django_partisan.models import Task
+from django_partisan.models import ManagerProcess, Task
 from tests.conformance.plans import analyze, fill, indexes_in, plan_of, rows_read, sequential_scans
 from tests.support import version_before
 from tests.support.factories import OWNER, RIVAL, claim, enqueue, ids_of, row_of
@@ -23,9 +26,58 @@ from tests.support.processors import Plain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PLAIN = "tests.support.processors.Plain"
+FORMER = "partisan_task_ready"
+MIGRATION: Any = import_module("django_partisan.migrations.0011_pause_indexes")
+
+
+def indexes() -> set[str]:
+    with connection.cursor() as cursor:
+        return set(connection.introspection.get_constraints(cursor, Task._meta.db_table))
+
+
+def _migrate(step: Callable[..., None]) -> None:
+    with connection.schema_editor(atomic=False) as editor:
+        step(apps, editor)
+
+
+@pytest.fixture
+def _both_indexes() -> Iterator[None]:
+    """Have the tables as they are after a migration beside managers of the version before."""
+    _migrate(MIGRATION.make_former)
+    yield
+    ManagerProcess.objects.all().delete()
+    _migrate(MIGRATION.drop_former)
+
+
+def test_a_new_database_has_one_ready_index() -> None:
+    assert {name for name in indexes() if name in {FORMER, "partisan_task_claimable"}} == {
+        "partisan_task_claimable"
+    }
 
 
 @pytest.mark.postgresql
+@pytest.mark.usefixtures("_both_indexes")
+def test_the_former_ready_index_stays_while_managers_are_registered() -> None:
+    ManagerProcess.objects.create(node_name="here", pid=1)
+    _migrate(MIGRATION.drop_former)
+    assert FORMER in indexes()
+    ManagerProcess.objects.all().delete()
+    _migrate(MIGRATION.drop_former)
+    assert FORMER not in indexes()
+    _migrate(MIGRATION.drop_former)
+
+
+@pytest.mark.sqlite
+def test_sqlite_keeps_no_former_index_for_managers_that_cannot_be_beside() -> None:
+    ManagerProcess.objects.create(node_name="here", pid=1)
+    _migrate(MIGRATION.make_former)
+    assert FORMER in indexes()
+    _migrate(MIGRATION.drop_former)
+    assert FORMER not in indexes()
+
+
+@pytest.mark.postgresql
+@pytest.mark.usefixtures("_both_indexes")
 @pytest.mark.parametrize("is_analyzed", [True, False])
 @pytest.mark.parametrize(
     "statement",
@@ -45,11 +97,12 @@ def test_a_manager_of_the_version_before_never_reads_the_whole_table(
     plan = plan_of(statement)
     assert sequential_scans(plan) == []
     assert rows_read(plan) <= 300
-    assert indexes_in(plan) & {"partisan_task_ready", "partisan_task_claimable"}
+    assert indexes_in(plan) & {FORMER, "partisan_task_claimable"}
     connection.close()
 
 
 @pytest.mark.postgresql
+@pytest.mark.usefixtures("_both_indexes")
 def test_held_tasks_ahead_cost_a_manager_of_this_version_nothing() -> None:
     dialect_for().prepare_session(connection, is_own=True)
     fill(20_000, priority=1)
