@@ -18,7 +18,7 @@ from django_partisan.manager.duties.cancels import Cancels
 from django_partisan.manager.duties.chains import Chains
 from django_partisan.manager.duties.completed import Completed
 from django_partisan.manager.duties.discovery import Discovery
-from django_partisan.manager.duties.expiry import Expiry
+from django_partisan.manager.duties.expiry import Expiring
 from django_partisan.manager.duties.fencing import Fencing
 from django_partisan.manager.duties.handing_out import HandingOut
 from django_partisan.manager.duties.local_ttl import LocalTtl
@@ -188,7 +188,7 @@ class Organs:
         self._urgent_duties: tuple[Duty, ...] = (
             self.hard_limits,
             Fencing(heartbeat, standing),
-            Expiry(self.pool, self.hard_limits, round_trip),
+            Expiring(self.pool, self.hard_limits, round_trip),
         )
         self._local_duties: tuple[Duty, ...] = (
             self.pool,

@@ -9,7 +9,7 @@ from django_partisan.manager.pool.worker_pool import WorkerPool
 from django_partisan.manager.round_trip import RoundTrip
 
 
-class Expiry:
+class Expiring:
     """Has no task start after its ``expires_at``, whether it waits here or behind one that runs.
 
     A claim has looked before; this is for what passes between the claim and the start.
