@@ -75,7 +75,8 @@ class Run:
 
     def arguments(self, given: Sequence[str]) -> list[str]:
         """Return pytest's arguments, the given ones last, so that they are the stronger ones."""
-        own = ["-n", str(self._workers), *(f"--ignore={TESTS / kind}" for kind in self.left_out)]
+        own = ["-n", str(self._workers), "--durations=15", "--durations-min=5"]
+        own += [f"--ignore={TESTS / kind}" for kind in self.left_out]
         paths = [each for each in given if _path(each) is not None]
         options = [each for each in given if each not in paths]
         chosen = [each for each in paths if (path := _path(each)) and self.includes(path)]
