@@ -309,6 +309,15 @@ def test_a_link_that_is_put_back_beside_a_new_chain_joins_it() -> None:
     assert waiting().pk == other.pk
 
 
+def test_a_link_that_has_been_followed_holds_nothing_of_its_chain_when_it_is_put_back() -> None:
+    first = begun(Unique())
+    [task] = claim()
+    finish(task)
+    waiting().cancel()
+    lifecycle.requeue([first.pk])
+    assert not begun(Unique()).was_duplicate
+
+
 def test_on_duplicate_replace_gives_a_chain_another_rhythm() -> None:
     first = begun(Replacing())
     again = begun(Replacing(), repeat=60, execute_after=HOUR)

@@ -233,6 +233,13 @@ def test_a_pause_may_end_by_itself() -> None:
     assert not schedule.is_paused
 
 
+def test_a_tick_at_the_end_of_a_pause_is_no_longer_in_it() -> None:
+    schedule = make_schedule(cron="0 0 1 1 *")
+    tick = schedule.next_run_at
+    schedule.pause(tick)
+    assert schedule.next_run_at == tick
+
+
 @pytest.mark.parametrize("until", [datetime(2001, 1, 1, tzinfo=UTC), timedelta(0), "tomorrow"])
 def test_a_pause_ends_at_a_moment_to_come(until: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="until"):

@@ -159,6 +159,18 @@ def test_in_strict_order_nothing_is_claimed_from_a_queue_while_one_before_it_has
         wait_until(lambda: claimed_by(manager) == {"mail": 2, "default": 1})
 
 
+def test_in_strict_order_a_queue_that_has_its_maximum_here_keeps_later_ones_out() -> None:
+    enqueue_in("mail", 5)
+    enqueue_in("logs", 2)
+    sizes = {"MIN_QUEUE_SIZE": 1, "MAX_QUEUE_SIZE": 2}
+    with (
+        override_settings(PARTISAN_CONFIG={"default": {}, "mail": sizes, "logs": {}}),
+        managing(queue_name=["default", "mail", "logs"], strict_order=True) as manager,
+    ):
+        wait_until(lambda: claimed_by(manager) == {"mail": 2})
+        assert claimed_by(manager) == {"mail": 2}
+
+
 def test_what_waits_here_of_all_queues_is_bounded_by_the_first_ones_maximum() -> None:
     for name in ("default", "mail", "logs"):
         enqueue_in(name, 10)
