@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +18,14 @@ from django_partisan.lifecycle.schedules import fire_schedules
 from django_partisan.models import StoredSchedule, Task
 from tests.conformance.plans import analyze
 from tests.support.factories import at_once, locked_by_a_stranger
-from tests.support.schedules import ONCE, SCHEDULED, ScheduledOnce, fire, make_due, make_schedule
+from tests.support.schedules import (
+    ONCE,
+    SCHEDULED,
+    duplicate_in_open_transaction,
+    fire,
+    make_due,
+    make_schedule,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DUE, UNPLANNED = "partisan_schedule_due", "partisan_schedule_unplanned"
@@ -72,18 +78,14 @@ def test_a_duplicate_in_an_open_transaction_blocks_its_schedule_alone() -> None:
     blocked, other = make_schedule("blocked", processor_class=ONCE), make_schedule("other")
     make_due(blocked)
     make_due(other)
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(_store_in_open_transaction).result()
-        try:
-            fired = fire_schedules()
-            assert fired.blocked == {blocked.pk}
-            again = fire_schedules(fired.blocked)
-            assert not again.blocked
-            assert again.due_in is None or again.due_in > 1
-            [task] = Task.objects.all()
-            assert task.schedule_id == other.pk
-        finally:
-            thread.submit(_roll_back).result()
+    with duplicate_in_open_transaction():
+        fired = fire_schedules()
+        assert fired.blocked == {blocked.pk}
+        again = fire_schedules(fired.blocked)
+        assert not again.blocked
+        assert again.due_in is None or again.due_in > 1
+        [task] = Task.objects.all()
+        assert task.schedule_id == other.pk
     fire()
     assert Task.objects.filter(schedule_id=blocked.pk).count() == 1
 
@@ -177,16 +179,6 @@ def test_ten_thousand_schedules_that_are_not_due_cost_a_turn_little() -> None:
     print(f"a look at 10,000 schedules and a beat: {took * 1000:.1f} ms")
     connection.close()
     assert took < 0.025
-
-
-def _store_in_open_transaction() -> None:
-    connection.set_autocommit(False)
-    ScheduledOnce().delay()
-
-
-def _roll_back() -> None:
-    connection.rollback()
-    connection.close()
 
 
 def _fire_all() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
@@ -73,6 +77,26 @@ def make_due(schedule: StoredSchedule) -> None:
     now = timezone.now().replace(microsecond=0)
     StoredSchedule.objects.filter(pk=schedule.pk).update(next_run_at=now)
     schedule.refresh_from_db()
+
+
+@contextmanager
+def duplicate_in_open_transaction() -> Iterator[None]:
+    """Let somebody's transaction, which is rolled back after the block, hold ONCE's unique key."""
+
+    def store() -> None:
+        connection.set_autocommit(False)
+        ScheduledOnce().delay()
+
+    def roll_back() -> None:
+        connection.rollback()
+        connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(store).result()
+        try:
+            yield
+        finally:
+            thread.submit(roll_back).result()
 
 
 def fire(*schedules: StoredSchedule) -> list[Task]:

@@ -15,11 +15,17 @@ from django.utils import timezone
 from django_partisan.config.const import NEVER
 from django_partisan.database.values import SCHEDULE
 from django_partisan.manager import WorkersManager
-from django_partisan.manager.duties.scheduler import Scheduler
+from django_partisan.manager.duties.scheduler import BLOCKED_SECONDS, Scheduler
 from django_partisan.models import ManagerProcess, StoredSchedule, Task
 from tests.support.factories import locked_by_a_stranger
 from tests.support.helpers import wait_until
-from tests.support.schedules import SCHEDULED, make_due, make_schedule
+from tests.support.schedules import (
+    ONCE,
+    SCHEDULED,
+    duplicate_in_open_transaction,
+    make_due,
+    make_schedule,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -172,3 +178,24 @@ def test_a_due_schedule_that_a_peer_has_locked_is_left_to_it(
     scheduler.turn(time.monotonic())
     assert Task.objects.count() == 1
     assert schedule.next_run_at < StoredSchedule.objects.get().next_run_at + timedelta(hours=1)
+
+
+@pytest.mark.postgresql
+def test_what_an_open_transaction_has_kept_from_firing_is_tried_again_some_seconds_later(
+    manager: WorkersManager, scheduler: Scheduler
+) -> None:
+    schedule = make_schedule(every_seconds=3600, processor_class=ONCE)
+    register(manager)
+    make_due(schedule)
+    now = time.monotonic()
+    with duplicate_in_open_transaction():
+        scheduler.turn(now)
+        assert not Task.objects.exists()
+        assert scheduler.next_deadline() == now + BLOCKED_SECONDS
+        beat(manager)
+        scheduler.turn(now + BLOCKED_SECONDS / 2)
+        assert not Task.objects.exists()
+    later = now + 2 * BLOCKED_SECONDS
+    scheduler.turn(later)
+    assert Task.objects.get().schedule_id == schedule.pk
+    assert scheduler.next_deadline() > later
