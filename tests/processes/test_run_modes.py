@@ -103,7 +103,7 @@ def test_a_label_is_shown_wherever_a_manager_is(start_manager: StartManager, boo
     manager = start_manager(arguments=("--label", "night shift"))
     assert ManagerProcess.objects.get().label == "night shift"
     assert manager.process.cmdline()[0] == "partisan/parent default (night shift)"
-    assert "(night shift) on " in manager.log
+    wait_until(lambda: "(night shift) on " in manager.log)
 
 
 def test_changed_code_has_a_manager_begin_anew_after_its_tasks(
@@ -127,7 +127,7 @@ def test_changed_code_has_a_manager_begin_anew_after_its_tasks(
     wait_until(lambda: ManagerProcess.objects.exclude(pk=first.pk).exists())
     wait_until(lambda: all_are(running + waiting, "finished"))
     assert ManagerProcess.objects.get().pid == first.pid == manager.pid
-    assert manager.log.count(" serves ") == 2
+    wait_until(lambda: manager.log.count(" serves ") == 2)
     wait_until(lambda: len(manager.workers()) == 2)
     assert manager.stop() == ExitCode.CLEAN, "it hears signals like the first one"
 
