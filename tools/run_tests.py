@@ -5,7 +5,8 @@ The databases are SQLite, the embedded PostgreSQL, and every server in PARTISAN_
 
 ``--share oldest`` and ``--share newest`` are what the two ends of the version range do together:
 each database and each end has the whole suite once, and the other runs leave out what starts
-processes or is the same there. Without it, every run is whole. ``--only`` picks runs by a part of
+processes or is the same there; so do further servers with tests that are marked ``alike``. Without
+it, every run is whole. ``--only`` picks runs by a part of
 their name: "sqlite,postgres". pytest's ``-n0`` lets tests run one after another.
 """
 
@@ -60,6 +61,8 @@ class Run:
     is_embedded: bool = False
     only: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    has_alike: bool = True
+    """Whether it has what does the same on every database."""
 
     def includes(self, path: Path) -> bool:
         """Say whether what stands below this path, or in this file, may belong to it."""
@@ -77,6 +80,7 @@ class Run:
         """Return pytest's arguments, the given ones last, so that they are the stronger ones."""
         own = ["-n", str(self._workers), "--durations=15", "--durations-min=5"]
         own += [f"--ignore={TESTS / kind}" for kind in self.left_out]
+        own += ["-m", "not alike"] * (not self.has_alike)
         paths = [each for each in given if _path(each) is not None]
         options = [each for each in given if each not in paths]
         chosen = [each for each in paths if (path := _path(each)) and self.includes(path)]
@@ -119,22 +123,25 @@ def main() -> int:
 
 def planned_runs(share: str) -> Iterator[Run]:
     """Yield the runs of an end of the version range, or all that an interpreter can make."""
-    servers = list(_named_servers())
+    # At the oldest end, SQLite has what does the same on every database.
+    has_alike = share != "oldest"
+    servers = list(_named_servers(has_alike=has_alike))
     yield Run(name="no database", only=UNIT)
     # What the newest versions do beside the database, their other run tells.
     yield Run(name="sqlite", left_out=UNIT + ("integration", *DEAR) * (share == "newest"))
     if share != "oldest" or not servers:
         left_out = UNIT + DEAR * (share == "oldest")
-        yield Run(name="postgres (embedded)", is_embedded=True, left_out=left_out)
+        name = "postgres (embedded)"
+        yield Run(name=name, is_embedded=True, left_out=left_out, has_alike=has_alike)
     if share != "newest":
         yield from servers
 
 
-def _named_servers() -> Iterator[Run]:
+def _named_servers(*, has_alike: bool) -> Iterator[Run]:
     for url in filter(None, map(str.strip, os.environ.get(URLS_VARIABLE, "").split(","))):
         parts = urlsplit(url)
         name = f"{parts.scheme} ({parts.hostname or 'socket'}:{parts.port or 5432})"
-        yield Run(name=name, url=url, left_out=UNIT)
+        yield Run(name=name, url=url, left_out=UNIT, has_alike=has_alike)
 
 
 def _is_named(run: Run, words: str) -> bool:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.helpers import HANG_SECONDS, command_environment
 
+pytestmark = pytest.mark.alike
+
 ENQUEUE = """
 import sys, django
 django.setup()
