@@ -17,12 +17,13 @@ class PartisanConfig(AppConfig):
         an import error shows at start instead of when a task runs.
         """
         from django_partisan import checks, inline, registry
-        from django_partisan.lifecycle import schedules
+        from django_partisan.lifecycle import flows, schedules
         from django_partisan.management import beside_runserver
-        from django_partisan.models import StoredSchedule, Task
+        from django_partisan.models import Flow, StoredSchedule, Task
 
         Task.inline = inline
         StoredSchedule.verbs = schedules
+        Flow.verbs = flows
         checks.register_all()
         registry.autodiscover()
         beside_runserver.start_if_wanted()

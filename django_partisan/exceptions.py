@@ -1,5 +1,6 @@
 """Every exception that django-partisan raises or that a processor raises to steer it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from django_partisan.backoff import MAX_PAUSE_SECONDS
@@ -184,6 +185,52 @@ class AtomicityLost(PartisanException):
             "code committed it, rolled it back, closed its connection, or went on after an error "
             "of the database. What it had not committed itself is rolled back. Leave the "
             "transaction alone, and wrap statements that may fail in transaction.atomic()."
+        )
+
+
+class DependencyFailed(PartisanException):
+    """A task that this one waited for did not finish, so this one is cancelled and never starts.
+
+    Nobody raises this: it is recorded, as the `error_type` and the `message` of an Attempt row.
+    """
+
+    def __init__(self, task_id: int, outcome: str) -> None:
+        super().__init__(task_id, outcome)
+        self.task_id = task_id
+        self.outcome = outcome
+
+    def __str__(self) -> str:
+        return (
+            f"task {self.task_id} {'ended in' if self.outcome == 'error' else 'was'} {self.outcome}"
+        )
+
+
+class DependencyNotFound(PartisanException):
+    """A task that is to be waited for is not in the database of the tasks: nothing was stored."""
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        super().__init__(ids)
+        self.ids = ids
+
+    def __str__(self) -> str:
+        named = ", ".join(map(str, self.ids[:5]))
+        return (
+            f"after: task {named} is not there. Was it deleted when it had finished "
+            "(DELETE_TASKS_ON_COMPLETE), pruned, or rolled back? Nothing was stored."
+        )
+
+
+class FlowEnded(PartisanException):
+    """A task was to be added to a flow of which nothing waits any more: nothing was stored."""
+
+    def __init__(self, flow: object) -> None:
+        super().__init__(flow)
+        self.flow = flow
+
+    def __str__(self) -> str:
+        return (
+            f"{self.flow}: nothing that comes last in it waits any more, so no task can be added. "
+            "Add while a task runs that something waits for, or store a flow of its own."
         )
 
 

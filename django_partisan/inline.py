@@ -131,6 +131,8 @@ def _record(task: Task, claimed: ClaimedTask, outcome: Outcome) -> None:
             f"Task {task.pk} is not this process's any more (lease {claimed.lease} has passed): "
             "nothing was recorded. It was rescued, cancelled or finished elsewhere."
         )
+    if recorded.has_marks:
+        lifecycle.tell_after_commit()
     if is_deleted and outcome.kind == FINISHED and others_point_at_tasks():
         _delete_after_commit(claimed.id)
     fresh = task_rows().filter(pk=task.pk).first()

@@ -23,6 +23,7 @@ from django_partisan.database.values import (
     CancelledRow,
     Claimed,
     Cursor,
+    Edge,
     Follower,
     InsertedTask,
     Link,
@@ -30,9 +31,12 @@ from django_partisan.database.values import (
     OpenTransaction,
     Place,
     Pulse,
+    Recorded,
+    RecordedRows,
     Reservation,
     Survey,
     TaskUpdate,
+    Told,
 )
 
 
@@ -112,10 +116,11 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def record(
         self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
-    ) -> dict[int, str]:
+    ) -> RecordedRows:
         """Record ends of attempts whose lease still holds; return the statuses by id.
 
-        What would wait again is cancelled instead where that was asked for.
+        What would wait again is cancelled instead where that was asked for. Ends of tasks that
+        others wait for leave a mark, with which :meth:`tell_dependents` goes on.
         """
 
     @abc.abstractmethod
@@ -124,7 +129,8 @@ class Dialect(abc.ABC):
     ) -> set[int]:
         """Delete tasks whose lease still holds; return the ids that were deleted.
 
-        Those with a ``unique_for_seconds`` stay: they still keep duplicates out.
+        Those with a ``unique_for_seconds`` stay: they still keep duplicates out. So do those that
+        others have waited for.
         """
 
     @abc.abstractmethod
@@ -136,7 +142,7 @@ class Dialect(abc.ABC):
         cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
-    ) -> tuple[set[int], Claimed]:
+    ) -> tuple[Recorded, Claimed]:
         """Record finished tasks and claim the next ones, in one statement where possible."""
 
     @abc.abstractmethod
@@ -164,8 +170,24 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def request_cancel(
         self, connection: BaseDatabaseWrapper, ids: Sequence[int]
-    ) -> list[CancelledRow]:
-        """Cancel waiting tasks, mark those in process; return both as they are then."""
+    ) -> tuple[list[CancelledRow], bool]:
+        """Cancel waiting tasks, note it on those in process; return both as they are then.
+
+        Also whether dependents are to be told.
+        """
+
+    @abc.abstractmethod
+    def insert_edges(self, connection: BaseDatabaseWrapper, edges: Sequence[Edge]) -> None:
+        """Store who waits for whom."""
+
+    @abc.abstractmethod
+    def tell_dependents(self, connection: BaseDatabaseWrapper, limit: int) -> Told:
+        """Tell those who wait for tasks that have ended, by up to ``limit`` marks.
+
+        A dependent whose last task has ended can be claimed; one whose task has not finished is
+        cancelled, unless it runs all the same. Each end is told once, whoever calls this, and
+        nobody is waited for.
+        """
 
     @abc.abstractmethod
     def hold(

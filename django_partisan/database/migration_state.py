@@ -23,4 +23,5 @@ def require_migrated(connection: BaseDatabaseWrapper) -> None:
 
 
 def _names() -> list[str]:
-    return sorted(module.name for module in pkgutil.iter_modules(migrations.__path__))
+    names = (module.name for module in pkgutil.iter_modules(migrations.__path__))
+    return sorted(name for name in names if not name.startswith("_"))

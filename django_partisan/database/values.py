@@ -18,12 +18,20 @@ PAUSE = "django_partisan_pause"
 """The table of pauses."""
 ATTEMPT = "django_partisan_attempt"
 """The table of attempts."""
+DEPENDENCY = "django_partisan_dependency"
+"""The table of which task waits for which."""
+UNTOLD = "django_partisan_untold"
+"""The table of ends that dependents have not been told of."""
 CLAIMABLE = "status = 'new' AND held_by IS NULL"
 """What a claim looks at, as its index states it; what is held stands in an index of its own."""
 MAX_PRIORITIES: Final = 100
 """Priorities of a queue that one survey finds at most."""
 MAX_SURVEYED_QUEUES: Final = 50
 """Queues that one survey is asked about at most, so that it does not keep a manager for long."""
+
+
+UNTOLD_SECONDS: Final = 1.0
+"""For so long those who have left a mark are trusted to tell of it themselves."""
 
 
 class Repeat(NamedTuple):
@@ -40,11 +48,27 @@ class Expiry(NamedTuple):
     seconds: float | None
 
 
-def _given(repeat: object, expiry: object, throttle: object, debounce: object) -> tuple[str, ...]:
-    if repeat is None and expiry is None and throttle is None and debounce is None:
+class Membership(NamedTuple):
+    """That a task belongs to a flow, and whether others of it wait for the task."""
+
+    flow_id: int
+    has_dependents: bool
+
+
+_GROUPS: Final = ("repeat", "expiry", "blocked", "flow", "throttle", "debounce")
+_NONE_GIVEN: Final = (None,) * len(_GROUPS)
+
+
+def _given(*values: object) -> tuple[str, ...]:
+    if values == _NONE_GIVEN:
         return ()
-    groups = {"repeat": repeat, "expiry": expiry, "throttle": throttle, "debounce": debounce}
-    return tuple(name for name, value in groups.items() if value is not None)
+    return tuple(name for name, value in zip(_GROUPS, values, strict=True) if value is not None)
+
+
+def _flat(*values: Any) -> list[Any]:
+    """Return values without None, and those of groups of several one by one."""
+    groups = (each if isinstance(each, tuple) else (each,) for each in values if each is not None)
+    return [value for group in groups for value in group]
 
 
 class NewTask(NamedTuple):
@@ -60,12 +84,19 @@ class NewTask(NamedTuple):
     is_unique_until_finish: bool
     repeat: Repeat | None = None
     expiry: Expiry | None = None
+    blocked_by: int | None = None
+    """How many tasks it waits for; None for a task that does not wait for any."""
+    flow: Membership | None = None
     unique_for_seconds: float | None = None
     debounce_max_seconds: float | None = None
 
     def more(self) -> tuple[str, ...]:
         """Return which columns it has that most tasks have not, by the name of their group."""
-        return _given(self.repeat, self.expiry, self.unique_for_seconds, self.debounce_max_seconds)
+        return _given(*self[-len(_GROUPS) :])
+
+    def last_parameters(self) -> list[Any]:
+        """Return the last parameters of every dialect's INSERT, those of the last groups."""
+        return _flat(self.blocked_by, self.flow, self.unique_for_seconds, self.debounce_max_seconds)
 
     def parameters(self, due_at: Any) -> list[Any]:
         """Return the first parameters of every dialect's INSERT, with the due time in its form."""
@@ -153,7 +184,8 @@ class Pulse(NamedTuple):
     ``is_alive``: its row was there, and others do not hold it for dead. ``has_orphans``: a rescue
     has something to do. ``found``: what a survey of the queues that the beat has named found.
     ``has_peers``: there is a row of another manager. ``has_pauses``: there is a pause, or a task
-    that one has held. ``has_expired``: a task waits that will not start any more.
+    that one has held. ``has_expired``: a task waits that will not start any more. ``has_untold``:
+    dependents have not been told of an end for a while.
     ``schedule_due_in``: seconds to the next tick of all schedules, 0 where one was changed by hand,
     None while none has a next one.
     """
@@ -164,6 +196,7 @@ class Pulse(NamedTuple):
     has_peers: bool = False
     has_pauses: bool = False
     has_expired: bool = False
+    has_untold: bool = False
     schedule_due_in: float | None = None
 
 
@@ -185,12 +218,18 @@ class Batch(NamedTuple):
     is_unique_until_finish: bool
     repeat: Repeat | None = None
     expires_at: datetime | None = None
+    blocked_by: int | None = None
+    flow: Membership | None = None
     unique_for_seconds: float | None = None
     debounce_until: datetime | None = None
 
     def more(self) -> tuple[str, ...]:
         """Return which columns they have that most tasks have not, as a :class:`NewTask` does."""
-        return _given(self.repeat, self.expires_at, self.unique_for_seconds, self.debounce_until)
+        return _given(*self[-len(_GROUPS) :])
+
+    def last_parameters(self, debounce_until: Any) -> list[Any]:
+        """Return the last parameters, as a :class:`NewTask` does."""
+        return _flat(self.blocked_by, self.flow, self.unique_for_seconds, debounce_until)
 
     def parameters(self, created_at: Any, execute_after: Any) -> list[Any]:
         """Return the first parameters of every dialect's INSERT, with moments in its own form."""
@@ -234,6 +273,49 @@ class TaskUpdate(NamedTuple):
     rescues: int
     crashes: int
     leases: int
+
+
+class Recorded(set[int]):
+    """The ids of tasks whose end was recorded; others may wait for one of them."""
+
+    def __init__(self, ids: Iterable[int] = (), *, has_marks: bool = False) -> None:
+        super().__init__(ids)
+        self.has_marks = has_marks
+        """Whether dependents are to be told; the statement that recorded has left a mark."""
+
+    def joined(self, other: Recorded) -> Recorded:
+        """Return both as one."""
+        return Recorded(self | other, has_marks=self.has_marks or other.has_marks)
+
+
+class Edge(NamedTuple):
+    """That one task waits for another one; ``parent_outcome`` is how that had ended before."""
+
+    parent_id: int
+    child_id: int
+    policy: str
+    parent_outcome: str | None = None
+
+
+class RecordedRows(NamedTuple):
+    """The statuses of the tasks whose end was recorded, by their ids."""
+
+    statuses: dict[int, str]
+    has_marks: bool = False
+    """Whether one of them leaves its dependents to be told."""
+
+
+class Told(NamedTuple):
+    """What became of telling dependents that tasks have ended."""
+
+    queue_names: set[str]
+    """The queues in which dependents can be claimed now."""
+    cancelled: int
+    """How many were cancelled, since a task that they waited for did not finish."""
+    has_more: bool
+    """Whether there is more to tell at once: of those that have just ended, or beyond a batch."""
+    has_locked: bool
+    """Whether somebody has locked a dependent, who is to be told a little later."""
 
 
 class Aside(NamedTuple):

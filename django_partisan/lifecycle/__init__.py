@@ -6,6 +6,13 @@ Nothing else assigns a status. What is no verb is imported from its module.
 from django_partisan.lifecycle.cancel import CancelRequest, request_cancel, requests_to
 from django_partisan.lifecycle.claim import claim, mark_started, queue_names, survey
 from django_partisan.lifecycle.deletion import delete_completed
+from django_partisan.lifecycle.dependencies import (
+    After,
+    enqueue_after,
+    enqueue_many_after,
+    tell_after_commit,
+    tell_dependents,
+)
 from django_partisan.lifecycle.enqueue import enqueue
 from django_partisan.lifecycle.enqueue_many import enqueue_many
 from django_partisan.lifecycle.expiry import expire
@@ -19,6 +26,7 @@ from django_partisan.lifecycle.schedules import fire_schedules
 from django_partisan.lifecycle.uniqueness import regain_uniqueness
 
 __all__ = [
+    "After",
     "CancelRequest",
     "claim",
     "count_prunable",
@@ -27,7 +35,9 @@ __all__ = [
     "delete_completed",
     "delete_or_keep",
     "enqueue",
+    "enqueue_after",
     "enqueue_many",
+    "enqueue_many_after",
     "expire",
     "fire_schedules",
     "free_held",
@@ -48,4 +58,6 @@ __all__ = [
     "survey",
     "take_over",
     "take_up",
+    "tell_after_commit",
+    "tell_dependents",
 ]

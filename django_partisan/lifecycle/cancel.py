@@ -12,6 +12,7 @@ from django_partisan.database import dialect_for
 from django_partisan.database.conditions import is_in_process
 from django_partisan.lifecycle import notifications
 from django_partisan.lifecycle.conflicts import tried_again
+from django_partisan.lifecycle.dependencies import tell_after_commit
 from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.models import Task
 
@@ -37,9 +38,11 @@ def request_cancel(ids: Iterable[int]) -> CancelRequest:
     alias = database()
     wanted = sorted(set(ids))
     request = partial(dialect_for(alias).request_cancel, connections[alias], wanted)
-    rows = tried_again(alias, request) if wanted else []
+    rows, has_marks = tried_again(alias, request) if wanted else ([], False)
     for queue_name in {row.queue_name for row in rows if row.status == Task.STATUS_IN_PROCESS}:
         notifications.announce_cancel(alias, queue_name)
+    if has_marks:
+        tell_after_commit()
     return CancelRequest(
         sorted(row.id for row in rows if row.status == Task.STATUS_CANCELLED),
         sorted(row.id for row in rows if row.status == Task.STATUS_IN_PROCESS),

@@ -10,6 +10,8 @@ from django.db import Error, connections, transaction
 from django.db.models import ProtectedError, QuerySet, RestrictedError
 
 from django_partisan.database import dialect_for
+from django_partisan.lifecycle.dependencies import tell_after_commit
+from django_partisan.lifecycle.kept_parents import may_go, part_with
 from django_partisan.lifecycle.related import held_by, pointed_at_for_the_database
 from django_partisan.lifecycle.rows import attempt_rows, database, task_rows
 from django_partisan.logs import Reasons
@@ -57,6 +59,8 @@ def _delete(tasks: QuerySet[Task], limit: int | None, refusals: list[Exception])
             found += tasks_found.values_list("pk", flat=True)
             kept = pointed_at_for_the_database(found)
             if not kept:
+                if part_with(found):
+                    tell_after_commit()
                 # Only the key is read, so arguments that cannot be decoded are no obstacle.
                 task_rows().filter(pk__in=found).only("pk").delete()
                 return Deletion(found, [])
@@ -75,7 +79,7 @@ def delete_completed(ids: Sequence[int]) -> Deletion:
     Their outcome is recorded: nothing that happens here changes it. What still keeps duplicates out
     is left to :func:`~django_partisan.lifecycle.prune.delete_throttled`.
     """
-    rows = task_rows().filter(pk__in=ids, status=Task.STATUS_FINISHED, unique_key=None)
+    rows = task_rows().filter(may_go(), pk__in=ids, status=Task.STATUS_FINISHED, unique_key=None)
     return delete_free(rows.order_by("pk"))
 
 

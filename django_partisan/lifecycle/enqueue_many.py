@@ -57,6 +57,18 @@ def enqueue_many(
     return list(_with_repeated(task_of, keys))
 
 
+def insert_rows(alias: str, template: NewTask, now: datetime, rows: Sequence[BatchRow]) -> None:
+    """Insert tasks without keys under ids that were reserved, in the transaction that is open.
+
+    What they have in common is in the template; ``now`` is when their ids were reserved.
+    """
+    batch = _batch(template, now)
+    for chunk in _chunks(rows):
+        dialect_for(alias).insert_many(
+            connections[alias], batch, chunk, "keep", hold_duplicates=False
+        )
+
+
 def _with_repeated(task_of: dict[str, Task], keys: Sequence[str]) -> Iterator[Task]:
     """Yield the task of each key; a copy that is a duplicate where a key comes again."""
     seen = set()
@@ -104,6 +116,8 @@ def _batch(template: NewTask, now: datetime) -> Batch:
         is_unique_until_finish=template.is_unique_until_finish,
         repeat=template.repeat,
         expires_at=_expiry(template, max(now, due_at)),
+        blocked_by=template.blocked_by,
+        flow=template.flow,
         unique_for_seconds=template.unique_for_seconds,
         debounce_until=None
         if template.debounce_max_seconds is None

@@ -15,7 +15,14 @@ from django.db.models.base import ModelState
 
 from django_partisan.attempt import ClaimedTask
 from django_partisan.config.moments import as_project_reads
-from django_partisan.database.values import Batch, BatchRow, InsertedTask, NewTask, Repeat
+from django_partisan.database.values import (
+    Batch,
+    BatchRow,
+    InsertedTask,
+    Membership,
+    NewTask,
+    Repeat,
+)
 from django_partisan.lifecycle.rows import database
 from django_partisan.models import Task
 from django_partisan.payloads.encoding import decode_arguments
@@ -48,7 +55,12 @@ def inserted_instances(alias: str, batch: Batch, rows: Sequence[BatchRow]) -> li
         expires_at=batch.expires_at and as_project_reads(batch.expires_at),
         debounce_until=batch.debounce_until and as_project_reads(batch.debounce_until),
     )
-    columns = {**read._asdict(), **_repeat_columns(batch.repeat, read.execute_after)}
+    columns = {
+        **read._asdict(),
+        **_repeat_columns(batch.repeat, read.execute_after),
+        **_blocked_columns(batch.blocked_by),
+        **_flow_columns(batch.flow),
+    }
     common = _new_instance(alias, updated_at=read.created_at, **columns)
     with _collector_at_rest():
         # Decoded by one call, which costs half as much as one for each.
@@ -73,7 +85,7 @@ def _collector_at_rest() -> Iterator[None]:
 
 
 def _new_instance(alias: str, **columns: Any) -> Task:
-    known = {"status": Task.STATUS_NEW.value, **dict.fromkeys(_COUNTERS, 0), **columns}
+    known = {**_AT_FIRST, **columns}
     names = _column_names()
     # All columns in the order of the model: Django's constructor is fastest with them.
     return Task.from_db(alias, names, [known.get(name) for name in names])
@@ -106,7 +118,22 @@ def _more_columns(new_task: NewTask, inserted: InsertedTask) -> dict[str, Any]:
     if most is not None:
         until = inserted.created_at + timedelta(seconds=most)
         columns["debounce_until"] = as_project_reads(until)
-    return {**columns, "unique_for_seconds": new_task.unique_for_seconds}
+    return {
+        **columns,
+        **_blocked_columns(new_task.blocked_by),
+        **_flow_columns(new_task.flow),
+        "unique_for_seconds": new_task.unique_for_seconds,
+    }
+
+
+def _flow_columns(flow: Membership | None) -> dict[str, Any]:
+    return {} if flow is None else flow._asdict()
+
+
+def _blocked_columns(blocked_by: int | None) -> dict[str, Any]:
+    if blocked_by is None:
+        return {"blocked_by": 0}
+    return {"status": Task.STATUS_WAITING.value, "blocked_by": blocked_by}
 
 
 def _repeat_columns(repeat: Repeat | None, slot: datetime) -> dict[str, Any]:
@@ -148,4 +175,9 @@ CLAIMED_COLUMNS = tuple(
     name for name in ClaimedTask._fields if name not in {"arguments", "due", "starts_by"}
 )
 """The columns of a task that a claim carries as they are."""
-_COUNTERS = ("lease", "attempts", "retries", "postpones", "rescues", "crashes")
+_COUNTERS = ("lease", "attempts", "retries", "postpones", "rescues", "crashes", "blocked_by")
+_AT_FIRST = {
+    "status": Task.STATUS_NEW.value,
+    "has_dependents": False,
+    **dict.fromkeys(_COUNTERS, 0),
+}

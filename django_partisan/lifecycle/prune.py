@@ -19,6 +19,7 @@ from django_partisan.lifecycle.deletion import (
     can_skip_locked,
     delete_free,
 )
+from django_partisan.lifecycle.kept_parents import may_go
 from django_partisan.lifecycle.rows import database, finished_rows, task_rows
 from django_partisan.models import Task
 from django_partisan.settings import QueueSettings
@@ -126,6 +127,17 @@ def delete_throttled(queue_name: str) -> int:
     return len(delete_free(over, limit=PRUNE_BATCH).deleted) if over.exists() else 0
 
 
+def delete_parents(queue_name: str) -> int:
+    """Delete finished tasks that others have waited for, once these have ended; return how many.
+
+    For queues with DELETE_TASKS_ON_COMPLETE, which keeps such tasks for so long. A batch at most.
+    """
+    rows = task_rows().filter(is_terminal(), status=Task.STATUS_FINISHED, queue_name=queue_name)
+    recent = rows.filter(finished_at__gte=Now() - timedelta(seconds=_LEFT_SECONDS))
+    parents = recent.filter(may_go(), has_dependents=True, unique_key=None)
+    return len(delete_free(parents, limit=PRUNE_BATCH).deleted) if parents.exists() else 0
+
+
 def _is_over() -> RawSQL:
     return is_throttle_over(dialect_for(database()))
 
@@ -178,6 +190,7 @@ def _expired(queue_name: str, status: str, seconds: float) -> QuerySet[Task]:
         .filter(finished_at__lt=Now() - timedelta(seconds=seconds))
         # What still keeps duplicates out stays.
         .filter(Q(unique_key__isnull=True) | Q(_is_over()))
+        .filter(may_go())
         .order_by("finished_at")
     )
 

@@ -11,7 +11,7 @@ from django.db import Error, connections, transaction
 
 from django_partisan.attempt import EXPIRED, FINISHED, ErrorReport
 from django_partisan.database import dialect_for
-from django_partisan.database.values import Claimed, Cursor
+from django_partisan.database.values import Claimed, Cursor, Recorded, TaskUpdate
 from django_partisan.exceptions import TaskExpired
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.related import others_point_at_tasks
@@ -40,8 +40,10 @@ _CRASHES: Final = {
 
 def record(
     ended_attempts: Sequence[EndedAttempt], *, delete_finished: bool, max_rescues: int
-) -> set[int]:
+) -> Recorded:
     """Record outcomes under their leases; return the ids of the tasks that were still ours.
+
+    Where these say so, the caller has the dependents of the tasks told, after the commit.
 
     Each attempt worth telling leaves an Attempt row in the same transaction. Recording the same
     outcome twice changes nothing the second time.
@@ -51,8 +53,8 @@ def record(
     """
     finished = [ended for ended in ended_attempts if ended.outcome.kind == FINISHED]
     others = [ended for ended in ended_attempts if ended.outcome.kind != FINISHED]
-    recorded = _record_finished(finished, delete_finished) if finished else set()
-    return recorded | record_others(others, max_rescues) if others else recorded
+    recorded = _record_finished(finished, delete_finished) if finished else Recorded()
+    return recorded.joined(record_others(others, max_rescues)) if others else recorded
 
 
 def record_and_claim(
@@ -61,7 +63,7 @@ def record_and_claim(
     limit: int,
     manager_id: int,
     cursors: Sequence[Cursor],
-) -> Callable[[], tuple[set[int], Claimed]]:
+) -> Callable[[], tuple[Recorded, Claimed]]:
     """Return a call that records finished tasks and claims the next ones, in one round trip.
 
     The call may be made in another thread while nothing else uses the connection. All outcomes must
@@ -88,7 +90,7 @@ def still_held(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
     return {pk for pk, lease in rows if leases[pk] == lease}
 
 
-def _record_finished(ended_attempts: Sequence[EndedAttempt], delete: bool) -> set[int]:
+def _record_finished(ended_attempts: Sequence[EndedAttempt], delete: bool) -> Recorded:
     if not delete or others_point_at_tasks():
         return _finish(ended_attempts)
     alias = database()
@@ -102,20 +104,26 @@ def _record_finished(ended_attempts: Sequence[EndedAttempt], delete: bool) -> se
         return _finish(ended_attempts)
 
 
-def _finish(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
+def _finish(ended_attempts: Sequence[EndedAttempt]) -> Recorded:
     alias = database()
-    record = partial(dialect_for(alias).record, connections[alias], updates_of(ended_attempts))
+    updates = updates_of(ended_attempts)
     links = {ended.task.id for ended in ended_attempts if is_link(ended)}
     if not links:
-        return set(record())
+        return _recorded(updates)
     with transaction.atomic(using=alias):
-        recorded = set(record())
+        recorded = _recorded(updates)
         reach("manager.recorded_without_followers")
         follow(recorded & links)
     return recorded
 
 
-def _delete(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
+def _recorded(updates: Sequence[TaskUpdate]) -> Recorded:
+    alias = database()
+    rows = dialect_for(alias).record(connections[alias], updates)
+    return Recorded(rows.statuses, has_marks=rows.has_marks)
+
+
+def _delete(ended_attempts: Sequence[EndedAttempt]) -> Recorded:
     """Delete instead of recording; a link is recorded first, since its follower is made of it.
 
     What keeps duplicates out for some time is recorded only, and left to :class:`Pruning`.
@@ -126,23 +134,24 @@ def _delete(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
     links = [ended for ended in ended_attempts if is_link(ended)]
     deleted = dialect.delete_recorded(connection, updates) if updates else set()
     left = [update for update in updates if update.id not in deleted]
-    kept = set(dialect.record(connection, left)) if left else set()
+    kept = _recorded(left) if left else Recorded()
     if links:
         finished = _finish(links)
+        kept.has_marks |= finished.has_marks
         task_rows().filter(pk__in=finished).only("pk").delete()
         deleted |= finished
     told = [e.task.id for e in ended_attempts if e.task.attempts > 1 or e.task.rescues]
     if told:
         attempt_rows().filter(task_id__in=deleted.intersection(told)).delete()
-    return deleted | kept
+    return Recorded(deleted, has_marks=False).joined(kept)
 
 
-def record_others(ended_attempts: Sequence[EndedAttempt], max_rescues: int) -> set[int]:
+def record_others(ended_attempts: Sequence[EndedAttempt], max_rescues: int) -> Recorded:
     """Record outcomes that may leave Attempt rows, with these, in one transaction."""
     alias = database()
     updates = updates_of(ended_attempts, max_rescues)
     with transaction.atomic(using=alias):
-        recorded = dialect_for(alias).record(connections[alias], updates)
+        recorded, has_marks = dialect_for(alias).record(connections[alias], updates)
         reach("manager.recorded_without_attempts")
         told = [
             (ended, CANCEL if recorded[ended.task.id] == CANCEL.status else transition)
@@ -156,7 +165,7 @@ def record_others(ended_attempts: Sequence[EndedAttempt], max_rescues: int) -> s
         for log in (partial(_log_crashes, told), partial(tell_of_ends, ended_attempts, recorded)):
             transaction.on_commit(log, using=alias, robust=True)
     regain_uniqueness([pk for pk, status in recorded.items() if status == RETRY.status])
-    return set(recorded)
+    return Recorded(recorded, has_marks=has_marks)
 
 
 def _say_when_expired(

@@ -11,7 +11,9 @@ from django.db.models import DurationField, ExpressionWrapper, F, Q, TextField
 from django.db.models.functions import Cast, Now
 
 from django_partisan.attempt import ClaimedTask
+from django_partisan.database.values import Recorded
 from django_partisan.fault_points import reach
+from django_partisan.lifecycle.dependencies import tell_after_commit
 from django_partisan.lifecycle.instances import CLAIMED_COLUMNS
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.pauses import is_paused
@@ -44,7 +46,9 @@ def rescue(owners: Q, *, limit: int, max_rescues: int, reason: str) -> list[int]
     with transaction.atomic(using=database()):
         orphans = _locked_orphans(owners, limit)
         ended_attempts = [ended_orphan(task, has_started, reason) for task, has_started in orphans]
-        recorded = record_others(ended_attempts, max_rescues) if ended_attempts else set()
+        recorded = record_others(ended_attempts, max_rescues) if ended_attempts else Recorded()
+    if recorded.has_marks:
+        tell_after_commit()
     for queue_name in {task.queue_name for task, _ in orphans}:
         announce(database(), queue_name)
     return sorted(recorded)

@@ -6,7 +6,16 @@ from django.db import router
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Concat
 
-from django_partisan.models import Attempt, ManagerProcess, Pause, StoredSchedule, Task
+from django_partisan.models import (
+    Attempt,
+    Dependency,
+    Flow,
+    ManagerProcess,
+    Pause,
+    StoredSchedule,
+    Task,
+    Untold,
+)
 
 
 def database() -> str:
@@ -48,3 +57,18 @@ def schedule_rows() -> QuerySet[StoredSchedule]:
 def pause_rows() -> QuerySet[Pause]:
     """Return the rows of all pauses, in the database of the tasks."""
     return Pause.objects.using(database())
+
+
+def dependency_rows() -> QuerySet[Dependency]:
+    """Return the rows of who waits for whom, in the database of the tasks."""
+    return Dependency.objects.using(database())
+
+
+def untold_rows() -> QuerySet[Untold]:
+    """Return the rows of ends that are still to be told, in the database of the tasks."""
+    return Untold.objects.using(database())
+
+
+def flow_rows() -> QuerySet[Flow]:
+    """Return the rows of all flows, in the database of the tasks."""
+    return Flow.objects.using(database())

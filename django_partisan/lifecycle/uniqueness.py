@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 from django.db import DatabaseError, connections, transaction
 
@@ -14,6 +15,7 @@ from django_partisan.logs import one_line
 from django_partisan.models import Task
 
 logger = logging.getLogger(__name__)
+_NOT_BEGUN: Final = (Task.STATUS_NEW, Task.STATUS_WAITING)
 
 
 def regain_uniqueness(ids: Sequence[int]) -> None:
@@ -35,7 +37,7 @@ def regain_uniqueness(ids: Sequence[int]) -> None:
 
 def keeps_out(duplicate: Task) -> bool:
     """Say whether a task that was found under a key keeps others out, and let it go if not."""
-    if duplicate.unique_for_seconds is None or duplicate.status == Task.STATUS_NEW:
+    if duplicate.unique_for_seconds is None or duplicate.status in _NOT_BEGUN:
         return True
     # A rival may have let it go a moment before.
     rows = task_rows().filter(pk=duplicate.pk, unique_key=duplicate.unique_key)
@@ -50,7 +52,7 @@ def let_go(duplicates: Sequence[Task]) -> int:
     keys = [
         task.unique_key
         for task in duplicates
-        if task.unique_for_seconds is not None and task.status != Task.STATUS_NEW
+        if task.unique_for_seconds is not None and task.status not in _NOT_BEGUN
     ]
     if not keys:
         return 0

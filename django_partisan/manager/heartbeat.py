@@ -69,6 +69,8 @@ class Heartbeat:
         """Whether the last good beat has told of pauses, or of tasks that one has held."""
         self.has_expired = False
         """Whether the last good beat has told of expired tasks that are still there."""
+        self.has_untold = False
+        """Whether the last good beat has told of dependents that are still to be told."""
 
     @property
     def dead_after(self) -> float:
@@ -142,6 +144,7 @@ class Heartbeat:
         due_in = pulse.schedule_due_in
         self.schedules_due_at = NEVER if due_in is None else sent_at + max(0.0, due_in)
         self.has_pauses, self.has_expired = pulse.has_pauses, pulse.has_expired
+        self.has_untold = pulse.has_untold
         self._good_at = sent_at
         self._beat_at = sent_at + self._settings.HEARTBEAT_SECONDS
         return pulse

@@ -17,6 +17,7 @@ from django_partisan.manager.duties import Duty
 from django_partisan.manager.duties.cancels import Cancels
 from django_partisan.manager.duties.chains import Chains
 from django_partisan.manager.duties.completed import Completed
+from django_partisan.manager.duties.dependents import Dependents
 from django_partisan.manager.duties.discovery import Discovery
 from django_partisan.manager.duties.expiry import Expiring
 from django_partisan.manager.duties.fencing import Fencing
@@ -162,6 +163,7 @@ class Organs:
         cancels = Cancels(heartbeat, self.pool, self.hard_limits, listener, round_trip)
         pauses = Pauses(heartbeat, self.queues, self.pool, self.hard_limits, round_trip)
         sweep = Sweep(heartbeat, standing, self.queues.expect)
+        dependents = Dependents(self.recorder, heartbeat, standing, self.queues.expect)
         takeover = Takeover(self.choice, settings, heartbeat, standing, round_trip)
         local_ttl = LocalTtl(self.queue, self.queues, round_trip, settings.LOCAL_TTL_SECONDS)
         discovery = Discovery(self.queues, heartbeat)
@@ -170,6 +172,7 @@ class Organs:
         draining = Draining(self.mode, self.queues, self.pool, round_trip, standing, self.shutdown)
         warning = LongTransactions(link, settings.LONG_TRANSACTION_SECONDS)
         self._side_duties: tuple[Duty, ...] = (
+            SideDuty(dependents, "telling dependent tasks", link),
             SideDuty(Rescue(heartbeat, standing, settings), "rescuing orphans", link),
             SideDuty(Siblings(heartbeat, standing, settings), "looking for dead siblings", link),
             SideDuty(discovery, "looking for queues", link),

@@ -13,6 +13,7 @@ from django_partisan import execution, lifecycle
 from django_partisan.attempt import FAILED, FINISHED, ClaimedTask, ErrorReport
 from django_partisan.config.const import NEVER
 from django_partisan.database import dialect_for
+from django_partisan.database.values import Recorded
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.related import others_point_at_tasks
 from django_partisan.lifecycle.rows import database
@@ -47,6 +48,8 @@ class Recorder:
         self.counts: Counter[str] = Counter()
         self.completed: deque[int] = deque(maxlen=_MOST_COMPLETED)
         """Tasks that are recorded as finished, and still to be deleted."""
+        self.has_untold = False
+        """Whether something that was recorded has dependents, who are still to be told."""
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -107,8 +110,9 @@ class Recorder:
                 execution.log_end(refused.task, refused.outcome)
             self.confirm([ended], recorded, now)
 
-    def confirm(self, batch: list[EndedAttempt], recorded: set[int], now: float) -> None:
+    def confirm(self, batch: list[EndedAttempt], recorded: Recorded, now: float) -> None:
         """Take in which of a batch the database has recorded; the others are stale, or locked."""
+        self.has_untold |= recorded.has_marks
         reach("manager.recorded")
         missing = [ended for ended in batch if ended.task.id not in recorded]
         # SKIP LOCKED leaves out rows that somebody else has locked: ours still, so try them again.
@@ -134,16 +138,17 @@ class Recorder:
         """Return in words how many attempts ended how."""
         return counts_in_words(self.counts) or "no task was run"
 
-    def _record(self, batch: list[EndedAttempt]) -> set[int]:
+    def _record(self, batch: list[EndedAttempt]) -> Recorded:
         names = {ended.task.queue_name for ended in batch}
         deleting = set(filter(self._deletes, names))
         if deleting in (names, set()):
             return self._store(batch, delete_finished=bool(deleting))
         deleted = [ended for ended in batch if ended.task.queue_name in deleting]
         kept = [ended for ended in batch if ended.task.queue_name not in deleting]
-        return self._store(deleted, delete_finished=True) | self._store(kept, delete_finished=False)
+        recorded = self._store(deleted, delete_finished=True)
+        return recorded.joined(self._store(kept, delete_finished=False))
 
-    def _store(self, batch: list[EndedAttempt], *, delete_finished: bool) -> set[int]:
+    def _store(self, batch: list[EndedAttempt], *, delete_finished: bool) -> Recorded:
         return lifecycle.record(
             batch, delete_finished=delete_finished, max_rescues=self._max_rescues
         )

@@ -5,8 +5,9 @@ have no other for their claims. Elsewhere it goes, and with it an entry for each
 and claimed. On SQLite it always goes, as there is one manager at a time.
 """
 
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from django_partisan.migrations._beside_work import AddIndexBesideWork
 
 FORMER = models.Index(
     condition=models.Q(("status", "new")),
@@ -14,26 +15,6 @@ FORMER = models.Index(
     name="partisan_task_ready",
 )
 _TABLE = "django_partisan_task"
-
-
-class AddIndexBesideWork(AddIndexConcurrently):
-    """Adds an index without a lock where the database can, and as ever where it cannot."""
-
-    def database_forwards(self, app_label, schema_editor, from_state, to_state):
-        if schema_editor.connection.vendor == "postgresql":
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
-        else:
-            _plain(self).database_forwards(app_label, schema_editor, from_state, to_state)
-
-    def database_backwards(self, app_label, schema_editor, from_state, to_state):
-        if schema_editor.connection.vendor == "postgresql":
-            super().database_backwards(app_label, schema_editor, from_state, to_state)
-        else:
-            _plain(self).database_backwards(app_label, schema_editor, from_state, to_state)
-
-
-def _plain(operation):
-    return migrations.AddIndex(operation.model_name, operation.index)
 
 
 def drop_former(apps, schema_editor):

@@ -1,9 +1,21 @@
-"""The tables: what tasks, attempts, schedules, pauses and running managers look like as rows."""
+"""The tables: what tasks, attempts, flows, schedules, pauses and managers look like as rows."""
 
 from django_partisan.models.attempt import Attempt
+from django_partisan.models.flow import Dependency, Flow, FlowProgress, Untold
 from django_partisan.models.manager_process import ManagerProcess
 from django_partisan.models.pause import Pause
 from django_partisan.models.schedule import StoredSchedule
 from django_partisan.models.task import Task, TasksManager
 
-__all__ = ["Attempt", "ManagerProcess", "Pause", "StoredSchedule", "Task", "TasksManager"]
+__all__ = [
+    "Attempt",
+    "Dependency",
+    "Flow",
+    "FlowProgress",
+    "ManagerProcess",
+    "Pause",
+    "StoredSchedule",
+    "Task",
+    "TasksManager",
+    "Untold",
+]

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
+from django_partisan.models.flow import Flow
 from django_partisan.models.moments import MomentField
 from django_partisan.payloads.masking import masked
 from django_partisan.registry.registry import registry
@@ -63,6 +64,7 @@ class Task(models.Model):
         """Every status a task can have; FINISHED, ERROR and CANCELLED are terminal."""
 
         NEW = "new", "New"
+        WAITING = "waiting", "Waiting"
         IN_PROCESS = "in_process", "In process"
         ERROR = "error", "Error"
         FINISHED = "finished", "Finished"
@@ -72,6 +74,7 @@ class Task(models.Model):
     """Handed in by :class:`~django_partisan.apps.PartisanConfig` when Django is ready."""
 
     STATUS_NEW: ClassVar[Status] = Status.NEW
+    STATUS_WAITING: ClassVar[Status] = Status.WAITING
     STATUS_IN_PROCESS: ClassVar[Status] = Status.IN_PROCESS
     STATUS_ERROR: ClassVar[Status] = Status.ERROR
     STATUS_FINISHED: ClassVar[Status] = Status.FINISHED
@@ -149,6 +152,16 @@ class Task(models.Model):
         null=True, blank=True, help_text="The pause that keeps the waiting task from being claimed."
     )
 
+    blocked_by = models.IntegerField(
+        db_default=0, help_text="How many tasks that it waits for have not ended yet."
+    )
+    has_dependents = models.BooleanField(
+        db_default=False, help_text="Whether other tasks wait for it, or have waited."
+    )
+    flow_id = models.BigIntegerField(
+        null=True, blank=True, help_text="The flow that the task belongs to."
+    )
+
     was_duplicate: bool = False
     """Whether `.delay()` found this task waiting instead of storing a new one."""
 
@@ -190,6 +203,11 @@ class Task(models.Model):
                 condition=models.Q(schedule_id__isnull=False),
                 name="partisan_task_schedule",
             ),
+            models.Index(
+                fields=["flow_id", "status"],
+                condition=models.Q(flow_id__isnull=False),
+                name="partisan_task_flow",
+            ),
         )
         constraints = (
             models.UniqueConstraint(
@@ -199,9 +217,13 @@ class Task(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(
-                    status__in=["new", "in_process", "error", "finished", "cancelled"]
+                    status__in=["new", "waiting", "in_process", "error", "finished", "cancelled"]
                 ),
                 name="partisan_task_status_known",
+            ),
+            # Whoever counts an end twice is told at once.
+            models.CheckConstraint(
+                condition=models.Q(blocked_by__gte=0), name="partisan_task_blocked_by"
             ),
         )
 
@@ -212,6 +234,19 @@ class Task(models.Model):
     def settings(self) -> QueueSettings:
         """The settings of the task's queue; raises UnknownQueue when there are none."""
         return get_queue_settings(self.queue_name)
+
+    @property
+    def flow(self) -> Flow | None:
+        """The flow that the task belongs to, read anew; None without one.
+
+        What is added to it comes after this task.
+        """
+        if self.flow_id is None:
+            return None
+        found = Flow.objects.using(self._state.db).filter(pk=self.flow_id).first()
+        if found is not None:
+            found.member_id = self.pk
+        return found
 
     @property
     def masked_arguments(self) -> Any:

@@ -12,9 +12,11 @@ from django_partisan.config.const import DEFAULT_GRACE_SECONDS, DEFAULT_QUEUE_NA
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
 from django_partisan.config.schedules import Schedule
 from django_partisan.config.wording import shown
+from django_partisan.lifecycle.dependencies import results_of_parents
 from django_partisan.lifecycle.instances import instance_of
 from django_partisan.payloads.encoding import decode_arguments, encode_arguments
 from django_partisan.payloads.unique_part import encoded, unique_part
+from django_partisan.processor.after import after_of
 from django_partisan.processor.calls import (
     Call,
     note,
@@ -124,6 +126,15 @@ class BaseTaskProcessor(abc.ABC):
         return self._task_obj
 
     @property
+    def parent_results(self) -> list[Any]:
+        """What the tasks have returned that this one has waited for, in the order of their storing.
+
+        None for one that did not finish. Empty outside a task. Read from the database at each look.
+        """
+        bound = self._claimed or self._task_obj
+        return [] if bound is None else results_of_parents(bound.id)
+
+    @property
     def processor_name(self) -> str:
         """The name that tasks of this class are stored under: ``module.QualName``."""
         return registry.stored_name(type(self))
@@ -144,6 +155,8 @@ class BaseTaskProcessor(abc.ABC):
         repeat: timedelta | float | None = None,
         repeat_until: datetime | None = None,
         expires: datetime | timedelta | float | None = None,
+        after: Iterable[Task] | None = None,
+        on_dependency_failure: str = "cancel",
     ) -> Task:
         """Store the task in the caller's transaction and return it.
 
@@ -159,15 +172,24 @@ class BaseTaskProcessor(abc.ABC):
         The last is due at ``repeat_until`` at the latest. A failure and a cancel end the chain.
         Only other chains are its duplicates, and they are until it has ended.
 
+        With ``after``, it waits until each of these tasks has ended, in status ``waiting``; then it
+        is due as ever. Where one of them ends in error or is cancelled or deleted, it is cancelled
+        with that reason, or runs all the same by ``on_dependency_failure="run"``. Until the
+        caller's transaction ends, nobody claims or records those tasks.
+
         Raises TypeError for a processor bound to a task and for arguments that are not JSON (naming
         the argument), ValueError for values no database can store, ProcessorClassNotFound for a
         class that is not registered, ProcessorNotDiscovered for one that workers would not find,
-        UnknownQueue for a queue that is not configured. Then nothing is stored.
+        UnknownQueue for a queue that is not configured, DependencyNotFound for a task to wait for
+        that is not there. Then nothing is stored.
         """
+        wanted = after_of(self, after, on_dependency_failure)
         template = template_of(self, priority, execute_after, repeat, repeat_until, expires)
         arguments = self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES)
         key = self._unique_hash(template, arguments) if self.UNIQUE_FOR_PARAMS else None
         new_task = template._replace(arguments=arguments, unique_hash=key)
+        if wanted is not None:
+            return lifecycle.enqueue_after(new_task, on_duplicate_of(self), wanted)
         return lifecycle.enqueue(new_task, on_duplicate_of(self))
 
     @classmethod
@@ -180,6 +202,8 @@ class BaseTaskProcessor(abc.ABC):
         repeat: timedelta | float | None = None,
         repeat_until: datetime | None = None,
         expires: datetime | timedelta | float | None = None,
+        after: Iterable[Task] | None = None,
+        on_dependency_failure: str = "cancel",
     ) -> list[Task]:
         """Store a task for each item in the caller's transaction; return the tasks in that order.
 
@@ -193,11 +217,15 @@ class BaseTaskProcessor(abc.ABC):
         and TypeError for an item of any other kind. Then nothing is stored, and neither when the
         database refuses: outside a transaction, the call is one of its own.
         """
+        wanted = after_of(cls, after, on_dependency_failure)
         template = template_of(cls, priority, execute_after, repeat, repeat_until, expires)
         arguments, keys = cls._encoded_items(items), None
         if cls.UNIQUE_FOR_PARAMS:
             keys = cls._unique_hashes(template, arguments)
-        return lifecycle.enqueue_many(template, arguments, keys, on_duplicate_of(cls))
+        action = on_duplicate_of(cls)
+        if wanted is not None:
+            return lifecycle.enqueue_many_after(template, arguments, keys, action, wanted)
+        return lifecycle.enqueue_many(template, arguments, keys, action)
 
     @classmethod
     def check_arguments(cls, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -218,6 +246,15 @@ class BaseTaskProcessor(abc.ABC):
         return scheduled_task(
             cls, args, kwargs, queue_name=queue_name, priority=priority, tick=tick
         )
+
+    def as_new_task(self) -> NewTask:
+        """Return the task that :meth:`delay` would store, as a member of a flow: without a key.
+
+        Raises what :meth:`delay` raises.
+        """
+        template = template_of(self, None, None, None, None)
+        arguments = self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES)
+        return template._replace(arguments=arguments)
 
     def bind(self, task: ClaimedTask) -> None:
         """Tie the processor to the claimed task that it runs."""

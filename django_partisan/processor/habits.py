@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_OPTIONS: Final = frozenset({"priority", "execute_after", "expires", "repeat", "repeat_until"})
+_OPTION: Final = inspect.Parameter.KEYWORD_ONLY
 _LATER: Final = "execute_after=..., which takes seconds, a timedelta or an aware datetime"
 _EXPIRES: Final = "expires=..., which takes seconds, a timedelta or an aware datetime"
 _QUEUE: Final = "QUEUE_NAME, an attribute of the class"
@@ -27,13 +28,17 @@ _ELSEWHERE: Final = {
 
 def refusing_habits(delay: Callable[P, R]) -> Callable[P, R]:
     """Answer a call of ``delay`` as other queues have it with how it is written here."""
+    known = [
+        each.name for each in inspect.signature(delay).parameters.values() if each.kind is _OPTION
+    ]
+    options_known = frozenset(known)
 
     @functools.wraps(delay)
     def checked(*args: P.args, **options: P.kwargs) -> R:
         if len(args) != 1 or not hasattr(args[0], "_called_with"):
             _refuse_arguments(args)
-        if not _OPTIONS.issuperset(options):
-            _refuse_options([name for name in options if name not in _OPTIONS])
+        if not options_known.issuperset(options):
+            _refuse_options([name for name in options if name not in options_known], known)
         return delay(*args, **options)
 
     return checked
@@ -60,11 +65,11 @@ def _refuse_arguments(args: tuple[Any, ...]) -> NoReturn:
     )
 
 
-def _refuse_options(names: list[str]) -> NoReturn:
+def _refuse_options(names: list[str], known: list[str]) -> NoReturn:
     name = names[0]
     if name in _ELSEWHERE:
         raise TypeError(f"delay() takes no {name}=; write {_ELSEWHERE[name]}")
     raise TypeError(
-        f"delay() got an unexpected keyword argument {name!r}; it takes priority=, "
-        f"execute_after=, expires=, repeat= and repeat_until=. The task's own are {_ARGUMENTS}"
+        f"delay() got an unexpected keyword argument {name!r}; it takes "
+        f"{', '.join(f'{each}=' for each in known)}. The task's own are {_ARGUMENTS}"
     )

@@ -84,12 +84,15 @@ def _record(task: ClaimedTask, outcome: Outcome) -> None:
     rows = task_rows().filter(pk=task.id, lease=task.lease, status=Task.STATUS_IN_PROCESS)
     # Waits for whoever has locked the row for a moment, which recording itself does not.
     is_ours = bool(rows.select_for_update().values_list("pk"))
-    if not is_ours or not lifecycle.record(
+    recorded = is_ours and lifecycle.record(
         [EndedAttempt(task=task, outcome=outcome)],
         delete_finished=settings_of(task.queue_name).DELETE_TASKS_ON_COMPLETE,
         max_rescues=get_process_settings().MAX_RESCUES,
-    ):
+    )
+    if not recorded:
         raise LeaseLost(
             f"Task {task.id} is not this worker's any more (lease {task.lease} has passed): what "
             "it did was rolled back. It was rescued, cancelled or finished elsewhere."
         )
+    if recorded.has_marks:
+        lifecycle.tell_after_commit()

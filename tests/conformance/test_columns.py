@@ -85,7 +85,7 @@ def update_of(row: Task, **changes: Any) -> TaskUpdate:
 
 
 def record(update: TaskUpdate) -> dict[int, str]:
-    return dialect_for("default").record(connection, [update])
+    return dialect_for("default").record(connection, [update]).statuses
 
 
 def counters(task: Task) -> dict[str, int]:

@@ -21,7 +21,7 @@ BUGS: dict[str, dict[str, tuple[str, str]]] = {
         "sqlite": (" AND django_partisan_task.lease = x.x_lease", ""),
     },
     "an outcome is recorded twice": {
-        "postgresql": ("AND status = 'in_process' FOR UPDATE", "FOR UPDATE"),
+        "postgresql": ("AND status = 'in_process' FOR NO KEY", "FOR NO KEY"),
         "sqlite": (" AND django_partisan_task.status = 'in_process'", ""),
     },
     "a claim keeps the lease": {

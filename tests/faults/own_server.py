@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
 
@@ -17,10 +18,7 @@ from tools.embedded_postgres import EmbeddedPostgres
 
 _DATABASE: Final = "partisan"
 _TABLES: Final = (
-    "django_partisan_task",
-    "django_partisan_attempt",
-    "django_partisan_managerprocess",
-    "django_partisan_storedschedule",
+    *(each._meta.db_table for each in apps.get_app_config("django_partisan").get_models()),
     "tests_app_ledger",
 )
 

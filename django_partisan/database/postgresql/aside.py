@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django_partisan.database.postgresql.dependents import marking
 from django_partisan.database.values import ATTEMPT, CLAIMABLE, PAUSE, TASK
 
 ACTIVE = "(until IS NULL OR until > statement_timestamp())"
@@ -29,8 +30,9 @@ def moving_aside(ids: str) -> str:
            unique_key = CASE WHEN {_HAS_EXPIRED} THEN NULL ELSE t.unique_key END,
            updated_at = statement_timestamp()
      WHERE t.id = ANY (ARRAY({ids}))
-    RETURNING t.id, t.status, t.priority, t.execute_after, t.attempts, t.lease, t.expires_at
-), told AS (
+    RETURNING t.id, t.status, t.priority, t.execute_after, t.attempts, t.lease, t.expires_at,
+              t.has_dependents
+), {marking("aside", "has_dependents AND status = 'cancelled'", "aside_mark")}, told AS (
     INSERT INTO {ATTEMPT} (task_id, number, lease, outcome, error_type, message, traceback,
            node_name, created_at)
     SELECT id, attempts + 1, lease, 'cancelled', 'TaskExpired', 'expired at ' || to_char(

@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_partisan.database.dialect import Dialect, fetch_ids
 from django_partisan.database.postgresql.aside import EXPIRE, EXPIRE_AMONG, FREE_HELD, HOLD
+from django_partisan.database.postgresql.dependents import INSERT_EDGES, TELL
 from django_partisan.database.postgresql.followers import (
     INSERT_FOLLOWERS,
     LINKS,
@@ -59,6 +60,7 @@ from django_partisan.database.values import (
     CancelledRow,
     Claimed,
     Cursor,
+    Edge,
     Follower,
     InsertedTask,
     Link,
@@ -66,9 +68,12 @@ from django_partisan.database.values import (
     OpenTransaction,
     Place,
     Pulse,
+    Recorded,
+    RecordedRows,
     Reservation,
     Survey,
     TaskUpdate,
+    Told,
 )
 
 CHANNEL = "django_partisan"
@@ -126,7 +131,8 @@ class PostgreSQL(Dialect):
     can_notify: ClassVar[bool] = True
     now_sql: ClassVar[str] = "statement_timestamp()"
     microseconds_sql: ClassVar[str] = "(extract(epoch FROM {}) * 1000000)::bigint"
-    throttle_is_over: ClassVar[str] = """unique_for_seconds IS NOT NULL AND status <> 'new'
+    throttle_is_over: ClassVar[str] = """unique_for_seconds IS NOT NULL
+        AND status NOT IN ('new', 'waiting')
         AND (status <> 'in_process' OR NOT is_unique_until_finish)
         AND COALESCE(started_at, claimed_at, updated_at) + unique_for_seconds * interval '1 second'
             <= statement_timestamp()"""
@@ -189,14 +195,16 @@ class PostgreSQL(Dialect):
 
     def record(
         self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
-    ) -> dict[int, str]:
+    ) -> RecordedRows:
         if all(update.status == "finished" for update in updates):
             statement, parameters = FINISH, end_arrays(updates)
         else:
             statement, parameters = RECORD, update_arrays(updates)
         with connection.cursor() as cursor:
             cursor.execute(statement, parameters)
-            return dict(cursor.fetchall())
+            rows = cursor.fetchall()
+        statuses = {pk: status for pk, status in rows if pk is not None}
+        return RecordedRows(statuses, has_marks=len(statuses) < len(rows))
 
     def delete_recorded(
         self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
@@ -213,7 +221,7 @@ class PostgreSQL(Dialect):
         cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
-    ) -> tuple[set[int], Claimed]:
+    ) -> tuple[Recorded, Claimed]:
         parameters = [
             *end_arrays(updates),
             *claim_parameters(queue_name, cursors, limit, manager_id),
@@ -222,8 +230,15 @@ class PostgreSQL(Dialect):
         with connection.cursor() as cursor:
             cursor.execute(statement, parameters)
             rows = cursor.fetchall()
-        recorded = {row[1] for row in rows if row[0]}
-        return recorded, claimed_of([row[1:] for row in rows if not row[0]], began)
+        recorded, claimed = Recorded(), []
+        for row in rows:
+            if row[0]:
+                recorded.add(row[1])
+            elif row[0] is None:
+                recorded.has_marks = True
+            else:
+                claimed.append(row[1:])
+        return recorded, claimed_of(claimed, began)
 
     def survey(self, connection: BaseDatabaseWrapper, queue_names: Sequence[str]) -> Survey:
         with connection.cursor() as cursor:
@@ -246,10 +261,22 @@ class PostgreSQL(Dialect):
 
     def request_cancel(
         self, connection: BaseDatabaseWrapper, ids: Sequence[int]
-    ) -> list[CancelledRow]:
+    ) -> tuple[list[CancelledRow], bool]:
         with connection.cursor() as cursor:
             cursor.execute(REQUEST_CANCEL, [array(ids)])
-            return [CancelledRow._make(row) for row in cursor.fetchall()]
+            rows = cursor.fetchall()
+        cancelled = [CancelledRow._make(row) for row in rows if row[0] is not None]
+        return cancelled, len(cancelled) < len(rows)
+
+    def insert_edges(self, connection: BaseDatabaseWrapper, edges: Sequence[Edge]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(INSERT_EDGES, [array(values) for values in zip(*edges, strict=True)])
+
+    def tell_dependents(self, connection: BaseDatabaseWrapper, limit: int) -> Told:
+        with connection.cursor() as cursor:
+            cursor.execute(TELL, [limit, limit])
+            queue_names, *others = cursor.fetchone()
+        return Told(set(queue_names), *others)
 
     def hold(
         self,

@@ -42,6 +42,8 @@ _EXPIRES_AT = f"""COALESCE(%s::timestamptz, GREATEST(statement_timestamp(), {_DU
 _MORE: dict[str, dict[str, str]] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s::timestamptz", "repeat_slot": _DUE},
     "expiry": {"expires_at": _EXPIRES_AT},
+    "blocked": {"blocked_by": "%s"},
+    "flow": {"flow_id": "%s", "has_dependents": "%s"},
     "throttle": {"unique_for_seconds": "%s"},
     "debounce": {"debounce_until": "statement_timestamp() + %s * interval '1 second'"},
 }
@@ -52,6 +54,8 @@ _MORE_OF_BATCH: dict[str, dict[str, str]] = {
         "repeat_slot": "%s::timestamptz",
     },
     "expiry": {"expires_at": "%s::timestamptz"},
+    "blocked": {"blocked_by": "%s"},
+    "flow": {"flow_id": "%s", "has_dependents": "%s"},
     "throttle": {"unique_for_seconds": "%s"},
     "debounce": {"debounce_until": "%s::timestamptz"},
 }
@@ -74,7 +78,7 @@ def insert_statement(task: NewTask, on_duplicate: str) -> tuple[str, list[Any]]:
     if task.expiry is not None:
         at, seconds = task.expiry
         parameters += [at, task.due_at, task.delay_seconds, seconds]
-    parameters += [each for each in task[-2:] if each is not None]
+    parameters += task.last_parameters()
     return _insert(on_duplicate, task.more()), parameters
 
 
@@ -88,7 +92,7 @@ def batch_statement(batch: Batch, rows: Sequence[BatchRow], action: str) -> tupl
         more += [*batch.repeat, batch.execute_after]
     if batch.expires_at is not None:
         more.append(batch.expires_at)
-    more += [each for each in batch[-2:] if each is not None]
+    more += batch.last_parameters(batch.debounce_until)
     is_unique = rows[0].unique_hash is not None
     statement = _insert_batch(action if is_unique else None, batch.more())
     return statement, _batch_parameters(batch, rows, more)
@@ -98,7 +102,8 @@ def batch_statement(batch: Batch, rows: Sequence[BatchRow], action: str) -> tupl
 def _insert(on_duplicate: str, more: tuple[str, ...]) -> str:
     columns = _columns(_MORE, more)
     names, values = (
-        ", ".join(each) for each in ([_COLUMNS, *columns], [_VALUES, *columns.values()])
+        ", ".join(each)
+        for each in ([_COLUMNS, *columns], [_values(_VALUES, more), *columns.values()])
     )
     # A row that was inserted has never been locked or changed: its xmax is 0.
     return f"""INSERT INTO {TASK} ({names}) VALUES ({values})
@@ -116,12 +121,16 @@ def _insert_batch(action: str | None, more: tuple[str, ...]) -> str:
     columns = _columns(_MORE_OF_BATCH, more)
     # All arguments travel as one JSON array: drivers would escape an array of texts one by one.
     inserted = f"""INSERT INTO {TASK} ({", ".join(["id", _COLUMNS, *columns])})
-SELECT {", ".join([_BATCH_VALUES, *columns.values()])}
+SELECT {", ".join([_values(_BATCH_VALUES, more), *columns.values()])}
   FROM ROWS FROM (unnest(%s::bigint[]), jsonb_array_elements(%s::jsonb), unnest(%s::uuid[]))
        AS r(id, arguments, key)"""
     if action is None:
         return f"{inserted} RETURNING id"
     return f"{inserted} ORDER BY r.key {_CONFLICT} {_action(action, columns)} RETURNING id"
+
+
+def _values(values: str, more: tuple[str, ...]) -> str:
+    return values.replace("'new'", "'waiting'", 1) if "blocked" in more else values
 
 
 def _columns(values: dict[str, dict[str, str]], more: tuple[str, ...]) -> dict[str, str]:

@@ -9,8 +9,10 @@ from typing import Any
 from django_partisan.attempt import ClaimedTask
 from django_partisan.database.dialect import in_order
 from django_partisan.database.postgresql.aside import IS_ASIDE, IS_PAUSED, moving_aside
+from django_partisan.database.postgresql.dependents import marking
 from django_partisan.database.values import (
     CLAIMABLE,
+    DEPENDENCY,
     TASK,
     Aside,
     Claimed,
@@ -50,7 +52,7 @@ _CLAIM_PARTS = f"""pick AS MATERIALIZED (
          WHERE {CLAIMABLE} AND queue_name = %s AND priority = start.priority
            AND execute_after <= statement_timestamp() AND (execute_after, id) > (COALESCE(
                timestamptz 'epoch' + start.due * interval '1 microsecond', '-infinity'), start.id)
-         ORDER BY execute_after, id LIMIT %s FOR UPDATE SKIP LOCKED
+         ORDER BY execute_after, id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
     ) t WHERE NOT {IS_PAUSED} LIMIT %s
 ), {moving_aside("SELECT id FROM pick WHERE is_aside")}, claimed AS (
     UPDATE {TASK} t SET status = 'in_process', lease = t.lease + 1, manager_id = %s,
@@ -85,12 +87,13 @@ _OUTCOMES = _outcomes(_END_FIELDS)
 
 # SKIP LOCKED, in id order: a row that a stranger has locked must not hold up the whole batch.
 # LATERAL with a lock inside is one look at an index per outcome, whatever the statistics say.
-def _held(columns: str) -> str:
+# NO KEY: an insert elsewhere that points at a task holds up nothing, however long its transaction.
+def _held(columns: str, lock: str = "NO KEY UPDATE") -> str:
     return f"""held AS MATERIALIZED (
     SELECT t.id AS held_id, {columns}
       FROM (SELECT * FROM outcome ORDER BY id) o CROSS JOIN LATERAL (
         SELECT id, cancel_requested_at FROM {TASK}
-         WHERE id = o.id AND lease = o.lease AND status = 'in_process' FOR UPDATE SKIP LOCKED
+         WHERE id = o.id AND lease = o.lease AND status = 'in_process' FOR {lock} SKIP LOCKED
     ) t
 )"""
 
@@ -106,17 +109,23 @@ _FINISH_PARTS = f"""{_OUTCOMES}, {_HELD}, recorded AS (
            started_at = statement_timestamp() - h.started_ago * interval '1 second',
            finished_at = statement_timestamp() - h.ended_ago * interval '1 second'
       FROM held h WHERE t.id = h.held_id AND t.id = ANY (ARRAY(SELECT held_id FROM held))
-    RETURNING t.id
-)"""
+    RETURNING t.id, t.status, t.has_dependents
+), {marking("recorded", "has_dependents")}"""
 FINISH_AND_CLAIM = f"""WITH {_FINISH_PARTS}, {_CLAIM_PARTS}
 SELECT true, {_ID_ONLY} FROM recorded
 UNION ALL SELECT false, * FROM claimed
-UNION ALL SELECT false, {_ASIDE_COLUMNS} FROM aside"""
-FINISH = f"WITH {_FINISH_PARTS} SELECT id, 'finished' FROM recorded"
-DELETE = f"""WITH {_OUTCOMES}, {_HELD}
-DELETE FROM {TASK} t WHERE t.id = ANY (ARRAY(SELECT held_id FROM held))
-   AND t.unique_for_seconds IS NULL RETURNING t.id"""
-RECORD = f"""WITH {_outcomes(_ALL_FIELDS)}, {_HELD_TO_RECORD}
+UNION ALL SELECT false, {_ASIDE_COLUMNS} FROM aside
+UNION ALL SELECT NULL, {_ID_ONLY} FROM mark"""
+_RECORDED = "SELECT id, status FROM recorded UNION ALL SELECT NULL, NULL FROM mark"
+FINISH = f"WITH {_FINISH_PARTS} {_RECORDED}"
+DELETE = f"""WITH {_OUTCOMES}, {_held("o.*", "UPDATE")}, deleted AS (
+    DELETE FROM {TASK} t WHERE t.id = ANY (ARRAY(SELECT held_id FROM held))
+       AND t.unique_for_seconds IS NULL AND NOT t.has_dependents RETURNING t.id
+), forgotten AS (
+    DELETE FROM {DEPENDENCY} WHERE child_id = ANY (ARRAY(SELECT id FROM deleted))
+)
+SELECT id FROM deleted"""
+RECORD = f"""WITH {_outcomes(_ALL_FIELDS)}, {_HELD_TO_RECORD}, recorded AS (
 UPDATE {TASK} t SET status = h.status_then, result = h.result::jsonb, manager_id = NULL,
        updated_at = statement_timestamp(),
        execute_after = COALESCE(to_timestamp(h.due_at),
@@ -132,19 +141,24 @@ UPDATE {TASK} t SET status = h.status_then, result = h.result::jsonb, manager_id
        postpones = t.postpones + h.postpones, rescues = t.rescues + h.rescues,
        crashes = t.crashes + h.crashes, lease = t.lease + h.leases
   FROM held h WHERE t.id = h.held_id AND t.id = ANY (ARRAY(SELECT held_id FROM held))
-RETURNING t.id, t.status"""
+RETURNING t.id, t.status, t.has_dependents
+), {marking("recorded", "has_dependents AND status <> 'new'")} {_RECORDED}"""
 
 # In the order of their ids, as everybody locks them.
 REQUEST_CANCEL = f"""WITH pick AS MATERIALIZED (
-    SELECT id FROM {TASK} WHERE id = ANY (%s::bigint[]) AND status IN ('new', 'in_process')
-     ORDER BY id FOR UPDATE
-)
-UPDATE {TASK} t SET status = CASE WHEN t.status = 'new' THEN 'cancelled' ELSE t.status END,
+    SELECT id FROM {TASK} WHERE id = ANY (%s::bigint[])
+       AND status IN ('new', 'waiting', 'in_process') ORDER BY id FOR NO KEY UPDATE
+), recorded AS (
+UPDATE {TASK} t SET
+       status = CASE WHEN t.status = 'in_process' THEN t.status ELSE 'cancelled' END,
        cancel_requested_at = COALESCE(t.cancel_requested_at, statement_timestamp()),
-       finished_at = CASE WHEN t.status = 'new' THEN statement_timestamp() END,
-       unique_key = CASE WHEN t.status <> 'new' THEN t.unique_key END, held_by = NULL,
+       finished_at = CASE WHEN t.status <> 'in_process' THEN statement_timestamp() END,
+       unique_key = CASE WHEN t.status = 'in_process' THEN t.unique_key END, held_by = NULL,
        updated_at = statement_timestamp()
- WHERE t.id = ANY (ARRAY(SELECT id FROM pick)) RETURNING t.id, t.status, t.queue_name"""
+ WHERE t.id = ANY (ARRAY(SELECT id FROM pick))
+RETURNING t.id, t.status, t.queue_name, t.has_dependents
+), {marking("recorded", "has_dependents AND status = 'cancelled'")}
+SELECT id, status, queue_name FROM recorded UNION ALL SELECT NULL, NULL, NULL FROM mark"""
 REGAIN = f"""UPDATE {TASK} t SET unique_key = t.unique_hash
   FROM (SELECT min(id) AS id FROM {TASK} WHERE id = ANY(%s::bigint[]) AND status = 'new'
          AND unique_key IS NULL AND unique_hash IS NOT NULL GROUP BY unique_hash) first

@@ -14,6 +14,8 @@ from django_partisan.database.values import (
     PAUSE,
     SCHEDULE,
     TASK,
+    UNTOLD,
+    UNTOLD_SECONDS,
     Beat,
     Cursor,
     Pulse,
@@ -72,9 +74,12 @@ _ALIVE = f"""SELECT EXISTS (SELECT FROM beat) AS is_alive,
        EXISTS (SELECT FROM {PAUSE})
     OR EXISTS (SELECT FROM {TASK} WHERE held_by IS NOT NULL) AS has_pauses,
        EXISTS (SELECT FROM {TASK} WHERE {EXPIRED}) AS has_expired,
+       EXISTS (SELECT FROM {UNTOLD} WHERE created_at
+            < statement_timestamp() - interval '{UNTOLD_SECONDS} seconds') AS has_untold,
        CASE WHEN EXISTS (SELECT FROM {SCHEDULE} WHERE {UNPLANNED["postgresql"]}) THEN 0
             ELSE (SELECT extract(epoch FROM min(next_run_at) - statement_timestamp())::float8
                     FROM {SCHEDULE} WHERE next_run_at IS NOT NULL) END AS schedule_due_in"""
+_ALIVE_COLUMNS = len(Pulse._fields) - 1
 _BEAT_ONLY = f"WITH {_BEAT} {_ALIVE}"
 
 # One statement where an idle manager would need two.
@@ -108,6 +113,7 @@ def beat_statement(beat: Beat) -> tuple[str, list[Any]]:
 
 def pulse_of(rows: Sequence[Sequence[Any]], queue_names: Sequence[str]) -> Pulse:
     """Return what the statement of a beat answered."""
-    is_alive, has_orphans, has_peers, has_pauses, has_expired, schedule_due_in, *_ = rows[0]
-    found = surveys_of(queue_names, (row[6:] for row in rows if row[6:] and row[6] is not None))
-    return Pulse(is_alive, has_orphans, found, has_peers, has_pauses, has_expired, schedule_due_in)
+    is_alive, has_orphans, *others = rows[0][:_ALIVE_COLUMNS]
+    levels = (row[_ALIVE_COLUMNS:] for row in rows)
+    found = surveys_of(queue_names, [row for row in levels if row and row[0] is not None])
+    return Pulse(is_alive, has_orphans, found, *others)

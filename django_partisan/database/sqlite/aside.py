@@ -7,8 +7,18 @@ from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
-from django_partisan.database.sqlite.moments import NOW
-from django_partisan.database.values import ATTEMPT, CLAIMABLE, PAUSE, TASK, Aside, Place
+from django_partisan.database.sqlite.dependents import leave_mark
+from django_partisan.database.sqlite.moments import NOW, seconds_from_now
+from django_partisan.database.values import (
+    ATTEMPT,
+    CLAIMABLE,
+    PAUSE,
+    TASK,
+    UNTOLD,
+    UNTOLD_SECONDS,
+    Aside,
+    Place,
+)
 
 # What a claim must not take leaves the index all the same: it is held, or cancelled. There are few
 # pauses, and mostly none, so whether anything can be met is asked first.
@@ -30,7 +40,7 @@ _MOVE_ASIDE = f"""UPDATE {TASK} SET
        unique_key = CASE WHEN {_HAS_EXPIRED} THEN NULL ELSE unique_key END, updated_at = {NOW}
  WHERE id IN ({{ids}}) AND ({_HAS_EXPIRED} OR processor_class IN ({_PAUSED_NAMES}))
 RETURNING id, priority, execute_after || '', status, attempts + 1, lease,
-          strftime('expired at %%Y-%%m-%%d %%H:%%M:%%S+00:00', expires_at)"""
+          strftime('expired at %%Y-%%m-%%d %%H:%%M:%%S+00:00', expires_at), has_dependents"""
 EXPIRE = f"SELECT id FROM {TASK} WHERE {_EXPIRED} {{among}} ORDER BY expires_at LIMIT %s"
 AMONG = "AND id IN (SELECT value FROM json_each(%s))"
 _TELL = f"""INSERT INTO {ATTEMPT} (task_id, number, lease, outcome, error_type, message, traceback,
@@ -57,15 +67,18 @@ FIRST_PLACE = Place("", -(2**31), "", 0)
 """Before all places."""
 LOOKS_ASIDE = f"""EXISTS (SELECT 1 FROM {PAUSE})
  OR EXISTS (SELECT 1 FROM {TASK} WHERE held_by IS NOT NULL),
-    EXISTS (SELECT 1 FROM {TASK} WHERE {_EXPIRED})"""
-"""What a beat asks: whether there are pauses, or what one has held, and whether any has expired."""
+    EXISTS (SELECT 1 FROM {TASK} WHERE {_EXPIRED}),
+    EXISTS (SELECT 1 FROM {UNTOLD} WHERE created_at < {seconds_from_now(str(-UNTOLD_SECONDS))})"""
+"""What a beat asks: whether there are pauses, or what one has held, and whether any has expired;
+and whether dependents are still to be told."""
 
 
 def moved_aside(cursor: CursorWrapper, ids: str, parameters: Sequence[Any]) -> list[Aside]:
     """Hold or cancel what a query names, as it must be; tell of the cancelled ones."""
     cursor.execute(_MOVE_ASIDE.format(ids=ids), parameters)
     rows = cursor.fetchall()
-    told = [(row[0], *row[4:]) for row in rows if row[3] == "cancelled"]
-    if told:
-        cursor.executemany(_TELL, told)
+    cancelled = [row for row in rows if row[3] == "cancelled"]
+    if cancelled:
+        cursor.executemany(_TELL, [(row[0], *row[4:7]) for row in cancelled])
+        leave_mark(cursor, [(row[0], row[3]) for row in cancelled if row[7]])
     return [Aside._make(row[:4]) for row in rows]

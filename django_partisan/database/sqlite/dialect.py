@@ -24,6 +24,7 @@ from django_partisan.database.sqlite.aside import (
     WHAT_IS_PAUSED,
     moved_aside,
 )
+from django_partisan.database.sqlite.dependents import INSERT_EDGES, leave_mark, tell
 from django_partisan.database.sqlite.inserts import (
     INSERT_FOLLOWERS,
     LINKS,
@@ -38,9 +39,11 @@ from django_partisan.database.sqlite.moments import NOW, moment_of
 from django_partisan.database.sqlite.statements import (
     CLAIM,
     DELETE,
+    FORGET,
     LEVEL,
     MICROSECONDS,
-    RECORD,
+    RECORD_PARENTS,
+    RECORD_PLAIN,
     REGAIN,
     REQUEST_CANCEL,
 )
@@ -60,16 +63,20 @@ from django_partisan.database.values import (
     CancelledRow,
     Claimed,
     Cursor,
+    Edge,
     Follower,
     InsertedTask,
     Link,
     NewTask,
     Place,
     Pulse,
+    Recorded,
+    RecordedRows,
     Reservation,
     Survey,
     Surveyed,
     TaskUpdate,
+    Told,
 )
 
 _WRONG_FILES = {
@@ -88,7 +95,8 @@ class SQLite(Dialect):
     has_one_manager: ClassVar[bool] = True
     now_sql: ClassVar[str] = NOW
     microseconds_sql: ClassVar[str] = MICROSECONDS
-    throttle_is_over: ClassVar[str] = """unique_for_seconds IS NOT NULL AND status <> 'new'
+    throttle_is_over: ClassVar[str] = """unique_for_seconds IS NOT NULL
+        AND status NOT IN ('new', 'waiting')
         AND (status <> 'in_process' OR NOT is_unique_until_finish)
         AND julianday(COALESCE(started_at, claimed_at, updated_at))
             + unique_for_seconds / 86400.0 <= julianday('now')"""
@@ -168,17 +176,28 @@ class SQLite(Dialect):
 
     def record(
         self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
-    ) -> dict[int, str]:
+    ) -> RecordedRows:
         with connection.cursor() as cursor:
-            cursor.execute(RECORD, [json.dumps(updates)])
-            return dict(cursor.fetchall())
+            cursor.execute(RECORD_PLAIN, [json.dumps(updates)])
+            statuses = dict(cursor.fetchall())
+        left = [update for update in updates if update.id not in statuses]
+        if not left:
+            return RecordedRows(statuses)
+        with self._as_one(connection), connection.cursor() as cursor:
+            cursor.execute(RECORD_PARENTS, [json.dumps(left)])
+            parents = dict(cursor.fetchall())
+            ends = [(pk, status) for pk, status in parents.items() if status != "new"]
+            return RecordedRows({**statuses, **parents}, has_marks=leave_mark(cursor, ends))
 
     def delete_recorded(
         self, connection: BaseDatabaseWrapper, updates: Sequence[TaskUpdate]
     ) -> set[int]:
         with connection.cursor() as cursor:
             cursor.execute(DELETE, [json.dumps(updates)])
-            return fetch_ids(cursor)
+            rows = cursor.fetchall()
+            if children := [pk for pk, has_waited in rows if has_waited]:
+                cursor.execute(FORGET, [json.dumps(children)])
+            return {pk for pk, _ in rows}
 
     def record_and_claim(
         self,
@@ -188,8 +207,9 @@ class SQLite(Dialect):
         cursors: Sequence[Cursor],
         limit: int,
         manager_id: int,
-    ) -> tuple[set[int], Claimed]:
-        recorded = set(self.record(connection, updates))
+    ) -> tuple[Recorded, Claimed]:
+        statuses, has_marks = self.record(connection, updates)
+        recorded = Recorded(statuses, has_marks=has_marks)
         return recorded, self.claim(connection, queue_name, cursors, limit, manager_id)
 
     def survey(self, connection: BaseDatabaseWrapper, queue_names: Sequence[str]) -> Survey:
@@ -213,7 +233,7 @@ class SQLite(Dialect):
             cursor.execute(BEAT, [beat.state, beat.snapshot, beat.manager_id, seconds])
             is_alive = cursor.rowcount == 1
             cursor.execute(HAS_ORPHANS, [beat.manager_id, seconds, seconds])
-            has_orphans, has_pauses, has_expired = map(bool, cursor.fetchone())
+            has_orphans, has_pauses, has_expired, has_untold = map(bool, cursor.fetchone())
             cursor.execute(SCHEDULE_DUE_IN)
             schedule_due_in = cursor.fetchone()[0]
         found = self.survey(connection, beat.queue_names) if beat.queue_names else {}
@@ -223,6 +243,7 @@ class SQLite(Dialect):
             found=found,
             has_pauses=has_pauses,
             has_expired=has_expired,
+            has_untold=has_untold,
             schedule_due_in=schedule_due_in,
         )
 
@@ -232,10 +253,20 @@ class SQLite(Dialect):
 
     def request_cancel(
         self, connection: BaseDatabaseWrapper, ids: Sequence[int]
-    ) -> list[CancelledRow]:
-        with connection.cursor() as cursor:
+    ) -> tuple[list[CancelledRow], bool]:
+        with self._as_one(connection), connection.cursor() as cursor:
             cursor.execute(REQUEST_CANCEL, [json.dumps(ids)])
-            return [CancelledRow._make(row) for row in cursor.fetchall()]
+            rows = cursor.fetchall()
+            ends = [row[:2] for row in rows if row[3] and row[1] == "cancelled"]
+            return [CancelledRow._make(row[:3]) for row in rows], leave_mark(cursor, ends)
+
+    def insert_edges(self, connection: BaseDatabaseWrapper, edges: Sequence[Edge]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(INSERT_EDGES, [json.dumps(edges)])
+
+    def tell_dependents(self, connection: BaseDatabaseWrapper, limit: int) -> Told:
+        with self._as_one(connection), connection.cursor() as cursor:
+            return tell(cursor, limit)
 
     def hold(
         self,

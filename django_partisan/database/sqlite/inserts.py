@@ -46,12 +46,16 @@ _EXPIRES_AT = f"""COALESCE(%s, strftime({FORMAT}, max({NOW}, {_DUE}),
 _MORE: dict[str, dict[str, str]] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s", "repeat_slot": _DUE},
     "expiry": {"expires_at": _EXPIRES_AT},
+    "blocked": {"blocked_by": "%s"},
+    "flow": {"flow_id": "%s", "has_dependents": "%s"},
     "throttle": {"unique_for_seconds": "%s"},
     "debounce": {"debounce_until": seconds_from_now("%s")},
 }
 _MORE_OF_BATCH: dict[str, dict[str, str]] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s", "repeat_slot": "%s"},
     "expiry": {"expires_at": "%s"},
+    "blocked": {"blocked_by": "%s"},
+    "flow": {"flow_id": "%s", "has_dependents": "%s"},
     "throttle": {"unique_for_seconds": "%s"},
     "debounce": {"debounce_until": "%s"},
 }
@@ -61,7 +65,8 @@ _MORE_OF_BATCH: dict[str, dict[str, str]] = {
 def _insert(on_duplicate: str, more: tuple[str, ...]) -> str:
     columns = _columns(_MORE, more)
     names, values = (
-        ", ".join(each) for each in ([_COLUMNS, *columns], [_VALUES, *columns.values()])
+        ", ".join(each)
+        for each in ([_COLUMNS, *columns], [_values(_VALUES, more), *columns.values()])
     )
     source = f"VALUES ({values})"
     if on_duplicate != "keep":
@@ -77,8 +82,12 @@ def _insert_batch(on_duplicate: str, more: tuple[str, ...]) -> str:
     columns = _columns(_MORE_OF_BATCH, more)
     # WHERE true: else SQLite takes ON CONFLICT for the condition of a join.
     return f"""INSERT INTO {TASK} ({", ".join(["id", _COLUMNS, *columns])})
-SELECT {", ".join([_BATCH_VALUES, *columns.values()])} FROM json_each(%s) WHERE true
+SELECT {", ".join([_values(_BATCH_VALUES, more), *columns.values()])} FROM json_each(%s) WHERE true
 {_CONFLICT} {_action(on_duplicate, columns)} RETURNING id"""
+
+
+def _values(values: str, more: tuple[str, ...]) -> str:
+    return values.replace("'new'", "'waiting'", 1) if "blocked" in more else values
 
 
 def _columns(values: dict[str, dict[str, str]], more: tuple[str, ...]) -> dict[str, str]:
@@ -132,7 +141,7 @@ def insert_statement(task: NewTask, on_duplicate: str) -> tuple[str, list[Any]]:
     if task.expiry is not None:
         at, seconds = task.expiry
         parameters += [_text_or_none(at), due_at, task.delay_seconds, seconds]
-    parameters += [each for each in task[-2:] if each is not None]
+    parameters += task.last_parameters()
     if on_duplicate != "keep":
         parameters.append(task.unique_hash)
     return _insert(on_duplicate, more), parameters
@@ -148,10 +157,7 @@ def batch_statement(
         parameters += [batch.repeat.seconds, _text_or_none(batch.repeat.until), moments[1]]
     if batch.expires_at is not None:
         parameters.append(text_of(batch.expires_at))
-    if batch.unique_for_seconds is not None:
-        parameters.append(batch.unique_for_seconds)
-    if batch.debounce_until is not None:
-        parameters.append(text_of(batch.debounce_until))
+    parameters += batch.last_parameters(_text_or_none(batch.debounce_until))
     return _insert_batch(on_duplicate, batch.more()), [*parameters, json.dumps(rows)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django_partisan.attempt import ClaimedTask
 from django_partisan.database.sqlite.moments import FORMAT, NOW, seconds_from_now
-from django_partisan.database.values import CLAIMABLE, TASK, TaskUpdate
+from django_partisan.database.values import CLAIMABLE, DEPENDENCY, TASK, TaskUpdate
 
 MICROSECONDS = (
     "(CAST(strftime('%%s', {0}) AS INTEGER) * 1000000"
@@ -37,7 +37,7 @@ _STILL_OURS = f"{TASK}.id = x.x_id AND {TASK}.lease = x.x_lease AND {TASK}.statu
 # What would wait again ends here where that was asked for.
 _STATUS = """CASE WHEN x.x_status = 'new' AND cancel_requested_at IS NOT NULL THEN 'cancelled'
             ELSE x.x_status END"""
-RECORD = f"""UPDATE {TASK} SET status = {_STATUS}, result = x.x_result, manager_id = NULL,
+_RECORD = f"""UPDATE {TASK} SET status = {_STATUS}, result = x.x_result, manager_id = NULL,
        updated_at = {NOW},
        execute_after = CASE
             WHEN x.x_due_at IS NOT NULL THEN strftime({FORMAT}, x.x_due_at, 'unixepoch')
@@ -54,20 +54,24 @@ RECORD = f"""UPDATE {TASK} SET status = {_STATUS}, result = x.x_result, manager_
        postpones = postpones + x.x_postpones, rescues = rescues + x.x_rescues,
        crashes = crashes + x.x_crashes, lease = lease + x.x_leases
   FROM (SELECT {_OUTCOMES} FROM json_each(%s)) AS x
- WHERE {_STILL_OURS} RETURNING id, status"""
+ WHERE {_STILL_OURS}"""
+# What others wait for leaves a mark as well, and so is a transaction of two statements.
+RECORD_PLAIN = f"{_RECORD} AND NOT has_dependents RETURNING id, status"
+RECORD_PARENTS = f"{_RECORD} AND has_dependents RETURNING id, status"
 REQUEST_CANCEL = f"""UPDATE {TASK} SET
-       status = CASE WHEN status = 'new' THEN 'cancelled' ELSE status END,
+       status = CASE WHEN status = 'in_process' THEN status ELSE 'cancelled' END,
        cancel_requested_at = COALESCE(cancel_requested_at, {NOW}),
-       finished_at = CASE WHEN status = 'new' THEN {NOW} END,
-       unique_key = CASE WHEN status <> 'new' THEN unique_key END, held_by = NULL,
+       finished_at = CASE WHEN status <> 'in_process' THEN {NOW} END,
+       unique_key = CASE WHEN status = 'in_process' THEN unique_key END, held_by = NULL,
        updated_at = {NOW}
- WHERE id IN (SELECT value FROM json_each(%s)) AND status IN ('new', 'in_process')
-RETURNING id, status, queue_name"""
+ WHERE id IN (SELECT value FROM json_each(%s)) AND status IN ('new', 'waiting', 'in_process')
+RETURNING id, status, queue_name, has_dependents"""
 DELETE = f"""DELETE FROM {TASK}
- WHERE status = 'in_process' AND unique_for_seconds IS NULL AND id IN (
+ WHERE status = 'in_process' AND unique_for_seconds IS NULL AND NOT has_dependents AND id IN (
     SELECT t.id FROM {TASK} t JOIN (SELECT {_OUTCOMES} FROM json_each(%s)) x
         ON t.id = x.x_id AND t.lease = x.x_lease)
-RETURNING id"""
+RETURNING id, EXISTS (SELECT 1 FROM {DEPENDENCY} d WHERE d.child_id = {TASK}.id)"""
+FORGET = f"DELETE FROM {DEPENDENCY} WHERE child_id IN (SELECT value FROM json_each(%s))"
 REGAIN = f"""UPDATE {TASK} SET unique_key = unique_hash
  WHERE id IN (SELECT min(id) FROM {TASK}
          WHERE id IN (SELECT value FROM json_each(%s)) AND status = 'new'

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from django_partisan.config.const import NEVER
-from django_partisan.lifecycle.prune import Pruner, delete_throttled
+from django_partisan.lifecycle.prune import Pruner, delete_parents, delete_throttled
 from django_partisan.lifecycle.related import others_point_at_tasks
 from django_partisan.manager.claiming.queues import Queues
 from django_partisan.manager.standing import Standing
@@ -106,6 +106,7 @@ class Pruning:
         pruner.batch()
         if self._settings.DELETE_TASKS_ON_COMPLETE:
             delete_throttled(self._queue_name)
+            delete_parents(self._queue_name)
         spent = time.monotonic() - started
         is_done = pruner is self._pruner and pruner.is_done
         self._next_at = now + (_INTERVAL_SECONDS if is_done else _TIMES_AS_LONG * spent)

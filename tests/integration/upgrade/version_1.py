@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
 
@@ -24,10 +25,7 @@ COLUMNS = (
     "queue_name",
 )
 
-_TABLES = (
-    *("django_partisan_attempt", "django_partisan_managerprocess", "django_partisan_task"),
-    *("django_partisan_storedschedule", "django_partisan_pause"),
-)
+_TABLES = [each._meta.db_table for each in apps.get_app_config("django_partisan").get_models()]
 
 _CREATE_ON_POSTGRESQL = """CREATE TABLE "django_partisan_task" (
     "id" serial NOT NULL PRIMARY KEY,

@@ -12,7 +12,11 @@ from django.db.models import NOT_PROVIDED
 
 from django_partisan import migrations
 
-NAMES = sorted(module.name for module in pkgutil.iter_modules(migrations.__path__))
+NAMES = sorted(
+    module.name
+    for module in pkgutil.iter_modules(migrations.__path__)
+    if not module.name.startswith("_")
+)
 OF_VERSION_1 = NAMES[:2]
 
 

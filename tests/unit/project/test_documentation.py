@@ -92,7 +92,8 @@ def test_the_states_of_a_manager_are_those_of_the_model() -> None:
 def test_every_verb_of_the_lifecycle_has_its_row_in_the_transition_table() -> None:
     told = {verb: row for verb, *row in table("statuses", "Transitions")}
     assert set(transitions_by_name()) == set(told) - {
-        *("enqueue", "claim", "requeue", "request cancel", "hold", "free", "expire waiting")
+        *("enqueue", "claim", "requeue", "request cancel", "hold", "free", "expire waiting"),
+        *("enqueue after", "tell", "tell of a failure"),
     }
     of_no_outcome = {GIVE_UP, TAKE_OVER, TAKE_OVER_STARTED}
     assert set(TRANSITION_OF.values()) | of_no_outcome == set(transitions_by_name().values())
