@@ -32,6 +32,7 @@ from django_partisan.lifecycle.rows import database, manager_rows, task_rows
 from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.models import Task
 from django_partisan.settings import get_process_settings, get_queue_settings, settings_of
+from django_partisan.signals import task_started
 
 logger = logging.getLogger(__name__)
 OWNER_SECONDS: Final = 3600
@@ -59,6 +60,8 @@ def run(task: Task) -> Any:
     started = time.monotonic()
     claimed = claimed_of(task)
     processor = task.get_initialized_processor()
+    if task_started.receivers:
+        task_started.deliver(type(processor), task=task)
     try:
         return execution.done(processor.run())
     except BaseException as error:

@@ -13,6 +13,7 @@ from django_partisan.database.conditions import is_in_process
 from django_partisan.lifecycle import notifications
 from django_partisan.lifecycle.conflicts import tried_again
 from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.lifecycle.telling import ASKED, tell_cancelled
 from django_partisan.models import Task
 
 
@@ -40,9 +41,10 @@ def request_cancel(ids: Iterable[int]) -> CancelRequest:
     rows = tried_again(alias, request) if wanted else []
     for queue_name in {row.queue_name for row in rows if row.status == Task.STATUS_IN_PROCESS}:
         notifications.announce_cancel(alias, queue_name)
+    cancelled = sorted(row.id for row in rows if row.status == Task.STATUS_CANCELLED)
+    tell_cancelled(cancelled, ASKED)
     return CancelRequest(
-        sorted(row.id for row in rows if row.status == Task.STATUS_CANCELLED),
-        sorted(row.id for row in rows if row.status == Task.STATUS_IN_PROCESS),
+        cancelled, sorted(row.id for row in rows if row.status == Task.STATUS_IN_PROCESS)
     )
 
 

@@ -17,6 +17,7 @@ from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.pauses import is_paused
 from django_partisan.lifecycle.record import record_others
 from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.lifecycle.telling import tell_taken_over
 from django_partisan.lifecycle.transitions import (
     TAKE_OVER,
     TAKE_OVER_STARTED,
@@ -73,6 +74,7 @@ def take_over(
         free = [task for task, has_started in orphans if not has_started]
         adopted = _adopt(charged, TAKE_OVER_STARTED, manager_id)
         adopted += _adopt(free, TAKE_OVER, manager_id)
+    tell_taken_over(adopted)
     return sorted(adopted, key=lambda task: task.due)
 
 
