@@ -32,6 +32,7 @@ from django_partisan.lifecycle.rows import database, manager_rows, task_rows
 from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.models import Task
 from django_partisan.settings import get_process_settings, get_queue_settings, settings_of
+from django_partisan.signals import task_started
 
 logger = logging.getLogger(__name__)
 OWNER_SECONDS: Final = 3600
@@ -59,6 +60,8 @@ def run(task: Task) -> Any:
     started = time.monotonic()
     claimed = claimed_of(task)
     processor = task.get_initialized_processor()
+    if task_started.receivers:
+        task_started.deliver(type(processor), task=task)
     try:
         return execution.done(processor.run())
     except BaseException as error:
@@ -132,7 +135,7 @@ def _record(task: Task, claimed: ClaimedTask, outcome: Outcome) -> None:
             "nothing was recorded. It was rescued, cancelled or finished elsewhere."
         )
     if recorded.has_marks:
-        lifecycle.tell_after_commit()
+        lifecycle.tell_dependents_after_commit()
     if is_deleted and outcome.kind == FINISHED and others_point_at_tasks():
         _delete_after_commit(claimed.id)
     fresh = task_rows().filter(pk=task.pk).first()

@@ -310,8 +310,8 @@ class Told(NamedTuple):
 
     queue_names: set[str]
     """The queues in which dependents can be claimed now."""
-    cancelled: int
-    """How many were cancelled, since a task that they waited for did not finish."""
+    cancelled: list[int]
+    """Those that were cancelled, since a task that they waited for did not finish."""
     has_more: bool
     """Whether there is more to tell at once: of those that have just ended, or beyond a batch."""
     has_locked: bool

@@ -12,6 +12,7 @@ from django_partisan.execution.processor import Processor
 from django_partisan.execution.returned import done
 from django_partisan.payloads.encoding import decode_arguments
 from django_partisan.registry.registry import registry
+from django_partisan.signals import task_started
 
 _HERE: Final = PlainHost()
 
@@ -41,6 +42,9 @@ def initialized_processor(task: ClaimedTask) -> Processor:
 
 def _attempted(task: ClaimedTask, host: Host, started: float) -> Outcome:
     processor = _bound(task, host)
+    if task_started.receivers:
+        # Outside of the task's own transaction.
+        host.tell_started(task, processor)
     try:
         if processor.ATOMIC:
             return _recorded(task, processor, host, started)

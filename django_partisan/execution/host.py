@@ -7,10 +7,14 @@ from typing import Any, Protocol
 
 from django_partisan.attempt import ClaimedTask, Outcome
 from django_partisan.execution.processor import Processor
+from django_partisan.signals import task_started
 
 
 class Host(Protocol):
     """The process around an attempt, which the task's code must leave as it was."""
+
+    def tell_started(self, task: ClaimedTask, processor: Processor) -> None:
+        """Send the signal that a task starts now; nothing of its receivers reaches the task."""
 
     def run(self, task: ClaimedTask, processor: Processor) -> Any:
         """Return what the processor returns, raise what it raises; interrupt it where need be."""
@@ -32,6 +36,10 @@ class Host(Protocol):
 
 class PlainHost:
     """Makes an attempt right here: nothing interrupts it, nothing is put back, nothing recorded."""
+
+    def tell_started(self, task: ClaimedTask, processor: Processor) -> None:  # noqa: ARG002
+        """Send the signal."""
+        task_started.deliver(type(processor), task=processor.task_obj)
 
     def run(self, task: ClaimedTask, processor: Processor) -> Any:  # noqa: ARG002
         """Return what the processor returns."""

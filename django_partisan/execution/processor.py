@@ -23,6 +23,10 @@ class Processor(Rules, Protocol):
     TIMEOUT_SECONDS: ClassVar[float | None]
     GRACE_SECONDS: ClassVar[float]
 
+    @property
+    def task_obj(self) -> Any:
+        """The task's row."""
+
     def bind(self, task: ClaimedTask) -> None:
         """Tie the processor to the claimed task that it runs."""
 

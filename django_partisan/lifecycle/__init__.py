@@ -10,8 +10,8 @@ from django_partisan.lifecycle.dependencies import (
     After,
     enqueue_after,
     enqueue_many_after,
-    tell_after_commit,
     tell_dependents,
+    tell_dependents_after_commit,
 )
 from django_partisan.lifecycle.enqueue import enqueue
 from django_partisan.lifecycle.enqueue_many import enqueue_many
@@ -58,6 +58,6 @@ __all__ = [
     "survey",
     "take_over",
     "take_up",
-    "tell_after_commit",
     "tell_dependents",
+    "tell_dependents_after_commit",
 ]

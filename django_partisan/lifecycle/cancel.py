@@ -12,8 +12,9 @@ from django_partisan.database import dialect_for
 from django_partisan.database.conditions import is_in_process
 from django_partisan.lifecycle import notifications
 from django_partisan.lifecycle.conflicts import tried_again
-from django_partisan.lifecycle.dependencies import tell_after_commit
+from django_partisan.lifecycle.dependencies import tell_dependents_after_commit
 from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.lifecycle.telling import ASKED, tell_cancelled
 from django_partisan.models import Task
 
 
@@ -41,11 +42,12 @@ def request_cancel(ids: Iterable[int]) -> CancelRequest:
     rows, has_marks = tried_again(alias, request) if wanted else ([], False)
     for queue_name in {row.queue_name for row in rows if row.status == Task.STATUS_IN_PROCESS}:
         notifications.announce_cancel(alias, queue_name)
+    cancelled = sorted(row.id for row in rows if row.status == Task.STATUS_CANCELLED)
+    tell_cancelled(cancelled, ASKED)
     if has_marks:
-        tell_after_commit()
+        tell_dependents_after_commit()
     return CancelRequest(
-        sorted(row.id for row in rows if row.status == Task.STATUS_CANCELLED),
-        sorted(row.id for row in rows if row.status == Task.STATUS_IN_PROCESS),
+        cancelled, sorted(row.id for row in rows if row.status == Task.STATUS_IN_PROCESS)
     )
 
 

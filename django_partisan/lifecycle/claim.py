@@ -11,6 +11,7 @@ from django_partisan.attempt import ClaimedTask
 from django_partisan.database import dialect_for
 from django_partisan.database.values import Claimed, Cursor, Survey
 from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.lifecycle.telling import tell_aside
 from django_partisan.models import Task
 
 
@@ -27,7 +28,9 @@ def claim(
     if cursors is None:
         found = survey([queue_name])[queue_name]
         cursors = [surveyed.cursor for surveyed in found if surveyed.has_due]
-    return dialect_for(alias).claim(connections[alias], queue_name, cursors, limit, manager_id)
+    claimed = dialect_for(alias).claim(connections[alias], queue_name, cursors, limit, manager_id)
+    tell_aside(claimed)
+    return claimed
 
 
 def survey(queue_names: Sequence[str]) -> Survey:

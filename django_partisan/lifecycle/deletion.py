@@ -10,7 +10,7 @@ from django.db import Error, connections, transaction
 from django.db.models import ProtectedError, QuerySet, RestrictedError
 
 from django_partisan.database import dialect_for
-from django_partisan.lifecycle.dependencies import tell_after_commit
+from django_partisan.lifecycle.dependencies import tell_dependents_after_commit
 from django_partisan.lifecycle.kept_parents import may_go, part_with
 from django_partisan.lifecycle.related import held_by, pointed_at_for_the_database
 from django_partisan.lifecycle.rows import attempt_rows, database, task_rows
@@ -60,7 +60,7 @@ def _delete(tasks: QuerySet[Task], limit: int | None, refusals: list[Exception])
             kept = pointed_at_for_the_database(found)
             if not kept:
                 if part_with(found):
-                    tell_after_commit()
+                    tell_dependents_after_commit()
                 # Only the key is read, so arguments that cannot be decoded are no obstacle.
                 task_rows().filter(pk__in=found).only("pk").delete()
                 return Deletion(found, [])

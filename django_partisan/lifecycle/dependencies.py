@@ -19,6 +19,7 @@ from django_partisan.lifecycle.enqueue import enqueue
 from django_partisan.lifecycle.enqueue_many import enqueue_many
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.rows import attempt_rows, database, dependency_rows, task_rows
+from django_partisan.lifecycle.telling import tell_cancelled
 from django_partisan.logs import one_line
 from django_partisan.models import Attempt, Dependency, Task
 
@@ -27,6 +28,9 @@ EDGES_BATCH: Final = 50_000
 """Edges that one statement stores at most."""
 TELL_BATCH: Final = 100
 """Marks that are told of by one statement at most; a flush of outcomes leaves one."""
+
+
+_NOT_FINISHED: Final = "a task that it waited for did not finish"
 
 
 class After(NamedTuple):
@@ -97,12 +101,13 @@ def tell_dependents() -> Told:
     if told.cancelled:
         logger.warning(
             "%s will not run: what it waited for did not finish",
-            counted(told.cancelled, "dependent task"),
+            counted(len(told.cancelled), "dependent task"),
         )
+        tell_cancelled(told.cancelled, _NOT_FINISHED)
     return told
 
 
-def tell_after_commit() -> None:
+def tell_dependents_after_commit() -> None:
     """Tell all who wait for what has ended, once the transaction is committed, or now without one.
 
     Whatever fails then is left to a manager, which looks after a moment.
@@ -224,3 +229,4 @@ def _cancel(tasks: Sequence[Task], reason: DependencyFailed) -> None:
     )
     for task in tasks:
         task.status, task.unique_key = Task.STATUS_CANCELLED, None
+    tell_cancelled([task.pk for task in tasks], str(reason))

@@ -14,6 +14,7 @@ from django_partisan.lifecycle.expiry import expire, expired_among
 from django_partisan.lifecycle.instances import inserted_instance
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.lifecycle.telling import tell_enqueued
 from django_partisan.lifecycle.uniqueness import keeps_out
 from django_partisan.models import Task
 
@@ -22,7 +23,9 @@ def enqueue(new_task: NewTask, on_duplicate: str) -> Task:
     """Store a new task in the caller's transaction and return it, or the duplicate that waits."""
     alias = database()
     unique = None if new_task.unique_hash is None else new_task.processor_class
-    return tried_again(alias, partial(_enqueue, alias, new_task, on_duplicate), unique=unique)
+    task = tried_again(alias, partial(_enqueue, alias, new_task, on_duplicate), unique=unique)
+    tell_enqueued([task])
+    return task
 
 
 def _enqueue(alias: str, new_task: NewTask, on_duplicate: str) -> Task:

@@ -20,6 +20,7 @@ from django_partisan.lifecycle.expiry import expire, expired_among
 from django_partisan.lifecycle.instances import inserted_instances
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.lifecycle.telling import tell_enqueued
 from django_partisan.lifecycle.uniqueness import let_go
 from django_partisan.models import Task
 from django_partisan.payloads.encoding import size_in_bytes
@@ -87,7 +88,9 @@ def _stored(
     alias = database()
     unique = None if values[0][1] is None else template.processor_class
     work = partial(_stored_at_once, alias, template, values, on_duplicate)
-    return tried_again(alias, work, unique=unique)
+    tasks = tried_again(alias, work, unique=unique)
+    tell_enqueued(tasks)
+    return tasks
 
 
 def _stored_at_once(

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from django_partisan.database import dialect_for
 from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.lifecycle.telling import EXPIRED, tell_cancelled
 from django_partisan.models import Task
 
 EXPIRED_BATCH: Final = 2_000
@@ -23,7 +24,9 @@ def expire(ids: Sequence[int] | None = None, *, limit: int = EXPIRED_BATCH) -> l
     claiming or cancelling is left to him.
     """
     alias = database()
-    return dialect_for(alias).expire(connections[alias], limit, ids)
+    expired = dialect_for(alias).expire(connections[alias], limit, ids)
+    tell_cancelled(expired, EXPIRED)
+    return expired
 
 
 def expired_among(tasks: Iterable[Task]) -> list[int]:

@@ -20,7 +20,7 @@ from django_partisan.lifecycle.dependencies import (
     After,
     enqueue_after,
     join_tasks,
-    tell_after_commit,
+    tell_dependents_after_commit,
 )
 from django_partisan.lifecycle.enqueue import enqueue
 from django_partisan.lifecycle.enqueue_many import insert_rows
@@ -35,6 +35,7 @@ from django_partisan.lifecycle.rows import (
     task_rows,
     untold_rows,
 )
+from django_partisan.lifecycle.telling import tell_enqueued_rows
 from django_partisan.models import Attempt, Dependency, Flow, FlowProgress, Task
 
 __all__ = [
@@ -117,6 +118,9 @@ def store_flow(
         flow.on_success_id = None if on_success is None else ids[on_success]
         flow.on_complete_id = None if on_complete is None else ids[on_complete]
         flow.save(update_fields=["on_success_id", "on_complete_id"])
+        tell_enqueued_rows(
+            [pk for pk, node in zip(ids, nodes, strict=True) if node.new_task.processor_class]
+        )
         for queue_name in {each.queue_name for each in batches if each.blocked_by is None}:
             announce(alias, queue_name)
     return flow
@@ -183,7 +187,7 @@ def add_to_flow(flow: Flow, processor: Stored, after: Sequence[Task]) -> Task:
         flow_rows().filter(pk=flow.pk).update(total=F("total") + 1)
         if task.status == Task.STATUS_CANCELLED:
             untold_rows().create(ends=[[task.pk, task.status]], created_at=Now())
-            tell_after_commit()
+            tell_dependents_after_commit()
     flow.refresh_from_db(fields=["total"])
     return task
 

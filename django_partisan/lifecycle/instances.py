@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cache
@@ -151,17 +151,32 @@ def _column_names() -> list[str]:
 def instance_of(task: ClaimedTask) -> Task:
     """Return a claimed task's row; columns that a claim does not carry are read when asked for."""
     args, kwargs = decode_arguments(task.arguments)
-    known = task._asdict()
-    known["status"] = Task.STATUS_IN_PROCESS.value
-    known["arguments"] = {"args": args, "kwargs": kwargs}
-    names = _claimed_names()
+    return _instance_with(task, arguments={"args": args, "kwargs": kwargs})
+
+
+def changed_instance_of(task: ClaimedTask, columns: Mapping[str, Any]) -> Task:
+    """Return the row that a claimed task has become, with the columns that have changed.
+
+    Arguments that cannot be decoded are no obstacle: they are read when asked for, as others are.
+    """
+    try:
+        return _instance_with(task, **{"arguments": json.loads(task.arguments), **columns})
+    except (ValueError, RecursionError):
+        return _instance_with(task, **columns)
+
+
+def _instance_with(task: ClaimedTask, **columns: Any) -> Task:
+    known = {**task._asdict(), "status": Task.STATUS_IN_PROCESS.value}
+    if "arguments" not in columns:
+        del known["arguments"]
+    known.update(columns)
+    names = _known_names(tuple(known))
     return Task.from_db(database(), names, [known[name] for name in names])
 
 
 @cache
-def _claimed_names() -> list[str]:
+def _known_names(known: tuple[str, ...]) -> list[str]:
     # from_db() takes the values in the order of the model's columns.
-    known = {*CLAIMED_COLUMNS, "status", "arguments"}
     return [name for name in _column_names() if name in known]
 
 

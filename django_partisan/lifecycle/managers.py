@@ -55,17 +55,18 @@ def register(
         if dialect_for(database()).has_one_manager:
             _refuse_second(set(dead), dead_after)
         manager_rows().filter(pk__in=dead).update(last_seen=Now() - timedelta(days=365))
-        row = manager_rows().create(
-            node_name=identity.node_name,
-            pid=identity.pid,
-            boot_id=identity.boot_id,
-            process_started=identity.process_started,
-            launchers=launchers,
-            version=django_partisan.__version__,
-            queues=list(queues),
-            label=label,
-        )
+        row = manager_rows().create(launchers=launchers, **_own_columns(identity, queues, label))
     return row.pk, dead
+
+
+def registered(
+    manager_id: int, identity: Identity, queues: Sequence[str], label: str
+) -> ManagerProcess:
+    """Return the row of a manager that was registered so; all else is read when asked for."""
+    known = {"id": manager_id, **_own_columns(identity, queues, label)}
+    fields = ManagerProcess._meta.concrete_fields  # noqa: SLF001
+    names = [field.attname for field in fields if field.attname in known]
+    return ManagerProcess.from_db(database(), names, [known[name] for name in names])
 
 
 def beat(
@@ -149,6 +150,18 @@ def orphans(dead_after: float) -> Q:
     """Return the condition on tasks whose manager has no row, or none with a recent beat."""
     live = manager_rows().filter(last_seen__gt=_last_moment(dead_after)).values("pk")
     return ~Q(manager_id__in=live)
+
+
+def _own_columns(identity: Identity, queues: Sequence[str], label: str) -> dict[str, Any]:
+    return {
+        "node_name": identity.node_name,
+        "pid": identity.pid,
+        "boot_id": identity.boot_id,
+        "process_started": identity.process_started,
+        "version": django_partisan.__version__,
+        "queues": list(queues),
+        "label": label,
+    }
 
 
 def _last_moment(dead_after: float) -> Any:

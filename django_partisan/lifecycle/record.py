@@ -17,6 +17,7 @@ from django_partisan.fault_points import reach
 from django_partisan.lifecycle.related import others_point_at_tasks
 from django_partisan.lifecycle.repeats import follow, is_link, tell_of_ends
 from django_partisan.lifecycle.rows import attempt_rows, database, task_rows
+from django_partisan.lifecycle.telling import tell_ended, tell_finished, that_tells
 from django_partisan.lifecycle.transitions import (
     CANCEL,
     GIVE_UP,
@@ -24,6 +25,7 @@ from django_partisan.lifecycle.transitions import (
     RETRY,
     EndedAttempt,
     Transition,
+    report_of,
     transition_of,
     updates_of,
 )
@@ -54,6 +56,7 @@ def record(
     finished = [ended for ended in ended_attempts if ended.outcome.kind == FINISHED]
     others = [ended for ended in ended_attempts if ended.outcome.kind != FINISHED]
     recorded = _record_finished(finished, delete_finished) if finished else Recorded()
+    tell_finished(finished, recorded)
     return recorded.joined(record_others(others, max_rescues)) if others else recorded
 
 
@@ -70,7 +73,7 @@ def record_and_claim(
     be FINISHED, and DELETE_TASKS_ON_COMPLETE be off.
     """
     alias = database()
-    return partial(
+    call = partial(
         dialect_for(alias).record_and_claim,
         connections[alias],
         updates_of(ended_attempts),
@@ -79,6 +82,7 @@ def record_and_claim(
         limit,
         manager_id,
     )
+    return that_tells(call, ended_attempts)
 
 
 def still_held(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
@@ -165,6 +169,7 @@ def record_others(ended_attempts: Sequence[EndedAttempt], max_rescues: int) -> R
         for log in (partial(_log_crashes, told), partial(tell_of_ends, ended_attempts, recorded)):
             transaction.on_commit(log, using=alias, robust=True)
     regain_uniqueness([pk for pk, status in recorded.items() if status == RETRY.status])
+    tell_ended(ended_attempts, recorded, max_rescues)
     return Recorded(recorded, has_marks=has_marks)
 
 
@@ -194,18 +199,14 @@ def _log_crashes(told: Sequence[tuple[EndedAttempt, Transition]]) -> None:
 
 def attempt_of(ended: EndedAttempt, transition: Transition) -> Attempt:
     """Return the unsaved row that tells of an attempt, with the outcome of its transition."""
-    task, outcome = ended.task, ended.outcome
-    error = outcome.error or ErrorReport("", "", "")
-    message = error.message
-    if transition is GIVE_UP:
-        message = f"Given up after {task.rescues} rescues: {message}"
+    task, outcome, error = ended.task, ended.outcome, report_of(ended, transition)
     return Attempt(
         task_id=task.id,
         number=task.attempts,
         lease=task.lease,
         outcome=transition.attempt_outcome,
         error_type=error.type,
-        message=message,
+        message=error.message,
         traceback=error.traceback,
         duration_seconds=None if outcome.started is None else outcome.ended - outcome.started,
         worker_pid=ended.worker_pid,

@@ -14,6 +14,7 @@ from django_partisan.database import dialect_for
 from django_partisan.database.values import Follower, Link
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.rows import database, finished_rows, task_rows
+from django_partisan.lifecycle.telling import tell_enqueued_rows
 from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.logs import extra_of
 from django_partisan.models import Task
@@ -56,6 +57,7 @@ def follow(ids: Collection[int]) -> None:
         return
     followers = _followers(links, *dialect.reserve(connection, len(links)))
     inserted = dialect.insert_followers(connection, followers) if followers else set()
+    tell_enqueued_rows(inserted)
     rows = task_rows().filter(pk__in=[link.id for link in links])
     rows.update(repeat_seconds=None, unique_hash=None)
     for queue_name in {link.queue_name for link in links}:

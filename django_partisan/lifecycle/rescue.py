@@ -13,12 +13,13 @@ from django.db.models.functions import Cast, Now
 from django_partisan.attempt import ClaimedTask
 from django_partisan.database.values import Recorded
 from django_partisan.fault_points import reach
-from django_partisan.lifecycle.dependencies import tell_after_commit
+from django_partisan.lifecycle.dependencies import tell_dependents_after_commit
 from django_partisan.lifecycle.instances import CLAIMED_COLUMNS
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.pauses import is_paused
 from django_partisan.lifecycle.record import record_others
 from django_partisan.lifecycle.rows import database, task_rows
+from django_partisan.lifecycle.telling import tell_taken_over
 from django_partisan.lifecycle.transitions import (
     TAKE_OVER,
     TAKE_OVER_STARTED,
@@ -48,7 +49,7 @@ def rescue(owners: Q, *, limit: int, max_rescues: int, reason: str) -> list[int]
         ended_attempts = [ended_orphan(task, has_started, reason) for task, has_started in orphans]
         recorded = record_others(ended_attempts, max_rescues) if ended_attempts else Recorded()
     if recorded.has_marks:
-        tell_after_commit()
+        tell_dependents_after_commit()
     for queue_name in {task.queue_name for task, _ in orphans}:
         announce(database(), queue_name)
     return sorted(recorded)
@@ -77,6 +78,7 @@ def take_over(
         free = [task for task, has_started in orphans if not has_started]
         adopted = _adopt(charged, TAKE_OVER_STARTED, manager_id)
         adopted += _adopt(free, TAKE_OVER, manager_id)
+    tell_taken_over(adopted)
     return sorted(adopted, key=lambda task: task.due)
 
 

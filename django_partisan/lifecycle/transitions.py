@@ -91,6 +91,16 @@ def transition_of(ended: EndedAttempt, max_rescues: int) -> Transition:
     return GIVE_UP if is_spent else transition
 
 
+def report_of(ended: EndedAttempt, transition: Transition) -> ErrorReport:
+    """Return what is told of an attempt's error; empty texts where it has none."""
+    error = ended.outcome.error or ErrorReport("", "", "")
+    if transition is GIVE_UP:
+        return error._replace(
+            message=f"Given up after {ended.task.rescues} rescues: {error.message}"
+        )
+    return error
+
+
 def updates_of(ended_attempts: Sequence[EndedAttempt], max_rescues: int = 0) -> list[TaskUpdate]:
     """Return what the database is to write of ended attempts, with moments counted from now.
 

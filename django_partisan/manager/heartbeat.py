@@ -12,6 +12,7 @@ from django_partisan.database.values import Pulse
 from django_partisan.exceptions import ConfigurationError
 from django_partisan.identity import own_identity
 from django_partisan.lifecycle import managers
+from django_partisan.models import ManagerProcess
 from django_partisan.process_groups import Session
 from django_partisan.settings import ProcessSettings
 
@@ -157,6 +158,12 @@ class Heartbeat:
     def next_deadline(self) -> float:
         """Return when the next beat is due; at once where there is no registration."""
         return self._beat_at if self.manager_id is not None else 0.0
+
+    def row(self) -> ManagerProcess:
+        """Return the manager's row as it was registered, without reading it."""
+        manager_id = self.manager_id or self._former
+        assert manager_id is not None
+        return managers.registered(manager_id, self.identity, self.queue_names, self.label)
 
     def deregister(self) -> None:
         """Remove the manager's row."""

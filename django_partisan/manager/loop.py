@@ -58,7 +58,7 @@ class WorkersManager(Organs):
         # A signal that arrives while everything is closed must not end the process in the middle.
         noted = noted_signals(self.selector, self.stop, self.report, is_last=is_last)
         code = watching_code(self.selector, self._reload) if reload else contextlib.nullcontext()
-        with self.selector, noted as signals, code:
+        with self.selector, noted as signals, code, self.telling.keeping():
             # Whoever goes by the title may send signals from now on.
             setproctitle.setproctitle(f"partisan/parent {self._title}")
             if signals is not None:
@@ -74,7 +74,8 @@ class WorkersManager(Organs):
             finally:
                 self.pool.close()
                 self.link.end()
-        exit_code = self.shutdown.exit_code
+            exit_code = self.shutdown.exit_code
+            self.telling.end(exit_code)
         logger.info("stopped (%s); %s", exit_code.name.lower(), self.recorder.summary())
         return exit_code
 

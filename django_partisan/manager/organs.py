@@ -34,6 +34,7 @@ from django_partisan.manager.duties.side_duty import SideDuty
 from django_partisan.manager.duties.sweep import Sweep
 from django_partisan.manager.duties.takeover import Takeover
 from django_partisan.manager.duties.tally import Tally
+from django_partisan.manager.duties.telling import Telling
 from django_partisan.manager.heartbeat import Heartbeat, checked_label
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.pool.hard_limits import HardLimits
@@ -193,10 +194,12 @@ class Organs:
             Fencing(heartbeat, standing),
             Expiring(self.pool, self.hard_limits, round_trip),
         )
+        self.telling = Telling(link, heartbeat, standing)
         self._local_duties: tuple[Duty, ...] = (
             self.pool,
             used_up,
             Tally(self.recorder, self.queue, self.pool),
+            self.telling,
         )
         self._sides_due_at = 0.0
 

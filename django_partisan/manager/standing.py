@@ -46,6 +46,8 @@ class Standing:
         self._known_connects = 0
         self.owes_takeover = False
         """Whether unfinished tasks of a dead predecessor go before all others."""
+        self.is_behind = False
+        """Whether more signals wait to be sent than should: receivers take too long."""
 
     # ----- who may act -----
 
@@ -67,7 +69,7 @@ class Standing:
     @property
     def may_claim(self) -> bool:
         """Whether waiting tasks may be claimed."""
-        return not self.owes_takeover and self.may_take_over
+        return not (self.owes_takeover or self.is_behind) and self.may_take_over
 
     # ----- the registration -----
 

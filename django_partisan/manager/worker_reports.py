@@ -14,6 +14,7 @@ from django_partisan.attempt import (
     Outcome,
 )
 from django_partisan.exceptions import WorkerDied
+from django_partisan.lifecycle.telling import tell_died
 from django_partisan.lifecycle.transitions import orphan_outcome
 from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.pool.hard_limits import HardLimits
@@ -64,6 +65,8 @@ class WorkerReports:
             self._charge(item.task, worker, reason)
         if not worker.is_stopping and not worker.kill_reason:
             logger.warning("%s; starting another", reason)
+            if not worker.is_over_limit:
+                tell_died(worker.running, worker.pid, reason)
 
     def prove_start(self, task: ClaimedTask) -> bool:
         """Write that a formerly rescued task starts now, so that a peer can prove it too."""

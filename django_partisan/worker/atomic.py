@@ -95,4 +95,4 @@ def _record(task: ClaimedTask, outcome: Outcome) -> None:
             "it did was rolled back. It was rescued, cancelled or finished elsewhere."
         )
     if recorded.has_marks:
-        lifecycle.tell_after_commit()
+        lifecycle.tell_dependents_after_commit()

@@ -180,7 +180,7 @@ def test_telling_again_tells_nothing() -> None:
     child = Plain("child").delay(after=[row_of(parent)])
     finished(parent)
     tell()
-    assert lifecycle.tell_dependents() == (set(), 0, False, False)
+    assert lifecycle.tell_dependents() == (set(), [], False, False)
     assert row_of(child).blocked_by == 0
 
 

@@ -11,10 +11,12 @@ from datetime import datetime, timedelta
 from typing import Any, assert_type
 
 from django.db.models import QuerySet
+from django.dispatch import receiver
 from django.utils import timezone
 
 from django_partisan import registry
 from django_partisan.apps import PartisanConfig
+from django_partisan.attempt import ErrorReport
 from django_partisan.config import const
 from django_partisan.config.const import ExitCode
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
@@ -33,6 +35,20 @@ from django_partisan.models import Attempt, ManagerProcess, Pause, StoredSchedul
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.schedules import Schedule
 from django_partisan.settings import PARTISAN_CONFIG, QueueSettings, get_queue_settings
+from django_partisan.signals import (
+    PartisanSignal,
+    manager_started,
+    manager_stopped,
+    task_cancelled,
+    task_enqueued,
+    task_failed,
+    task_finished,
+    task_postponed,
+    task_rescued,
+    task_retried,
+    task_started,
+    worker_died,
+)
 
 
 @registry.register
@@ -155,3 +171,33 @@ def pause_and_resume() -> None:
     assert_type(resume(processor="shop.tasks.SendInvoice"), bool)
     assert_type(pauses(), list[Pause])
     pause("mail")  # type: ignore[call-arg]
+
+
+@receiver([task_failed, task_retried], sender=SendInvoice)
+def complain(sender: type[SendInvoice], task: Task, error: ErrorReport, **kwargs: Any) -> None:
+    """Hear of errors."""
+    SendInvoice(error.type, error.message, error.traceback, number=task.pk).delay()
+
+
+@receiver([task_enqueued, task_started, task_finished, task_postponed])
+def count(signal: PartisanSignal, task: Task, **kwargs: Any) -> None:
+    """Hear of tasks."""
+    assert_type(signal.name, str)
+
+
+@receiver([task_cancelled, task_rescued])
+def explain(task: Task, reason: str, **kwargs: Any) -> None:
+    """Hear of a reason."""
+
+
+@receiver(worker_died)
+def mourn(task: Task | None, pid: int | None, reason: str, **kwargs: Any) -> None:
+    """Hear of a worker's death."""
+
+
+@receiver(manager_stopped)
+def note_end(manager: ManagerProcess, exit_code: ExitCode, **kwargs: Any) -> None:
+    """Hear of a manager's end."""
+
+
+manager_started.connect(note_end, sender=None, weak=False, dispatch_uid="note")

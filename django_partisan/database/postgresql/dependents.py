@@ -87,7 +87,7 @@ TELL = f"""WITH batch AS MATERIALIZED (
       FROM changed WHERE was = 'waiting' AND status = 'cancelled'
 )
 SELECT ARRAY(SELECT DISTINCT queue_name FROM changed WHERE was = 'waiting' AND status = 'new'),
-       (SELECT count(*) FROM changed WHERE was = 'waiting' AND status = 'cancelled'),
+       ARRAY(SELECT id FROM changed WHERE was = 'waiting' AND status = 'cancelled'),
        EXISTS (SELECT FROM again) OR (SELECT count(*) FROM batch) = %s,
        EXISTS (SELECT FROM locked)""".replace(
     "{reason}",

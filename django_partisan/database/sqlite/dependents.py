@@ -65,7 +65,7 @@ def tell(cursor: CursorWrapper, limit: int) -> Told:
     cursor.execute(_UNMARK, [json.dumps([pk for pk, _ in marks])])
     has_more = leave_mark(cursor, again) or len(marks) == limit
     queue_names = {row[2] for row in changed if row[1] == "new"}
-    return Told(queue_names, len(cancelled), has_more, has_locked=False)
+    return Told(queue_names, [row[0] for row in cancelled], has_more, has_locked=False)
 
 
 def _reason(doom: str) -> str:

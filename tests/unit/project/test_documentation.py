@@ -15,6 +15,7 @@ import pytest
 from django.db.models import Model
 
 from django_partisan import lifecycle
+from django_partisan import signals as project_signals
 from django_partisan.config import const
 from django_partisan.config.const import ExitCode
 from django_partisan.config.processor_configs import ErrorsHandleConfig
@@ -36,6 +37,7 @@ from django_partisan.schedules import Schedule
 from django_partisan.settings import PREFIX, QUEUES_SETTING, ProcessSettings, QueueSettings
 from django_partisan.worker import signals
 from tests.settings import ROOT
+from tests.support.listening import ALL
 from tests.support.reference import NOTHING, table
 
 PACKAGE = ROOT / "django_partisan"
@@ -165,6 +167,19 @@ def test_the_rhythms_of_repeats_are_those_of_the_code() -> None:
     told = {name: int(seconds) for name, seconds in table("processor", "Rhythms of repeats")}
     rhythm = re.compile("(HOUR|DAI|WEEK)LY|EVERY_.*")
     assert told == {name: getattr(const, name) for name in vars(const) if rhythm.fullmatch(name)}
+
+
+# --- signals
+
+
+def test_the_signals_are_those_of_the_module() -> None:
+    rows = table("signals", "Signals of tasks, workers and managers")
+    told = [(name, tuple(arguments.split(", "))) for name, _, arguments, *_ in rows]
+    assert told == [(signal.name, signal.arguments) for signal in ALL]
+    assert {name: vars(project_signals)[name] for name, _ in told} == {s.name: s for s in ALL}
+    assert {name for name, sender, *_ in rows if sender == NOTHING} == {
+        *("manager_started", "manager_stopped")
+    }
 
 
 # --- commands
