@@ -116,6 +116,17 @@ class BaseTaskProcessor(abc.ABC):
     def run(self) -> Any:
         """Do the work; the return value is kept on the task as JSON."""
 
+    def retry_delay(self, error: Any, attempt: int) -> timedelta | float | None:  # noqa: ARG002
+        """Return the pause before the retry that ``error`` has earned, None for the usual one.
+
+        Seconds or a timedelta; 0 is at once, and nothing is longer than ten years. ``attempt``,
+        from 1 on, is the number of the one that has failed. RETRY_ON_ERROR_CONFIG has decided by
+        then that there is a retry; None leaves the pause to ``retry_after_seconds`` of the error,
+        then to that configuration. What is raised in here, or is no pause, is logged and taken for
+        None.
+        """
+        return None
+
     @property
     def task_obj(self) -> Task | None:
         """The task that runs now, None outside a task. Columns not yet known are read lazily."""

@@ -78,6 +78,17 @@ class SendInvoice(BaseTaskProcessor):
         return {"sent": int(self.kwargs["number"])}
 
 
+class Fetch(BaseTaskProcessor):
+    """A processor that says itself how long its retries wait."""
+
+    def run(self) -> None:
+        """Do nothing."""
+
+    def retry_delay(self, error: OSError, attempt: int) -> timedelta | None:
+        """Wait a minute more each time."""
+        return timedelta(minutes=attempt) if error.errno else None
+
+
 class Index(BaseTaskProcessor):
     """A debounced processor."""
 
