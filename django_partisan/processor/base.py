@@ -15,6 +15,7 @@ from django_partisan.config.wording import shown
 from django_partisan.lifecycle.instances import instance_of
 from django_partisan.payloads.encoding import decode_arguments, encode_arguments
 from django_partisan.payloads.unique_part import encoded, unique_part
+from django_partisan.processor.async_delay import AsyncDelay
 from django_partisan.processor.calls import (
     Call,
     note,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from django_partisan.models import Task
 
 
-class BaseTaskProcessor(abc.ABC):
+class BaseTaskProcessor(AsyncDelay, abc.ABC):
     """Subclass this, write :meth:`run`, register the class, and call ``YourClass(...).delay()``.
 
     Positional and keyword arguments are kept as ``self.args`` and ``self.kwargs``; they travel as

@@ -111,6 +111,18 @@ def enqueueing() -> list[Task]:
     return [task, *many]
 
 
+async def enqueueing_asynchronously() -> list[Task]:
+    """Enqueue one task and many, from asynchronous code."""
+    task = await SendInvoice(17, number=4).adelay(priority=3, execute_after=timedelta(minutes=5))
+    assert_type(task, Task)
+    await SendInvoice(17).adelay(urgency=1)  # type: ignore[call-arg]
+    await SendInvoice(17).adelay(priority="high")  # type: ignore[arg-type]
+    many = await SendInvoice.adelay_many([(1,), SendInvoice(2)], expires=60)
+    assert_type(many, list[Task])
+    await SendInvoice.adelay_many([(1,)], urgency=1)  # type: ignore[call-arg]
+    return [task, *many]
+
+
 def looking(task: Task) -> tuple[bool, datetime | None, QuerySet[Attempt, Attempt]]:
     """Read a task and change its fate."""
     assert_type(task.status == Task.STATUS_FINISHED, bool)

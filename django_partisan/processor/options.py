@@ -1,0 +1,16 @@
+"""The keywords of `.delay()`, as one type for all that hand them on."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TypedDict
+
+
+class DelayOptions(TypedDict, total=False):
+    """What :meth:`BaseTaskProcessor.delay` and its kin take; what they mean is said there."""
+
+    priority: int | None
+    execute_after: datetime | timedelta | float | None
+    repeat: timedelta | float | None
+    repeat_until: datetime | None
+    expires: datetime | timedelta | float | None
