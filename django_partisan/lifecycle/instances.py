@@ -15,7 +15,14 @@ from django.db.models.base import ModelState
 
 from django_partisan.attempt import ClaimedTask
 from django_partisan.config.moments import as_project_reads
-from django_partisan.database.values import Batch, BatchRow, InsertedTask, NewTask, Repeat
+from django_partisan.database.values import (
+    LABELS,
+    Batch,
+    BatchRow,
+    InsertedTask,
+    NewTask,
+    Repeat,
+)
 from django_partisan.lifecycle.rows import database
 from django_partisan.models import Task
 from django_partisan.payloads.encoding import decode_arguments
@@ -74,6 +81,7 @@ def _collector_at_rest() -> Iterator[None]:
 
 def _new_instance(alias: str, **columns: Any) -> Task:
     known = {"status": Task.STATUS_NEW.value, **dict.fromkeys(_COUNTERS, 0), **columns}
+    known["tags"] = known.get("tags") or ()
     names = _column_names()
     # All columns in the order of the model: Django's constructor is fastest with them.
     return Task.from_db(alias, names, [known.get(name) for name in names])
@@ -99,14 +107,15 @@ def _own_columns(arguments: Any, unique_hash: str | None) -> dict[str, Any]:
 
 
 def _more_columns(new_task: NewTask, inserted: InsertedTask) -> dict[str, Any]:
-    if not new_task.more():
+    more = new_task.more()
+    if not more:
         return {}
     columns = _repeat_columns(new_task.repeat, as_project_reads(inserted.execute_after))
     most = new_task.debounce_max_seconds
     if most is not None:
         until = inserted.created_at + timedelta(seconds=most)
         columns["debounce_until"] = as_project_reads(until)
-    return {**columns, "unique_for_seconds": new_task.unique_for_seconds}
+    return {**columns, **{name: more[name] for name in _AS_THEY_ARE if name in more}}
 
 
 def _repeat_columns(repeat: Repeat | None, slot: datetime) -> dict[str, Any]:
@@ -148,4 +157,5 @@ CLAIMED_COLUMNS = tuple(
     name for name in ClaimedTask._fields if name not in {"arguments", "due", "starts_by"}
 )
 """The columns of a task that a claim carries as they are."""
+_AS_THEY_ARE = ("unique_for_seconds", *LABELS)
 _COUNTERS = ("lease", "attempts", "retries", "postpones", "rescues", "crashes")

@@ -10,7 +10,10 @@ from django.db import models
 from django.db.models.functions import Now
 
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
+from django_partisan.config.labels import MAX_NAME_LENGTH
+from django_partisan.models.labels import LabelledManager, TagsField
 from django_partisan.models.moments import MomentField
+from django_partisan.models.object_keys import MAX_LENGTH, object_of
 from django_partisan.payloads.masking import masked
 from django_partisan.registry.registry import registry
 from django_partisan.settings import QueueSettings, get_queue_settings
@@ -38,7 +41,7 @@ class Inline(Protocol):
         """Cancel a task; False when it had ended before."""
 
 
-class TasksManager(models.Manager["Task"]):
+class TasksManager(LabelledManager["Task"]):
     """The public way to tasks as rows; the engine uses :mod:`django_partisan.lifecycle`."""
 
     def select_for_process(
@@ -149,6 +152,22 @@ class Task(models.Model):
         null=True, blank=True, help_text="The pause that keeps the waiting task from being claimed."
     )
 
+    verbose_name = models.CharField(  # noqa: DJ001 - left out by an INSERT that has none
+        max_length=MAX_NAME_LENGTH,
+        null=True,
+        blank=True,
+        help_text="What it is called for people; empty: as its processor.",
+    )
+    creator_key = models.CharField(  # noqa: DJ001 - likewise
+        max_length=MAX_LENGTH,
+        null=True,
+        blank=True,
+        help_text="The object that has created it, app_label.modelname:pk; empty: none.",
+    )
+    tags = TagsField(
+        null=True, blank=True, default=tuple, help_text="By which people find it; empty: none."
+    )
+
     was_duplicate: bool = False
     """Whether `.delay()` found this task waiting instead of storing a new one."""
 
@@ -190,6 +209,15 @@ class Task(models.Model):
                 condition=models.Q(schedule_id__isnull=False),
                 name="partisan_task_schedule",
             ),
+            models.Index(
+                fields=["creator_key", "id"],
+                condition=models.Q(creator_key__isnull=False),
+                name="partisan_task_creator",
+            ),
+            # On PostgreSQL it is a GIN index of the tags, under this name.
+            models.Index(
+                fields=["id"], condition=models.Q(tags__isnull=False), name="partisan_task_tags"
+            ),
         )
         constraints = (
             models.UniqueConstraint(
@@ -206,12 +234,19 @@ class Task(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.processor_class} #{self.pk} ({self.status})"
+        # Only where it was read: what is logged of a task must not begin a statement.
+        name = vars(self).get("verbose_name") or self.processor_class
+        return f"{name} #{self.pk} ({self.status})"
 
     @property
     def settings(self) -> QueueSettings:
         """The settings of the task's queue; raises UnknownQueue when there are none."""
         return get_queue_settings(self.queue_name)
+
+    @property
+    def creator(self) -> models.Model | None:
+        """The object that `.delay()` was given, loaded anew; None without one, or if it is gone."""
+        return None if self.creator_key is None else object_of(self.creator_key)
 
     @property
     def masked_arguments(self) -> Any:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from django.db.models import Model
+
 from django_partisan import lifecycle
 from django_partisan.config.const import DEFAULT_GRACE_SECONDS, DEFAULT_QUEUE_NAME
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
@@ -16,12 +18,7 @@ from django_partisan.lifecycle.instances import instance_of
 from django_partisan.payloads.encoding import decode_arguments, encode_arguments
 from django_partisan.payloads.unique_part import encoded, unique_part
 from django_partisan.processor.async_delay import AsyncDelay
-from django_partisan.processor.calls import (
-    Call,
-    note,
-    record_call,
-    record_calls_of_own_new,
-)
+from django_partisan.processor.calls import Call, note, record_call, record_calls_of_own_new
 from django_partisan.processor.habits import Elsewhere, refusing_habits
 from django_partisan.processor.new_task import on_duplicate_of, template_of, unique_hash
 from django_partisan.processor.rules import accept_old_queue_attribute, check_rules
@@ -156,6 +153,9 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
         repeat: timedelta | float | None = None,
         repeat_until: datetime | None = None,
         expires: datetime | timedelta | float | None = None,
+        verbose_name: str | None = None,
+        creator: Model | None = None,
+        tags: Sequence[str] = (),
     ) -> Task:
         """Store the task in the caller's transaction and return it.
 
@@ -171,12 +171,25 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
         The last is due at ``repeat_until`` at the latest. A failure and a cancel end the chain.
         Only other chains are its duplicates, and they are until it has ended.
 
+        People read ``verbose_name``, and find the task by ``creator``, any stored model object, and
+        ``tags``: with ``Task.objects.created_by()`` and ``Task.objects.tagged()``.
+
         Raises TypeError for a processor bound to a task and for arguments that are not JSON (naming
         the argument), ValueError for values no database can store, ProcessorClassNotFound for a
         class that is not registered, ProcessorNotDiscovered for one that workers would not find,
         UnknownQueue for a queue that is not configured. Then nothing is stored.
         """
-        template = template_of(self, priority, execute_after, repeat, repeat_until, expires)
+        template = template_of(
+            self,
+            priority=priority,
+            execute_after=execute_after,
+            repeat=repeat,
+            repeat_until=repeat_until,
+            expires=expires,
+            verbose_name=verbose_name,
+            creator=creator,
+            tags=tags,
+        )
         arguments = self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES)
         key = self._unique_hash(template, arguments) if self.UNIQUE_FOR_PARAMS else None
         new_task = template._replace(arguments=arguments, unique_hash=key)
@@ -192,6 +205,9 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
         repeat: timedelta | float | None = None,
         repeat_until: datetime | None = None,
         expires: datetime | timedelta | float | None = None,
+        verbose_name: str | None = None,
+        creator: Model | None = None,
+        tags: Sequence[str] = (),
     ) -> list[Task]:
         """Store a task for each item in the caller's transaction; return the tasks in that order.
 
@@ -205,7 +221,17 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
         and TypeError for an item of any other kind. Then nothing is stored, and neither when the
         database refuses: outside a transaction, the call is one of its own.
         """
-        template = template_of(cls, priority, execute_after, repeat, repeat_until, expires)
+        template = template_of(
+            cls,
+            priority=priority,
+            execute_after=execute_after,
+            repeat=repeat,
+            repeat_until=repeat_until,
+            expires=expires,
+            verbose_name=verbose_name,
+            creator=creator,
+            tags=tags,
+        )
         arguments, keys = cls._encoded_items(items), None
         if cls.UNIQUE_FOR_PARAMS:
             keys = cls._unique_hashes(template, arguments)

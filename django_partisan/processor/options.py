@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TypedDict
+
+from django.db.models import Model
 
 
 class DelayOptions(TypedDict, total=False):
@@ -14,3 +17,6 @@ class DelayOptions(TypedDict, total=False):
     repeat: timedelta | float | None
     repeat_until: datetime | None
     expires: datetime | timedelta | float | None
+    verbose_name: str | None
+    creator: Model | None
+    tags: Sequence[str]

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, assert_type
 
-from django.db.models import QuerySet
+from django.contrib.auth.models import User
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from django_partisan import registry
@@ -104,6 +105,8 @@ def enqueueing() -> list[Task]:
     task = SendInvoice(17, number=4).delay(priority=3, execute_after=timedelta(minutes=5))
     SendInvoice(17).delay(execute_after=timezone.now())
     SendInvoice(17).delay(execute_after=30, expires=timedelta(minutes=2))
+    SendInvoice(17).delay(verbose_name="Invoice 17", creator=User(), tags=["mail", "vip"])
+    SendInvoice(17).delay(creator="ada")  # type: ignore[arg-type]
     SendInvoice(17).delay(urgency=1)  # type: ignore[call-arg]
     SendInvoice(17).delay(repeat=const.EVERY_4_WEEKS, repeat_until=timezone.now())
     many = SendInvoice.delay_many([(1,), SendInvoice(2)], priority=1, repeat=timedelta(days=1))
@@ -128,6 +131,10 @@ def looking(task: Task) -> tuple[bool, datetime | None, QuerySet[Attempt, Attemp
     assert_type(task.status == Task.STATUS_FINISHED, bool)
     assert_type(requeue([task.pk]), list[int])
     assert_type(task.settings, QueueSettings)
+    assert_type(task.creator, Model | None)
+    assert_type(task.verbose_name, str | None)
+    found = Task.objects.tagged("mail", "vip").created_by(User())
+    assert_type(found.first(), Task | None)
     assert_type(ManagerProcess.objects.first(), ManagerProcess | None)
     return task.cancel(), task.finished_at, task.attempt_set.all()
 
