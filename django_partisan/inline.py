@@ -65,7 +65,7 @@ def run(task: Task) -> Any:
     try:
         return execution.done(processor.run())
     except BaseException as error:
-        outcome = execution.judge(claimed, processor, error, started)
+        outcome = execution.judge(claimed, processor, error, started, processor.retry_delay)
         if outcome.kind not in (RETRIED, POSTPONED, CANCELLED):
             raise
         _record(task, claimed, outcome)

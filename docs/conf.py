@@ -40,7 +40,8 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(collections|datetime|typing|enum|logging|zoneinfo)\..*"),
     (r"py:.*", r"(int|str|float|bool|bytes|None|object|dict|list|tuple|set|type)"),
     # The package's own names that only the engine deals with.
-    (r"py:class", r"(.*\.)?(ClaimedTask|SomeClass|BaseTaskProcessor|QueueSettings)"),
+    (r"py:class", r"(.*\.)?(ClaimedTask|SomeClass|BaseTaskProcessor|QueueSettings|DelayOptions)"),
+    (r"py:class", r"Model"),
     (r"py:mod", r"django_partisan\..*"),
     (
         r"py:.*",

@@ -164,14 +164,16 @@ def configured_queues() -> list[str]:
 
 
 def search(queryset: QuerySet[Task], term: str) -> QuerySet[Task]:
-    """Find a task by its id, or by text of processor and arguments among the newest tasks."""
+    """Find a task by its id, or by text of name, processor and arguments among the newest tasks."""
     digits = term.strip().removeprefix("#")
     if digits.isascii() and digits.isdigit():
         number = int(digits[:20])
         return queryset.filter(pk=number) if number <= _MAX_ID else queryset.none()
     newest = _newest(queryset, MAX_SEARCHED)
     return newest.alias(arguments_text=Cast("arguments", TextField())).filter(
-        Q(processor_class__icontains=term) | (_has_no_secrets() & Q(arguments_text__icontains=term))
+        Q(processor_class__icontains=term)
+        | Q(verbose_name__icontains=term)
+        | (_has_no_secrets() & Q(arguments_text__icontains=term))
     )
 
 

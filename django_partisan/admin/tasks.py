@@ -19,6 +19,7 @@ from django_partisan import lifecycle
 from django_partisan.admin import actions
 from django_partisan.admin.attempts import shown_attempts
 from django_partisan.admin.in_process import holders_of, position
+from django_partisan.admin.labels import TagFilter, named, shown_creator, shown_tags
 from django_partisan.admin.lists import (
     MAX_FILTERED,
     MAX_SEARCHED,
@@ -39,7 +40,6 @@ from django_partisan.admin.rendering import (
     exact,
     json_block,
     natural,
-    short_name,
     titled,
     with_note,
 )
@@ -60,7 +60,7 @@ class TaskAdmin(_ModelAdmin):
     """Tasks are looked at, requeued, cancelled and deleted here, but never edited."""
 
     list_display = ("id", "processor", "status_line", "queue_line", "created")
-    list_filter = ("status", PausedFilter, QueueFilter, CreatedFilter, ProcessorFilter)
+    list_filter = ("status", PausedFilter, QueueFilter, TagFilter, CreatedFilter, ProcessorFilter)
     sortable_by = ("id",)
     ordering = ("-id",)
     list_select_related = False
@@ -70,13 +70,14 @@ class TaskAdmin(_ModelAdmin):
     # Offers the search box; get_search_results() does the work.
     search_fields = ("id", "processor_class")
     search_help_text = (
-        f"A number finds the task with that id; text is looked for in the processors and arguments "
-        f"of the newest {MAX_SEARCHED:,} tasks. The filters by creation and processor look at the "
-        f"newest {MAX_FILTERED:,} that the others leave."
+        "A number finds the task with that id; text is looked for in the names, processors and "
+        f"arguments of the newest {MAX_SEARCHED:,} tasks. The filters by creation and processor "
+        f"look at the newest {MAX_FILTERED:,} that the others leave."
     )
     actions = (actions.requeue, actions.cancel, actions.delete_selected)
     fieldsets = (
         (None, {"fields": ("processor_class", "code", ("status_badge", "queue", "priority"))}),
+        (None, {"fields": (("verbose_name", "creator", "tags_shown"),)}),
         ("Arguments and result", {"fields": ("arguments_shown", "result_shown")}),
         ("Timeline", {"fields": ("timeline", ("duration", "holder"), "repeats")}),
         (
@@ -89,6 +90,9 @@ class TaskAdmin(_ModelAdmin):
         "code": "Whether the code of this installation can run it.",
         "queue": "Managers that serve this queue run it.",
         "priority": "Of what is due in a queue, the lowest number runs first.",
+        "verbose_name": "What the code that has enqueued it calls it.",
+        "creator": "The object for which it was enqueued, as it is now.",
+        "tags_shown": "Each leads to all tasks that have it.",
         "repeats": "What comes after it, once it has finished. Cancel it to end that.",
         "duration": "Of the last attempt, once that has ended.",
         "attempts": "How often it was tried since it was stored or put back in its queue.",
@@ -178,9 +182,8 @@ class TaskAdmin(_ModelAdmin):
 
     @admin.display(description="processor")
     def processor(self, task: Task) -> SafeString:
-        """The processor without its module, and the arguments below it."""
-        name = titled(short_name(task.processor_class), task.processor_class)
-        return with_note(name, task.in_short.arguments)  # type: ignore[attr-defined]
+        """The task's own name, or its processor without the module; below it the arguments."""
+        return named(task, task.in_short.arguments)  # type: ignore[attr-defined]
 
     @admin.display(description="queue")
     def queue_line(self, task: Task) -> SafeString:
@@ -241,6 +244,16 @@ class TaskAdmin(_ModelAdmin):
         until = task.repeat_until
         return every if until is None else f"{every}, until {exact(until)}"
 
+    @admin.display(description="created by")
+    def creator(self, task: Task) -> str | SafeString:
+        """The object that has created it."""
+        return shown_creator(task, self.admin_site)
+
+    @admin.display(description="tags")
+    def tags_shown(self, task: Task) -> str | SafeString:
+        """Its tags, each of which leads to all tasks that have it."""
+        return shown_tags(task, self.admin_site)
+
     @admin.display(description="created")
     def created(self, task: Task) -> str | SafeString:
         """When the task was enqueued."""
@@ -285,7 +298,7 @@ class TaskAdmin(_ModelAdmin):
 
 _LOOKUPS = {"id", "id__exact", "id__in", "pk", "pk__in", "status", "status__exact"} | {
     filter_.parameter_name
-    for filter_ in (PausedFilter, QueueFilter, CreatedFilter, ProcessorFilter)
+    for filter_ in (PausedFilter, QueueFilter, TagFilter, CreatedFilter, ProcessorFilter)
 }
 _BOOLEAN = BooleanField()
 _MOMENTS = {

@@ -22,6 +22,8 @@ DEPENDENCY = "django_partisan_dependency"
 """The table of which task waits for which."""
 UNTOLD = "django_partisan_untold"
 """The table of ends that dependents have not been told of."""
+LABELS = ("verbose_name", "creator_key", "tags")
+"""The columns of what tells tasks apart for people."""
 CLAIMABLE = "status = 'new' AND held_by IS NULL"
 """What a claim looks at, as its index states it; what is held stands in an index of its own."""
 MAX_PRIORITIES: Final = 100
@@ -55,24 +57,16 @@ class Membership(NamedTuple):
     has_dependents: bool
 
 
-_GROUPS: Final = ("repeat", "expiry", "blocked", "flow", "throttle", "debounce")
-_NONE_GIVEN: Final = (None,) * len(_GROUPS)
-
-
-def _given(*values: object) -> tuple[str, ...]:
-    if values == _NONE_GIVEN:
-        return ()
-    return tuple(name for name, value in zip(_GROUPS, values, strict=True) if value is not None)
-
-
-def _flat(*values: Any) -> list[Any]:
-    """Return values without None, and those of groups of several one by one."""
-    groups = (each if isinstance(each, tuple) else (each,) for each in values if each is not None)
-    return [value for group in groups for value in group]
+def _given(task: NewTask | Batch) -> dict[str, Any]:
+    values = ((name, getattr(task, name)) for name in task._field_defaults)
+    return {name: value for name, value in values if value is not None}
 
 
 class NewTask(NamedTuple):
-    """A task that is about to be inserted; ``delay_seconds`` counts without a ``due_at`` only."""
+    """A task that is about to be inserted; ``delay_seconds`` counts without a ``due_at`` only.
+
+    What has a default most tasks have not: no statement names the columns of what is None.
+    """
 
     processor_class: str
     queue_name: str
@@ -89,14 +83,13 @@ class NewTask(NamedTuple):
     flow: Membership | None = None
     unique_for_seconds: float | None = None
     debounce_max_seconds: float | None = None
+    verbose_name: str | None = None
+    creator_key: str | None = None
+    tags: Sequence[str] | None = None
 
-    def more(self) -> tuple[str, ...]:
-        """Return which columns it has that most tasks have not, by the name of their group."""
-        return _given(*self[-len(_GROUPS) :])
-
-    def last_parameters(self) -> list[Any]:
-        """Return the last parameters of every dialect's INSERT, those of the last groups."""
-        return _flat(self.blocked_by, self.flow, self.unique_for_seconds, self.debounce_max_seconds)
+    def more(self) -> dict[str, Any]:
+        """Return what it has that most tasks have not, by the names of the fields above."""
+        return _given(self)
 
     def parameters(self, due_at: Any) -> list[Any]:
         """Return the first parameters of every dialect's INSERT, with the due time in its form."""
@@ -208,7 +201,10 @@ class Reservation(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What all tasks have in common that are about to be inserted together."""
+    """What all tasks have in common that are about to be inserted together, as a NewTask has it.
+
+    Each field is named after its column, but for ``repeat``, which is several.
+    """
 
     processor_class: str
     queue_name: str
@@ -222,14 +218,13 @@ class Batch(NamedTuple):
     flow: Membership | None = None
     unique_for_seconds: float | None = None
     debounce_until: datetime | None = None
+    verbose_name: str | None = None
+    creator_key: str | None = None
+    tags: Sequence[str] | None = None
 
-    def more(self) -> tuple[str, ...]:
-        """Return which columns they have that most tasks have not, as a :class:`NewTask` does."""
-        return _given(*self[-len(_GROUPS) :])
-
-    def last_parameters(self, debounce_until: Any) -> list[Any]:
-        """Return the last parameters, as a :class:`NewTask` does."""
-        return _flat(self.blocked_by, self.flow, self.unique_for_seconds, debounce_until)
+    def more(self) -> dict[str, Any]:
+        """Return what they have that most tasks have not, by the names of the fields above."""
+        return _given(self)
 
     def parameters(self, created_at: Any, execute_after: Any) -> list[Any]:
         """Return the first parameters of every dialect's INSERT, with moments in its own form."""

@@ -50,8 +50,20 @@ def _attempted(task: ClaimedTask, host: Host, started: float) -> Outcome:
             return _recorded(task, processor, host, started)
         value = _run(task, processor, host)
     except BaseException as error:
-        return judge(task, processor, error, started)
+        return _judged(task, processor, error, host, started)
     return finished_outcome(task, started, value)
+
+
+def _judged(
+    task: ClaimedTask, processor: Processor, error: BaseException, host: Host, started: float
+) -> Outcome:
+    def asked(error: BaseException, attempt: int) -> Any:
+        try:
+            return processor.retry_delay(error, attempt)
+        finally:
+            host.restore(task.processor_class)  # That was the task's own code as well.
+
+    return judge(task, processor, error, started, asked)
 
 
 def _bound(task: ClaimedTask, host: Host) -> Processor:

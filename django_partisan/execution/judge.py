@@ -27,6 +27,7 @@ from django_partisan.exceptions import (
 from django_partisan.execution.end_log import log_end
 from django_partisan.execution.error_report import report
 from django_partisan.execution.processor import Rules
+from django_partisan.execution.retry_pause import RetryDelay, retry_pause
 from django_partisan.payloads.encoding import result_or_reason
 from django_partisan.registry.registry import registry
 from django_partisan.settings import get_process_settings, settings_of
@@ -49,16 +50,24 @@ def finished_outcome(task: ClaimedTask, started: float, value: Any) -> Outcome:
     return ended(task, started, FINISHED, result=result)
 
 
-def judge(task: ClaimedTask, rules: Rules, error: BaseException, started: float | None) -> Outcome:
-    """Return the outcome of an attempt that raised, by its processor's own rules."""
+def judge(
+    task: ClaimedTask,
+    rules: Rules,
+    error: BaseException,
+    started: float | None,
+    retry_delay: RetryDelay | None = None,
+) -> Outcome:
+    """Return the outcome of an attempt that raised, by its processor's own rules.
+
+    Where it earns a retry, ``retry_delay`` is asked for the pause before that.
+    """
     if isinstance(error, PostponeTask):
         return _postponed(task, rules, error, started)
     if isinstance(error, (TaskCancelled, CancelTask)):
         return ended_badly(task, started, CANCELLED, error)
     config = rules.RETRY_ON_ERROR_CONFIG
-    retry = task.retries + 1
-    if config is not None and _earns_retry(config, error, retry):
-        pause = config.get_pause_seconds(retry)
+    if config is not None and _earns_retry(config, error, task.retries + 1):
+        pause = retry_pause(task, error, config, retry_delay)
         return ended_badly(task, started, RETRIED, error, delay_seconds=pause)
     return ended_badly(task, started, FAILED, error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
 from django_partisan.attempt import ClaimedTask
@@ -32,3 +33,6 @@ class Processor(Rules, Protocol):
 
     def run(self) -> Any:
         """Do the work; return what is kept as its result."""
+
+    def retry_delay(self, error: Any, attempt: int, /) -> timedelta | float | None:
+        """Return the pause before a retry, None for the configured one."""

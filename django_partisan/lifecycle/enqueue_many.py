@@ -125,6 +125,9 @@ def _batch(template: NewTask, now: datetime) -> Batch:
         debounce_until=None
         if template.debounce_max_seconds is None
         else now + timedelta(seconds=template.debounce_max_seconds),
+        verbose_name=template.verbose_name,
+        creator_key=template.creator_key,
+        tags=template.tags,
     )
 
 

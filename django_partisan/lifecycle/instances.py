@@ -16,6 +16,7 @@ from django.db.models.base import ModelState
 from django_partisan.attempt import ClaimedTask
 from django_partisan.config.moments import as_project_reads
 from django_partisan.database.values import (
+    LABELS,
     Batch,
     BatchRow,
     InsertedTask,
@@ -86,6 +87,7 @@ def _collector_at_rest() -> Iterator[None]:
 
 def _new_instance(alias: str, **columns: Any) -> Task:
     known = {**_AT_FIRST, **columns}
+    known["tags"] = known.get("tags") or ()
     names = _column_names()
     # All columns in the order of the model: Django's constructor is fastest with them.
     return Task.from_db(alias, names, [known.get(name) for name in names])
@@ -111,7 +113,8 @@ def _own_columns(arguments: Any, unique_hash: str | None) -> dict[str, Any]:
 
 
 def _more_columns(new_task: NewTask, inserted: InsertedTask) -> dict[str, Any]:
-    if not new_task.more():
+    more = new_task.more()
+    if not more:
         return {}
     columns = _repeat_columns(new_task.repeat, as_project_reads(inserted.execute_after))
     most = new_task.debounce_max_seconds
@@ -122,7 +125,7 @@ def _more_columns(new_task: NewTask, inserted: InsertedTask) -> dict[str, Any]:
         **columns,
         **_blocked_columns(new_task.blocked_by),
         **_flow_columns(new_task.flow),
-        "unique_for_seconds": new_task.unique_for_seconds,
+        **{name: more[name] for name in _AS_THEY_ARE if name in more},
     }
 
 
@@ -190,6 +193,7 @@ CLAIMED_COLUMNS = tuple(
     name for name in ClaimedTask._fields if name not in {"arguments", "due", "starts_by"}
 )
 """The columns of a task that a claim carries as they are."""
+_AS_THEY_ARE = ("unique_for_seconds", *LABELS)
 _COUNTERS = ("lease", "attempts", "retries", "postpones", "rescues", "crashes", "blocked_by")
 _AT_FIRST = {
     "status": Task.STATUS_NEW.value,

@@ -8,23 +8,30 @@ from django.contrib.postgres.operations import (
 from django.db import migrations
 
 
-class AddIndexBesideWork(AddIndexConcurrently):
-    """Adds an index without a lock where the database can, and as ever where it cannot."""
+class AddIndexBesideWork(migrations.AddIndex):
+    """Adds an index without a lock where the database can, and as ever where it cannot.
+
+    PostgreSQL may get another one under the same name, by which it is found and removed; models
+    know both as the one that every database can have.
+    """
+
+    def __init__(self, model_name, index, on_postgresql=None):
+        super().__init__(model_name, index)
+        self.on_postgresql = on_postgresql or index
 
     def database_forwards(self, app_label, schema_editor, from_state, to_state):
         if schema_editor.connection.vendor == "postgresql":
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            operation = AddIndexConcurrently(self.model_name, self.on_postgresql)
+            operation.database_forwards(app_label, schema_editor, from_state, to_state)
         else:
-            self._plain().database_forwards(app_label, schema_editor, from_state, to_state)
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
 
     def database_backwards(self, app_label, schema_editor, from_state, to_state):
         if schema_editor.connection.vendor == "postgresql":
-            super().database_backwards(app_label, schema_editor, from_state, to_state)
+            operation = AddIndexConcurrently(self.model_name, self.index)
+            operation.database_backwards(app_label, schema_editor, from_state, to_state)
         else:
-            self._plain().database_backwards(app_label, schema_editor, from_state, to_state)
-
-    def _plain(self):
-        return migrations.AddIndex(self.model_name, self.index)
+            super().database_backwards(app_label, schema_editor, from_state, to_state)
 
 
 class AddConstraintBesideWork(AddConstraintNotValid):

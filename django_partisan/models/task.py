@@ -10,8 +10,11 @@ from django.db import models
 from django.db.models.functions import Now
 
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
+from django_partisan.config.labels import MAX_NAME_LENGTH
 from django_partisan.models.flow import Flow
+from django_partisan.models.labels import LabelledManager, TagsField
 from django_partisan.models.moments import MomentField
+from django_partisan.models.object_keys import MAX_LENGTH, object_of
 from django_partisan.payloads.masking import masked
 from django_partisan.registry.registry import registry
 from django_partisan.settings import QueueSettings, get_queue_settings
@@ -39,7 +42,7 @@ class Inline(Protocol):
         """Cancel a task; False when it had ended before."""
 
 
-class TasksManager(models.Manager["Task"]):
+class TasksManager(LabelledManager["Task"]):
     """The public way to tasks as rows; the engine uses :mod:`django_partisan.lifecycle`."""
 
     def select_for_process(
@@ -161,6 +164,21 @@ class Task(models.Model):
     flow_id = models.BigIntegerField(
         null=True, blank=True, help_text="The flow that the task belongs to."
     )
+    verbose_name = models.CharField(  # noqa: DJ001 - left out by an INSERT that has none
+        max_length=MAX_NAME_LENGTH,
+        null=True,
+        blank=True,
+        help_text="What it is called for people; empty: as its processor.",
+    )
+    creator_key = models.CharField(  # noqa: DJ001 - likewise
+        max_length=MAX_LENGTH,
+        null=True,
+        blank=True,
+        help_text="The object that has created it, app_label.modelname:pk; empty: none.",
+    )
+    tags = TagsField(
+        null=True, blank=True, default=tuple, help_text="By which people find it; empty: none."
+    )
 
     was_duplicate: bool = False
     """Whether `.delay()` found this task waiting instead of storing a new one."""
@@ -208,6 +226,15 @@ class Task(models.Model):
                 condition=models.Q(flow_id__isnull=False),
                 name="partisan_task_flow",
             ),
+            models.Index(
+                fields=["creator_key", "id"],
+                condition=models.Q(creator_key__isnull=False),
+                name="partisan_task_creator",
+            ),
+            # On PostgreSQL it is a GIN index of the tags, under this name.
+            models.Index(
+                fields=["id"], condition=models.Q(tags__isnull=False), name="partisan_task_tags"
+            ),
         )
         constraints = (
             models.UniqueConstraint(
@@ -228,7 +255,9 @@ class Task(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.processor_class} #{self.pk} ({self.status})"
+        # Only where it was read: what is logged of a task must not begin a statement.
+        name = vars(self).get("verbose_name") or self.processor_class
+        return f"{name} #{self.pk} ({self.status})"
 
     @property
     def settings(self) -> QueueSettings:
@@ -247,6 +276,11 @@ class Task(models.Model):
         if found is not None:
             found.member_id = self.pk
         return found
+
+    @property
+    def creator(self) -> models.Model | None:
+        """The object that `.delay()` was given, loaded anew; None without one, or if it is gone."""
+        return None if self.creator_key is None else object_of(self.creator_key)
 
     @property
     def masked_arguments(self) -> Any:

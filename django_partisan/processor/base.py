@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from django.db.models import Model
+
 from django_partisan import lifecycle
 from django_partisan.config.const import DEFAULT_GRACE_SECONDS, DEFAULT_QUEUE_NAME
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
@@ -17,12 +19,8 @@ from django_partisan.lifecycle.instances import instance_of
 from django_partisan.payloads.encoding import decode_arguments, encode_arguments
 from django_partisan.payloads.unique_part import encoded, unique_part
 from django_partisan.processor.after import after_of
-from django_partisan.processor.calls import (
-    Call,
-    note,
-    record_call,
-    record_calls_of_own_new,
-)
+from django_partisan.processor.async_delay import AsyncDelay
+from django_partisan.processor.calls import Call, note, record_call, record_calls_of_own_new
 from django_partisan.processor.habits import Elsewhere, refusing_habits
 from django_partisan.processor.new_task import on_duplicate_of, template_of, unique_hash
 from django_partisan.processor.rules import accept_old_queue_attribute, check_rules
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
     from django_partisan.models import Task
 
 
-class BaseTaskProcessor(abc.ABC):
+class BaseTaskProcessor(AsyncDelay, abc.ABC):
     """Subclass this, write :meth:`run`, register the class, and call ``YourClass(...).delay()``.
 
     Positional and keyword arguments are kept as ``self.args`` and ``self.kwargs``; they travel as
@@ -118,6 +116,17 @@ class BaseTaskProcessor(abc.ABC):
     def run(self) -> Any:
         """Do the work; the return value is kept on the task as JSON."""
 
+    def retry_delay(self, error: Any, attempt: int) -> timedelta | float | None:  # noqa: ARG002
+        """Return the pause before the retry that ``error`` has earned, None for the usual one.
+
+        Seconds or a timedelta; 0 is at once, and nothing is longer than ten years. ``attempt``,
+        from 1 on, is the number of the one that has failed. RETRY_ON_ERROR_CONFIG has decided by
+        then that there is a retry; None leaves the pause to ``retry_after_seconds`` of the error,
+        then to that configuration. What is raised in here, or is no pause, is logged and taken for
+        None.
+        """
+        return None
+
     @property
     def task_obj(self) -> Task | None:
         """The task that runs now, None outside a task. Columns not yet known are read lazily."""
@@ -155,6 +164,9 @@ class BaseTaskProcessor(abc.ABC):
         repeat: timedelta | float | None = None,
         repeat_until: datetime | None = None,
         expires: datetime | timedelta | float | None = None,
+        verbose_name: str | None = None,
+        creator: Model | None = None,
+        tags: Sequence[str] = (),
         after: Iterable[Task] | None = None,
         on_dependency_failure: str = "cancel",
     ) -> Task:
@@ -176,6 +188,8 @@ class BaseTaskProcessor(abc.ABC):
         is due as ever. Where one of them ends in error or is cancelled or deleted, it is cancelled
         with that reason, or runs all the same by ``on_dependency_failure="run"``. Until the
         caller's transaction ends, nobody claims or records those tasks.
+        People read ``verbose_name``, and find the task by ``creator``, any stored model object, and
+        ``tags``: with ``Task.objects.created_by()`` and ``Task.objects.tagged()``.
 
         Raises TypeError for a processor bound to a task and for arguments that are not JSON (naming
         the argument), ValueError for values no database can store, ProcessorClassNotFound for a
@@ -184,7 +198,17 @@ class BaseTaskProcessor(abc.ABC):
         that is not there. Then nothing is stored.
         """
         wanted = after_of(self, after, on_dependency_failure)
-        template = template_of(self, priority, execute_after, repeat, repeat_until, expires)
+        template = template_of(
+            self,
+            priority=priority,
+            execute_after=execute_after,
+            repeat=repeat,
+            repeat_until=repeat_until,
+            expires=expires,
+            verbose_name=verbose_name,
+            creator=creator,
+            tags=tags,
+        )
         arguments = self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES)
         key = self._unique_hash(template, arguments) if self.UNIQUE_FOR_PARAMS else None
         new_task = template._replace(arguments=arguments, unique_hash=key)
@@ -202,6 +226,9 @@ class BaseTaskProcessor(abc.ABC):
         repeat: timedelta | float | None = None,
         repeat_until: datetime | None = None,
         expires: datetime | timedelta | float | None = None,
+        verbose_name: str | None = None,
+        creator: Model | None = None,
+        tags: Sequence[str] = (),
         after: Iterable[Task] | None = None,
         on_dependency_failure: str = "cancel",
     ) -> list[Task]:
@@ -218,7 +245,17 @@ class BaseTaskProcessor(abc.ABC):
         database refuses: outside a transaction, the call is one of its own.
         """
         wanted = after_of(cls, after, on_dependency_failure)
-        template = template_of(cls, priority, execute_after, repeat, repeat_until, expires)
+        template = template_of(
+            cls,
+            priority=priority,
+            execute_after=execute_after,
+            repeat=repeat,
+            repeat_until=repeat_until,
+            expires=expires,
+            verbose_name=verbose_name,
+            creator=creator,
+            tags=tags,
+        )
         arguments, keys = cls._encoded_items(items), None
         if cls.UNIQUE_FOR_PARAMS:
             keys = cls._unique_hashes(template, arguments)
@@ -252,7 +289,7 @@ class BaseTaskProcessor(abc.ABC):
 
         Raises what :meth:`delay` raises.
         """
-        template = template_of(self, None, None, None, None)
+        template = template_of(self)
         arguments = self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES)
         return template._replace(arguments=arguments)
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+
+from django_partisan.processor.options import DelayOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_OPTION: Final = inspect.Parameter.KEYWORD_ONLY
+_OPTIONS: Final = frozenset(DelayOptions.__annotations__)
+"""What delay() takes."""
 _LATER: Final = "execute_after=..., which takes seconds, a timedelta or an aware datetime"
 _EXPIRES: Final = "expires=..., which takes seconds, a timedelta or an aware datetime"
 _QUEUE: Final = "QUEUE_NAME, an attribute of the class"
@@ -27,21 +31,17 @@ _ELSEWHERE: Final = {
 
 
 def refusing_habits(delay: Callable[P, R]) -> Callable[P, R]:
-    """Answer a call of ``delay`` as other queues have it with how it is written here."""
-    known = [
-        each.name for each in inspect.signature(delay).parameters.values() if each.kind is _OPTION
-    ]
-    options_known = frozenset(known)
+    """Answer a call of ``delay`` or ``adelay`` as other queues have it with how it is done here."""
 
     @functools.wraps(delay)
     def checked(*args: P.args, **options: P.kwargs) -> R:
         if len(args) != 1 or not hasattr(args[0], "_called_with"):
-            _refuse_arguments(args)
-        if not options_known.issuperset(options):
-            _refuse_options([name for name in options if name not in options_known], known)
+            _refuse_arguments(delay.__name__, args)
+        if not _OPTIONS.issuperset(options):
+            _refuse_option(delay.__name__, next(name for name in options if name not in _OPTIONS))
         return delay(*args, **options)
 
-    return checked
+    return markcoroutinefunction(checked) if iscoroutinefunction(delay) else checked
 
 
 class Elsewhere:
@@ -57,19 +57,19 @@ class Elsewhere:
         )
 
 
-def _refuse_arguments(args: tuple[Any, ...]) -> NoReturn:
+def _refuse_arguments(delay: str, args: tuple[Any, ...]) -> NoReturn:
     name = type(args[0]).__name__ if args and hasattr(args[0], "_called_with") else "YourClass"
     raise TypeError(
-        "delay() takes no arguments of the task, the class does: write "
-        f"{name}(17, name='x').delay()"
+        f"{delay}() takes no arguments of the task, the class does: write "
+        f"{name}(17, name='x').{delay}()"
     )
 
 
-def _refuse_options(names: list[str], known: list[str]) -> NoReturn:
-    name = names[0]
+def _refuse_option(delay: str, name: str) -> NoReturn:
     if name in _ELSEWHERE:
-        raise TypeError(f"delay() takes no {name}=; write {_ELSEWHERE[name]}")
+        raise TypeError(f"{delay}() takes no {name}=; write {_ELSEWHERE[name]}")
+    *others, last = (f"{option}=" for option in DelayOptions.__annotations__)
     raise TypeError(
-        f"delay() got an unexpected keyword argument {name!r}; it takes "
-        f"{', '.join(f'{each}=' for each in known)}. The task's own are {_ARGUMENTS}"
+        f"{delay}() got an unexpected keyword argument {name!r}; it takes {', '.join(others)} and "
+        f"{last}. The task's own are {_ARGUMENTS}"
     )

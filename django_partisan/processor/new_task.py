@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from django.core import mail
+from django.db.models import Model
 
+from django_partisan.config.labels import checked_name, checked_tags
 from django_partisan.database.values import NewTask
 from django_partisan.exceptions import ProcessorClassNotFound, ProcessorNotDiscovered
+from django_partisan.models.object_keys import object_key
 from django_partisan.payloads.encoding import canonical_hash
 from django_partisan.processor.moments import due_time, expiry_of, repeat_of
+from django_partisan.processor.options import DelayOptions
 from django_partisan.processor.rules import checked_priority
 from django_partisan.registry.autodiscover import advice_for_late
 from django_partisan.registry.registry import registry
@@ -20,19 +23,12 @@ _TIMES_AS_LONG: Final = 10.0
 """How many times DEBOUNCE_SECONDS a task may be put off where DEBOUNCE_MAX_SECONDS is None."""
 
 
-def template_of(
-    source: Any,
-    priority: int | None,
-    execute_after: datetime | timedelta | float | None,
-    repeat: timedelta | float | None,
-    repeat_until: datetime | None,
-    expires: datetime | timedelta | float | None = None,
-) -> NewTask:
+def template_of(source: Any, **options: Unpack[DelayOptions]) -> NewTask:
     """Return a task without arguments, by the rules of a processor or of its class.
 
     Raises ProcessorClassNotFound for a class that is not registered, ProcessorNotDiscovered for one
-    that workers would not find, UnknownQueue for its queue, TypeError or ValueError for a priority
-    or a time that cannot be.
+    that workers would not find, UnknownQueue for its queue, TypeError or ValueError, naming the
+    keyword, for what cannot be.
     """
     processor_class = source if isinstance(source, type) else type(source)
     name = registry.stored_name(processor_class)
@@ -41,14 +37,14 @@ def template_of(
     if name in registry.late_names and not _is_under_test():
         raise ProcessorNotDiscovered(name, advice_for_late(processor_class))
     get_queue_settings(source.QUEUE_NAME)
+    priority, expires = options.get("priority"), options.get("expires")
+    execute_after, repeat = options.get("execute_after"), options.get("repeat")
     debounce_max = None
     if source.DEBOUNCE_SECONDS is not None:
         _refuse_times(processor_class, execute_after, repeat)
         execute_after, debounce_max = source.DEBOUNCE_SECONDS, debounce_max_of(source)
     due_at, delay_seconds = due_time(execute_after)
-    chain = None
-    if repeat is not None or repeat_until is not None:
-        chain = repeat_of(repeat, repeat_until, due_at)
+    chain = repeat_of(repeat, options.get("repeat_until"), due_at)
     expiry = None
     if expires is not None or source.EXPIRES_SECONDS is not None:
         expiry = expiry_of(source.EXPIRES_SECONDS if expires is None else expires, due_at)
@@ -69,7 +65,21 @@ def template_of(
         # A chain keeps its key until it ends, so there is nothing to throttle.
         unique_for_seconds=source.UNIQUE_FOR_SECONDS if chain is None else None,
         debounce_max_seconds=debounce_max,
+        verbose_name=checked_name(options.get("verbose_name")),
+        creator_key=_creator_key(options.get("creator")),
+        tags=checked_tags(options.get("tags", ())) or None,
     )
+
+
+def _creator_key(creator: Model | None) -> str | None:
+    if creator is None:
+        return None
+    try:
+        return object_key(creator)
+    except TypeError as error:
+        raise TypeError(f"creator {error}") from error
+    except ValueError as error:
+        raise ValueError(f"creator {error}") from error
 
 
 def on_duplicate_of(source: Any) -> str:

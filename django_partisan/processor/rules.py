@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from django_partisan.backoff import MAX_PAUSE_SECONDS
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
 from django_partisan.payloads.unique_part import check_names
+from django_partisan.processor.retry_delay import check_retry_delay
 
 _CHOICES = {"UNIQUE_UNTIL": ("start", "finish"), "ON_DUPLICATE": ("keep", "replace", "earlier")}
 _KINDS = {
@@ -59,6 +60,7 @@ def check_rules(cls: type[Any]) -> None:
             )
     _check_names(cls, "SENSITIVE_PARAMS")
     check_uniqueness(cls)
+    check_retry_delay(cls)
     for name, kinds in _KINDS.items():
         if not isinstance(getattr(cls, name), kinds):
             raise TypeError(

@@ -10,6 +10,9 @@ from asgiref.sync import iscoroutinefunction
 
 from django_partisan.config.wording import shown
 
+_WRITE_RUN = (
+    "write def run(self), and read the arguments of the task from self.args and self.kwargs"
+)
 _PLAIN = "write a plain method, def run(self), that does the work before it returns"
 _SYNC = "write a plain def run(self), and call asgiref.sync.async_to_sync(...)() in it"
 
@@ -28,7 +31,7 @@ def check_run(cls: type[Any]) -> None:
 
 
 def _fault_of(run: Any) -> str:
-    function = _function_of(run)
+    function = function_of(run)
     if isinstance(run, (property, functools.cached_property)):
         return f"is a property, and nothing would call it; {_PLAIN}"
     if inspect.isasyncgenfunction(function):
@@ -42,33 +45,32 @@ def _fault_of(run: Any) -> str:
         return f"is a coroutine (async def), and nothing would await it; {_SYNC}"
     if isinstance(function, type) or not callable(function):
         return f"must be a method, got {shown(run)}; {_PLAIN}"
-    return _fault_of_signature(run)
+    refusal = refusal_of(run, 0)
+    return refusal and f"cannot be called without arguments ({refusal}); {_WRITE_RUN}"
 
 
-def _function_of(run: Any) -> Any:
-    """Return the innermost function that a call of ``run`` calls, without what it wraps."""
+def function_of(method: Any) -> Any:
+    """Return the innermost function that a call of a method calls, without what it wraps."""
     while True:
-        if isinstance(run, (staticmethod, classmethod)):
-            run = run.__func__
-        elif isinstance(run, (functools.partial, functools.partialmethod)):
-            run = run.func
-        elif inspect.ismethod(run):
-            run = run.__func__
+        if isinstance(method, (staticmethod, classmethod)):
+            method = method.__func__
+        elif isinstance(method, (functools.partial, functools.partialmethod)):
+            method = method.func
+        elif inspect.ismethod(method):
+            method = method.__func__
         else:
-            return run
+            return method
 
 
-def _fault_of_signature(run: Any) -> str:
-    function = run.__func__ if isinstance(run, (staticmethod, classmethod)) else run
+def refusal_of(method: Any, count: int) -> str:
+    """Say why a method cannot be called with so many arguments; nothing when it can."""
+    function = method.__func__ if isinstance(method, (staticmethod, classmethod)) else method
     if not inspect.isfunction(function):
         return ""  # an object that knows itself how it is called
-    own = () if isinstance(run, staticmethod) else (None,)
+    given = (None,) * (count if isinstance(method, staticmethod) else count + 1)
     try:
         # A decorator's function may take other arguments than the function that it wraps.
-        inspect.signature(function, follow_wrapped=False).bind(*own)
+        inspect.signature(function, follow_wrapped=False).bind(*given)
     except TypeError as error:
-        return (
-            f"cannot be called without arguments ({error}); write def run(self), and read the "
-            "arguments of the task from self.args and self.kwargs"
-        )
+        return str(error)
     return ""

@@ -67,7 +67,7 @@ def scheduled_task(
     With a ``tick``, that is part of the unique key: each tick then gets a task of its own, also
     while others wait. Raises as ``.delay()`` does.
     """
-    template = template_of(cls, priority, None, None, None)
+    template = template_of(cls, priority=priority)
     if queue_name:
         get_queue_settings(queue_name)
         template = template._replace(queue_name=queue_name)

@@ -199,6 +199,24 @@ class SucceedAtThird(Noted):
 
 
 @registry.register
+class RetryWhenTold(Noted):
+    """Would wait an hour for each retry; its first error says 0, then it says so itself."""
+
+    RETRY_ON_ERROR_CONFIG: ClassVar[ErrorsHandleConfig | None] = ErrorsHandleConfig(
+        retry_on_errors=(ValueError,), retries_count=2, retry_pause=3600
+    )
+
+    def work(self) -> None:
+        if self.task.retries < 2:
+            error = ValueError(f"no success at retry {self.task.retries}")
+            error.retry_after_seconds = 3600 * self.task.retries  # type: ignore[attr-defined]
+            raise error
+
+    def retry_delay(self, error: ValueError, attempt: int) -> float | None:
+        return 0 if attempt == 2 else None
+
+
+@registry.register
 class PostponeTwice(Noted):
     POSTPONE_CONFIG: ClassVar[PostponeConfig | None] = PostponeConfig(max_postpones=2)
 

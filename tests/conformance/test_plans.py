@@ -39,6 +39,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 READY, CLAIMED = "partisan_task_claimable", "partisan_task_claimed"
 UNIQUE = "partisan_task_unique_key"
+CREATOR, TAGS = "partisan_task_creator", "partisan_task_tags"
 HELD, EXPIRY = "partisan_task_held", "partisan_task_expiry"
 PRIMARY = "django_partisan_task_pkey"
 WAITING, BATCH = 20_000, 100
@@ -302,6 +303,41 @@ def test_a_sweep_reads_what_has_expired_alone(learn: Callable[[], None]) -> None
     assert EXPIRY in indexes_in(plan)
     assert sequential_scans(plan) == []
     assert rows_read(plan) <= 3 * BATCH
+
+
+@on_postgresql
+@pytest.mark.parametrize("learn", [analyze, lambda: None], ids=["statistics", "no statistics"])
+def test_tasks_are_found_by_creator_and_tags_without_reading_others(
+    learn: Callable[[], None],
+) -> None:
+    # In a session of the project's own, which no dialect has prepared.
+    fill(WAITING, priority=1)
+    fill(2_000, priority=2)
+    _set("""creator_key = 'auth.user:' || id, tags = '["mail"]'""", "priority = 2")
+    fill(BATCH, priority=3)
+    _set("""creator_key = 'shop.order:1', tags = '["mail", "vip"]'""", "priority = 3")
+    learn()
+    for found, index in (
+        (Task.objects.filter(creator_key="shop.order:1"), CREATOR),
+        (Task.objects.tagged("vip"), TAGS),
+        (Task.objects.tagged("mail", "vip"), TAGS),
+    ):
+        plan = plan_of(partial(list, found))
+        assert indexes_in(plan) == {index}
+        assert sequential_scans(plan) == []
+        assert rows_read(plan) == BATCH
+
+
+@on_sqlite
+def test_sqlite_finds_tasks_by_creator_and_tags_among_those_that_have_any() -> None:
+    for found, index in (
+        (Task.objects.filter(creator_key="shop.order:1"), CREATOR),
+        (Task.objects.tagged("mail", "vip"), TAGS),
+        (Task.objects.tagged("vip").order_by("-pk"), TAGS),
+    ):
+        plan = sqlite_plan_of(partial(list, found))
+        assert index in plan
+        assert "USE TEMP B-TREE" not in plan
 
 
 @pytest.fixture

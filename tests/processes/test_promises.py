@@ -18,6 +18,7 @@ from tests.app.partisan_tasks import (
     Note,
     NoteElsewhere,
     PostponeTwice,
+    RetryWhenTold,
     Sleep,
     SucceedAtThird,
     Swell,
@@ -78,6 +79,15 @@ def test_retried_and_postponed_tasks_run_again_and_count_apart(
         (retried, 1, "retried"),
         (retried, 2, "retried"),
     ]
+
+
+def test_an_error_and_a_processor_say_when_a_task_is_retried(
+    start_manager: StartManager, book: Book
+) -> None:
+    ids = book.enqueue(RetryWhenTold())
+    start_manager()
+    wait_until(lambda: all_are(ids, "finished"))
+    assert started(ids) == {ids[0]: 3}
 
 
 def test_the_local_queue_is_kept_between_the_numbers_that_were_given(

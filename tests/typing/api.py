@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, assert_type
 
-from django.db.models import QuerySet
+from django.contrib.auth.models import User
+from django.db.models import Model, QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
 
@@ -94,6 +95,17 @@ class SendInvoice(BaseTaskProcessor):
         return {"sent": int(self.kwargs["number"])}
 
 
+class Fetch(BaseTaskProcessor):
+    """A processor that says itself how long its retries wait."""
+
+    def run(self) -> None:
+        """Do nothing."""
+
+    def retry_delay(self, error: OSError, attempt: int) -> timedelta | None:
+        """Wait a minute more each time."""
+        return timedelta(minutes=attempt) if error.errno else None
+
+
 class Index(BaseTaskProcessor):
     """A debounced processor."""
 
@@ -109,10 +121,24 @@ def enqueueing() -> list[Task]:
     task = SendInvoice(17, number=4).delay(priority=3, execute_after=timedelta(minutes=5))
     SendInvoice(17).delay(execute_after=timezone.now())
     SendInvoice(17).delay(execute_after=30, expires=timedelta(minutes=2))
+    SendInvoice(17).delay(verbose_name="Invoice 17", creator=User(), tags=["mail", "vip"])
+    SendInvoice(17).delay(creator="ada")  # type: ignore[arg-type]
     SendInvoice(17).delay(urgency=1)  # type: ignore[call-arg]
     SendInvoice(17).delay(repeat=const.EVERY_4_WEEKS, repeat_until=timezone.now())
     many = SendInvoice.delay_many([(1,), SendInvoice(2)], priority=1, repeat=timedelta(days=1))
     assert_type(many, list[Task])
+    return [task, *many]
+
+
+async def enqueueing_asynchronously() -> list[Task]:
+    """Enqueue one task and many, from asynchronous code."""
+    task = await SendInvoice(17, number=4).adelay(priority=3, execute_after=timedelta(minutes=5))
+    assert_type(task, Task)
+    await SendInvoice(17).adelay(urgency=1)  # type: ignore[call-arg]
+    await SendInvoice(17).adelay(priority="high")  # type: ignore[arg-type]
+    many = await SendInvoice.adelay_many([(1,), SendInvoice(2)], expires=60)
+    assert_type(many, list[Task])
+    await SendInvoice.adelay_many([(1,)], urgency=1)  # type: ignore[call-arg]
     return [task, *many]
 
 
@@ -121,6 +147,10 @@ def looking(task: Task) -> tuple[bool, datetime | None, QuerySet[Attempt, Attemp
     assert_type(task.status == Task.STATUS_FINISHED, bool)
     assert_type(requeue([task.pk]), list[int])
     assert_type(task.settings, QueueSettings)
+    assert_type(task.creator, Model | None)
+    assert_type(task.verbose_name, str | None)
+    found = Task.objects.tagged("mail", "vip").created_by(User())
+    assert_type(found.first(), Task | None)
     assert_type(ManagerProcess.objects.first(), ManagerProcess | None)
     return task.cancel(), task.finished_at, task.attempt_set.all()
 

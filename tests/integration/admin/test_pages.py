@@ -354,7 +354,7 @@ def test_putting_back_moves_ended_tasks_and_tells_what_was_left(admin: Client) -
     tasks = [make_task(status, ended_ago=5, retries=2) for status in Task.Status.values]
     page = text_of(act(admin, "requeue", tasks))
     assert "Put 3 tasks back in their queue." in page
-    assert "Left 2 tasks alone" in page
+    assert "Left 3 tasks alone" in page
     statuses = sorted(Task.objects.values_list("status", flat=True))
     assert statuses == ["in_process", "new", "new", "new", "new"]
     assert Task.objects.filter(retries=0).count() == 3
@@ -403,13 +403,13 @@ def test_deleting_asks_first_and_leaves_tasks_in_process(admin: Client) -> None:
     asked = text_of(act(admin, "delete_selected", list(tasks.values())))
     assert "Are you sure" in asked
     assert "a task in process cannot be deleted" in asked
-    assert Task.objects.count() == 5
+    assert Task.objects.count() == 6
     page = text_of(act(admin, "delete_selected", list(tasks.values()), post="yes"))
-    assert "Deleted 4 tasks." in page
+    assert "Deleted 5 tasks." in page
     assert "Left 1 task alone: a task in process cannot be deleted." in page
     assert status_of(tasks["in_process"]) == "in_process"
     assert not Attempt.objects.exists()
-    assert LogEntry.objects.count() == 4
+    assert LogEntry.objects.count() == 5
 
 
 def test_deleting_only_tasks_in_process_says_why_not(admin: Client) -> None:

@@ -158,7 +158,7 @@ def test_any_kind_of_pointing_counts(models: Any) -> None:
 def test_generic_relations_count_and_go_along(models: Any) -> None:
     task_class: Any = Task
     before = list(task_class._meta.private_fields)
-    GenericRelation(models.Tag).contribute_to_class(task_class, "tags")
+    GenericRelation(models.Tag).contribute_to_class(task_class, "marks")
     try:
         task = make_old(1)[0]
         kind = ContentType.objects.get_for_model(Task)
@@ -169,7 +169,7 @@ def test_generic_relations_count_and_go_along(models: Any) -> None:
     finally:
         task_class._meta.private_fields[:] = before
         task_class._meta._expire_cache()
-        del task_class.tags
+        del task_class.marks
 
 
 # ----- DELETE_TASKS_ON_COMPLETE -----

@@ -208,7 +208,7 @@ def test_a_hundred_levels_pass_and_one_more_does_not() -> None:
         (Decimal("1.5"), r"Decimal objects .*str\(value\), and use Decimal\(\)"),
         (Path("x"), r"PosixPath objects .*str\(value\), and use Path\(\)"),
         (enum.Enum("Colour", "RED").RED, r"Colour objects .*value\.value"),  # type: ignore[attr-defined]
-        (Task.objects.none(), r"QuerySet objects .*values_list\('pk', flat=True\)"),
+        (Task.objects.none(), r"LabelledQuerySet objects .*values_list\('pk', flat=True\)"),
         (Task(), "Task objects are not JSON; pass its primary key"),
         (b"x", "bytes objects are not JSON"),
         (uuid.uuid4(), "UUID objects are not JSON; pass str.value., and use UUID"),

@@ -15,7 +15,7 @@ def tune_storage(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("django_partisan", "0012_labels")]
+    dependencies = [("django_partisan", "0015_label_indexes")]
 
     operations = [
         migrations.CreateModel(

@@ -11,7 +11,7 @@ from django_partisan.migrations._beside_work import (
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("django_partisan", "0015_flows")]
+    dependencies = [("django_partisan", "0016_flows")]
 
     operations = [
         AddIndexBesideWork(
