@@ -97,6 +97,7 @@ def enqueueing() -> list[Task]:
     SendInvoice(17).delay(repeat=const.EVERY_4_WEEKS, repeat_until=timezone.now())
     many = SendInvoice.delay_many([(1,), SendInvoice(2)], priority=1, repeat=timedelta(days=1))
     assert_type(many, list[Task])
+    assert_type(SendInvoice(17, number=4).run_now(), Any)
     return [task, *many]
 
 
