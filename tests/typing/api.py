@@ -30,7 +30,7 @@ from django_partisan.lifecycle import requeue
 from django_partisan.logs import JsonFormatter
 from django_partisan.manager import WorkersManager
 from django_partisan.models import Attempt, ManagerProcess, Pause, StoredSchedule, Task
-from django_partisan.processor import BaseTaskProcessor
+from django_partisan.processor import BaseTaskProcessor, processor
 from django_partisan.schedules import Schedule
 from django_partisan.settings import PARTISAN_CONFIG, QueueSettings, get_queue_settings
 
@@ -86,6 +86,44 @@ class Index(BaseTaskProcessor):
 
     def run(self) -> None:
         """Do nothing."""
+
+
+@processor
+def weigh(number: int, *, unit: str = "kg") -> float:
+    """A function that is a processor."""
+    return float(number) if unit else 0.0
+
+
+@processor(
+    queue_name="default",
+    priority=3,
+    unique_key=("path",),
+    on_duplicate="earlier",
+    retry_on_error_config=SendInvoice.RETRY_ON_ERROR_CONFIG,
+    timeout_seconds=10,
+    sensitive_params=["path"],
+    schedules=[Schedule("0 0 * * *", args=("/tmp",))],
+)
+def tidy(path: str) -> None:
+    """One with options."""
+
+
+def calling_functions() -> list[Task]:
+    """Call, enqueue and run a function, with its own types."""
+    assert_type(weigh(1, unit="g"), float)
+    assert_type(weigh.run_now(1), float)
+    assert_type(weigh.processor, type[BaseTaskProcessor])
+    weigh("1")  # type: ignore[arg-type]
+    weigh.delay("1")  # type: ignore[arg-type]
+    weigh.delay(1, priority=3)  # type: ignore[call-arg]
+    weigh.options(priority="high")  # type: ignore[arg-type]
+    weigh.options(urgency=1)  # type: ignore[call-arg]
+    weigh.options(priority=1).delay("1")  # type: ignore[arg-type]
+    processor(urgency=1)  # type: ignore[call-overload]
+    pause(processor=weigh)
+    later = tidy.options(execute_after=timedelta(hours=1), repeat=const.DAILY)
+    assert_type(later.delay("/tmp"), Task)
+    return [weigh.delay(1, unit="g"), *later.delay_many([("/",)]), *weigh.delay_many([(1,)])]
 
 
 def enqueueing() -> list[Task]:
