@@ -40,15 +40,20 @@ class Expiry(NamedTuple):
     seconds: float | None
 
 
-def _given(repeat: object, expiry: object, throttle: object, debounce: object) -> tuple[str, ...]:
-    if repeat is None and expiry is None and throttle is None and debounce is None:
-        return ()
-    groups = {"repeat": repeat, "expiry": expiry, "throttle": throttle, "debounce": debounce}
-    return tuple(name for name, value in groups.items() if value is not None)
+def _given(task: NewTask | Batch) -> dict[str, Any]:
+    # What has a default stands last. Most tasks have none of it, and get past this at once.
+    values = task[-len(task._field_defaults) :]
+    if values.count(None) == len(values):
+        return {}
+    given = zip(task._field_defaults, values, strict=True)
+    return {name: value for name, value in given if value is not None}
 
 
 class NewTask(NamedTuple):
-    """A task that is about to be inserted; ``delay_seconds`` counts without a ``due_at`` only."""
+    """A task that is about to be inserted; ``delay_seconds`` counts without a ``due_at`` only.
+
+    What has a default most tasks have not: no statement names the columns of what is None.
+    """
 
     processor_class: str
     queue_name: str
@@ -62,10 +67,12 @@ class NewTask(NamedTuple):
     expiry: Expiry | None = None
     unique_for_seconds: float | None = None
     debounce_max_seconds: float | None = None
+    object_label: str | None = None
+    """The label of a model, the object of which has the first argument as its primary key."""
 
-    def more(self) -> tuple[str, ...]:
-        """Return which columns it has that most tasks have not, by the name of their group."""
-        return _given(self.repeat, self.expiry, self.unique_for_seconds, self.debounce_max_seconds)
+    def more(self) -> dict[str, Any]:
+        """Return what it has that most tasks have not, by the names of the fields above."""
+        return _given(self)
 
     def parameters(self, due_at: Any) -> list[Any]:
         """Return the first parameters of every dialect's INSERT, with the due time in its form."""
@@ -175,7 +182,11 @@ class Reservation(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What all tasks have in common that are about to be inserted together."""
+    """What all tasks have in common that are about to be inserted together, as a NewTask has it.
+
+    Each field is named after its column, but for ``repeat``, which is several, and
+    ``object_label``, of which each task makes its own key.
+    """
 
     processor_class: str
     queue_name: str
@@ -187,10 +198,11 @@ class Batch(NamedTuple):
     expires_at: datetime | None = None
     unique_for_seconds: float | None = None
     debounce_until: datetime | None = None
+    object_label: str | None = None
 
-    def more(self) -> tuple[str, ...]:
-        """Return which columns they have that most tasks have not, as a :class:`NewTask` does."""
-        return _given(self.repeat, self.expires_at, self.unique_for_seconds, self.debounce_until)
+    def more(self) -> dict[str, Any]:
+        """Return what they have that most tasks have not, by the names of the fields above."""
+        return _given(self)
 
     def parameters(self, created_at: Any, execute_after: Any) -> list[Any]:
         """Return the first parameters of every dialect's INSERT, with moments in its own form."""

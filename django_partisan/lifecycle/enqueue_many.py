@@ -108,6 +108,7 @@ def _batch(template: NewTask, now: datetime) -> Batch:
         debounce_until=None
         if template.debounce_max_seconds is None
         else now + timedelta(seconds=template.debounce_max_seconds),
+        object_label=template.object_label,
     )
 
 

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
 from django_partisan.models.moments import MomentField
+from django_partisan.models.object_keys import MAX_LENGTH, object_key
 from django_partisan.payloads.masking import masked
 from django_partisan.registry.registry import registry
 from django_partisan.settings import QueueSettings, get_queue_settings
@@ -54,6 +55,14 @@ class TasksManager(models.Manager["Task"]):
     def reset_tasks_to_initial_status(self) -> int:
         """Give orphans back to their queue and return how many; a live manager's tasks stay."""
         return Task.inline.rescue_orphans()
+
+    def for_object(self, obj: models.Model) -> models.QuerySet[Task]:
+        """Return the tasks that call methods of an object, the oldest first.
+
+        A proxy's are those of its concrete model. Raises TypeError for what is no model object,
+        ValueError for one that is not stored.
+        """
+        return self.filter(object_key=object_key(obj)).order_by("pk")
 
 
 class Task(models.Model):
@@ -149,6 +158,13 @@ class Task(models.Model):
         null=True, blank=True, help_text="The pause that keeps the waiting task from being claimed."
     )
 
+    object_key = models.CharField(  # noqa: DJ001 - left out by an INSERT that has none
+        max_length=MAX_LENGTH,
+        null=True,
+        blank=True,
+        help_text="The object whose method it calls, app_label.modelname:pk; empty: none.",
+    )
+
     was_duplicate: bool = False
     """Whether `.delay()` found this task waiting instead of storing a new one."""
 
@@ -189,6 +205,11 @@ class Task(models.Model):
                 fields=["schedule_id", "id"],
                 condition=models.Q(schedule_id__isnull=False),
                 name="partisan_task_schedule",
+            ),
+            models.Index(
+                fields=["object_key", "id"],
+                condition=models.Q(object_key__isnull=False),
+                name="partisan_task_object",
             ),
         )
         constraints = (

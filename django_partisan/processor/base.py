@@ -88,6 +88,8 @@ class BaseTaskProcessor(abc.ABC):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     _bare: ClassVar[Any]
+    # Of the model whose objects have the first argument as their primary keys.
+    _object_label: ClassVar[str | None] = None
     # What makes an instance: kept, as super() costs more than all else here.
     _called_with: Call | None = None
     _claimed: ClaimedTask | None = None

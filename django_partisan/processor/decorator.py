@@ -11,12 +11,8 @@ from asgiref.sync import iscoroutinefunction
 
 from django_partisan.config.wording import shown
 from django_partisan.processor.function_options import Rules, attributes_of
-from django_partisan.processor.functions import (
-    FunctionProcessor,
-    Name,
-    ProcessorFunction,
-    registered,
-)
+from django_partisan.processor.functions import Name, ProcessorFunction
+from django_partisan.processor.methods import ProcessorMethod, takes_object
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,7 +56,9 @@ def _decorated(function: Any, options: dict[str, Any]) -> ProcessorFunction[Any,
         rules = attributes_of(options)
     except TypeError as error:
         raise TypeError(f"@processor of {name}: {error}") from None
-    return ProcessorFunction(function, registered(FunctionProcessor, function, name, rules))
+    if "." in function.__qualname__:
+        return ProcessorMethod(function, rules)
+    return ProcessorFunction.of(function, rules)
 
 
 def _check(function: Any) -> None:
@@ -100,8 +98,8 @@ def _fault_of_name(function: Any) -> str:
             "is a local function, which no worker could find; move it to the top of its module, or "
             "use functools.wraps where a decorator below @processor has made it"
         )
-    if "." in function.__qualname__:
-        return "is a method; make it a function of its module, which takes a primary key"
+    if "." in function.__qualname__ and not takes_object(function):
+        return "is a method without a self; give it one, or make it a function of its module"
     return ""
 
 

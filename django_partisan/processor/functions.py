@@ -8,7 +8,19 @@ import re
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, ParamSpec, TypeVar, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Concatenate,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from django_partisan.processor.base import BaseTaskProcessor
 from django_partisan.processor.function_options import attributes, takes_options_of
@@ -18,13 +30,19 @@ if TYPE_CHECKING:
     from django_partisan.models import Task
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 class FunctionProcessor(BaseTaskProcessor):
     """Calls a function with the arguments of the task."""
 
     function: ClassVar[Callable[..., Any]]
+
+    @classmethod
+    def check_call(cls, args: Sequence[Any]) -> None:
+        """Raise TypeError or ValueError for positional arguments that no signature refuses."""
 
     def run(self) -> Any:
         """Return what the function returns."""
@@ -35,10 +53,15 @@ class Delayable(Generic[P, R], metaclass=ABCMeta):
     """What can be called, and can be called by a worker."""
 
     @abstractmethod
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here, as if it were not decorated."""
 
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Task:
+    @property
+    @abstractmethod
+    def processor(self) -> type[BaseTaskProcessor]:
+        """The registered class whose tasks call the function."""
+
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Task:
         """Store a task that calls the function with these arguments, and return it.
 
         All arguments are those of the function; what :meth:`.BaseTaskProcessor.delay` takes is
@@ -63,7 +86,7 @@ class Delayable(Generic[P, R], metaclass=ABCMeta):
         """
         return WithOptions(self, options)
 
-    def run_now(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def run_now(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here as a worker would; see :meth:`.BaseTaskProcessor.run_now`."""
         return cast(R, self._made(args, kwargs).run_now())
 
@@ -85,7 +108,7 @@ class WithOptions(Generic[P]):
         self._function = function
         self._options = options
 
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Task:
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Task:
         """Store a task with the options, as :meth:`ProcessorFunction.delay`."""
         return self._function._made(args, kwargs).delay(**self._options)  # noqa: SLF001
 
@@ -105,24 +128,44 @@ class ProcessorFunction(Delayable[P, R]):
     __name__: str
     __qualname__: str
     __wrapped__: Callable[P, R]
+    _processor: type[FunctionProcessor]
 
-    def __init__(self, function: Callable[P, R], processor_class: type[FunctionProcessor]) -> None:
+    def __init__(self, function: Callable[P, R]) -> None:
         functools.update_wrapper(self, function)
-        self._processor = processor_class
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    @classmethod
+    def of(cls, function: Callable[P, R], rules: Mapping[str, Any]) -> Self:
+        """Return a function of a module with its processor; raise as ``registered`` does."""
+        made = cls(function)
+        made._processor = registered(FunctionProcessor, function, made.full_name, rules)
+        return made
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function."""
         return self.__wrapped__(*args, **kwargs)
 
     def __repr__(self) -> str:
-        return f"<processor {self.__module__}.{self.__qualname__}>"
+        return f"<processor {self.full_name}>"
 
     def __reduce__(self) -> str:
         # It is found by its name, as a function is.
         return self.__qualname__
 
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+
+    @overload
+    def __get__(
+        self: ProcessorFunction[Concatenate[S, Q], R], instance: S, owner: type[Any] | None = None
+    ) -> Delayable[Q, R]: ...
+
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)
+
+    @property
+    def full_name(self) -> Name:
+        """What it is called where it is defined, and what its tasks are stored under."""
+        return Name(self.__module__, self.__qualname__)
 
     @property
     def processor(self) -> type[BaseTaskProcessor]:
@@ -182,12 +225,13 @@ def _init_taking(signature: inspect.Signature, name: Name) -> Callable[..., None
     """Return a constructor that refuses what the function does not take, and has its signature."""
     shown = signature.replace(return_annotation=signature.empty)
 
-    def __init__(self: Any, /, *args: Any, **kwargs: Any) -> None:  # noqa: ARG001, N807
+    def __init__(self: Any, /, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
             advice = _advice(kwargs.keys() - signature.parameters, name)
             raise TypeError(f"{name}{shown}: {error}{advice}") from None
+        self.check_call(args)
 
     # Longer than any other name, so that none is there twice.
     own = f"_{'_'.join(signature.parameters)}"

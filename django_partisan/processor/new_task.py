@@ -69,6 +69,7 @@ def template_of(
         # A chain keeps its key until it ends, so there is nothing to throttle.
         unique_for_seconds=source.UNIQUE_FOR_SECONDS if chain is None else None,
         debounce_max_seconds=debounce_max,
+        object_label=source._object_label,  # noqa: SLF001
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, assert_type
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from django_partisan import registry
@@ -106,6 +106,38 @@ def weigh(number: int, *, unit: str = "kg") -> float:
 )
 def tidy(path: str) -> None:
     """One with options."""
+
+
+class Order(Model):
+    """A model with a method that is a processor."""
+
+    class Meta:
+        app_label = "shop"
+
+    def __str__(self) -> str:
+        return "an order"
+
+    @processor(priority=3)
+    def send(self, address: str, *, copies: int = 1) -> int:
+        """Send it."""
+        return len(address) * copies
+
+
+def calling_methods(order: Order) -> QuerySet[Task]:
+    """Call, enqueue and run a method, and look at what became of its object."""
+    assert_type(order.send("home", copies=2), int)
+    assert_type(order.send.run_now("home"), int)
+    assert_type(order.send.delay("home"), Task)
+    assert_type(order.send.options(priority=1).delay("home", copies=2), Task)
+    assert_type(order.send.delay_many([("home",), ("shop",)]), list[Task])
+    assert_type(Order.send.delay(order, "home"), Task)
+    assert_type(Order.send.delay_many([(order, "home")]), list[Task])
+    assert_type(Order.send.processor, type[BaseTaskProcessor])
+    order.send(3)  # type: ignore[arg-type]
+    order.send.delay(3)  # type: ignore[arg-type]
+    order.send.delay("home", priority=3)  # type: ignore[call-arg]
+    Order.send.delay("home")  # type: ignore[call-arg, arg-type]
+    return Task.objects.for_object(order)
 
 
 def calling_functions() -> list[Task]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from django_partisan.database.optional_columns import Columns, columns_of, replacing
 from django_partisan.database.values import TASK, Batch, BatchRow, NewTask
 
 _COLUMNS = """status, queue_name, created_at, updated_at, processor_class, priority, execute_after,
@@ -37,23 +38,32 @@ _VALUES = f"""'new', %s, statement_timestamp(), statement_timestamp(), %s, %s, {
 # Counted from the moment at which the task is due, and not before it is stored.
 _EXPIRES_AT = f"""COALESCE(%s::timestamptz, GREATEST(statement_timestamp(), {_DUE})
         + %s * interval '1 second')"""
-# What only some tasks have: a value for each column. The statement for all others does not name
-# them, and costs no more.
-_MORE: dict[str, dict[str, str]] = {
+# Of a model's label, and of the primary key as the first of these arguments.
+_OBJECT_KEY = "%s::text || ':' || ({} #>> ARRAY['args', '0'])"
+# What only some tasks have, by the field of NewTask or Batch: a value for each column. The
+# statement for all others does not name them, and costs no more.
+_ALIKE: dict[str, Columns] = {
+    "unique_for_seconds": {"unique_for_seconds": "%s"},
+}
+_MORE: dict[str, Columns] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s::timestamptz", "repeat_slot": _DUE},
     "expiry": {"expires_at": _EXPIRES_AT},
-    "throttle": {"unique_for_seconds": "%s"},
-    "debounce": {"debounce_until": "statement_timestamp() + %s * interval '1 second'"},
+    "debounce_max_seconds": {
+        "debounce_until": "statement_timestamp() + %s * interval '1 second'",
+    },
+    "object_label": {"object_key": _OBJECT_KEY.format("%s::jsonb")},
+    **_ALIKE,
 }
-_MORE_OF_BATCH: dict[str, dict[str, str]] = {
+_MORE_OF_BATCH: dict[str, Columns] = {
     "repeat": {
         "repeat_seconds": "%s",
         "repeat_until": "%s::timestamptz",
         "repeat_slot": "%s::timestamptz",
     },
-    "expiry": {"expires_at": "%s::timestamptz"},
-    "throttle": {"unique_for_seconds": "%s"},
-    "debounce": {"debounce_until": "%s::timestamptz"},
+    "expires_at": {"expires_at": "%s::timestamptz"},
+    "debounce_until": {"debounce_until": "%s::timestamptz"},
+    "object_label": {"object_key": _OBJECT_KEY.format("r.arguments")},
+    **_ALIKE,
 }
 
 # The sequence is looked up once, by a subquery of its own, and not for each number. Now comes as a
@@ -68,14 +78,11 @@ _BATCH_VALUES = """r.id, 'new', %s, %s::timestamptz, %s::timestamptz, %s, %s, %s
 
 def insert_statement(task: NewTask, on_duplicate: str) -> tuple[str, list[Any]]:
     """Return the statement that inserts a task, and its parameters."""
-    parameters = task.parameters(task.due_at)
-    if task.repeat is not None:
-        parameters += [*task.repeat, task.due_at, task.delay_seconds]
-    if task.expiry is not None:
-        at, seconds = task.expiry
-        parameters += [at, task.due_at, task.delay_seconds, seconds]
-    parameters += [each for each in task[-2:] if each is not None]
-    return _insert(on_duplicate, task.more()), parameters
+    parameters, more = task.parameters(task.due_at), task.more()
+    for name, value in more.items():
+        due = [task.due_at, task.delay_seconds]
+        parameters += _parameters_of(name, value, due, [task.arguments])
+    return _insert(on_duplicate, tuple(more)), parameters
 
 
 def batch_statement(batch: Batch, rows: Sequence[BatchRow], action: str) -> tuple[str, list[Any]]:
@@ -83,26 +90,35 @@ def batch_statement(batch: Batch, rows: Sequence[BatchRow], action: str) -> tupl
 
     ``action`` is what happens to duplicates: as ``on_duplicate``, or 'hold' to lock them.
     """
-    more: list[Any] = []
-    if batch.repeat is not None:
-        more += [*batch.repeat, batch.execute_after]
-    if batch.expires_at is not None:
-        more.append(batch.expires_at)
-    more += [each for each in batch[-2:] if each is not None]
+    more, parameters = batch.more(), list[Any]()
+    for name, value in more.items():
+        parameters += _parameters_of(name, value, [batch.execute_after], [])
     is_unique = rows[0].unique_hash is not None
-    statement = _insert_batch(action if is_unique else None, batch.more())
-    return statement, _batch_parameters(batch, rows, more)
+    statement = _insert_batch(action if is_unique else None, tuple(more))
+    return statement, _batch_parameters(batch, rows, parameters)
+
+
+def _parameters_of(name: str, value: Any, due: list[Any], arguments: list[str]) -> list[Any]:
+    """Return the parameters of what only some tasks have, with those of due time and arguments."""
+    match name:
+        case "repeat":
+            return [*value, *due]
+        case "expiry":
+            return [value.at, *due, value.seconds]
+        case "object_label":
+            return [value, *arguments]
+    return [value]
 
 
 @cache
 def _insert(on_duplicate: str, more: tuple[str, ...]) -> str:
-    columns = _columns(_MORE, more)
+    columns = columns_of(_MORE, more)
     names, values = (
         ", ".join(each) for each in ([_COLUMNS, *columns], [_VALUES, *columns.values()])
     )
     # A row that was inserted has never been locked or changed: its xmax is 0.
     return f"""INSERT INTO {TASK} ({names}) VALUES ({values})
-{_CONFLICT} {_action(on_duplicate, columns)}
+{_CONFLICT} {replacing(_ON_DUPLICATE[on_duplicate], on_duplicate, columns)}
 RETURNING id, created_at, execute_after, xmax = 0{", expires_at" * ("expires_at" in columns)}"""
 
 
@@ -113,7 +129,7 @@ def _insert_batch(action: str | None, more: tuple[str, ...]) -> str:
     In the order of the keys: of two rival batches the second then waits for the first at the first
     key that both have, and never the other way round at the next.
     """
-    columns = _columns(_MORE_OF_BATCH, more)
+    columns = columns_of(_MORE_OF_BATCH, more)
     # All arguments travel as one JSON array: drivers would escape an array of texts one by one.
     inserted = f"""INSERT INTO {TASK} ({", ".join(["id", _COLUMNS, *columns])})
 SELECT {", ".join([_BATCH_VALUES, *columns.values()])}
@@ -121,20 +137,8 @@ SELECT {", ".join([_BATCH_VALUES, *columns.values()])}
        AS r(id, arguments, key)"""
     if action is None:
         return f"{inserted} RETURNING id"
-    return f"{inserted} ORDER BY r.key {_CONFLICT} {_action(action, columns)} RETURNING id"
-
-
-def _columns(values: dict[str, dict[str, str]], more: tuple[str, ...]) -> dict[str, str]:
-    return {column: value for kind in more for column, value in values[kind].items()}
-
-
-def _action(on_duplicate: str, columns: Iterable[str]) -> str:
-    """Return what happens to a duplicate; what replaces it gives it its own of these columns."""
-    # What replaces a task without an expiry has none either: the action itself says so.
-    replaced = [column for column in columns if column != "expires_at"]
-    given = {"replace": replaced, "earlier": [c for c in columns if c == "repeat_slot"]}
-    also = "".join(f" {column} = EXCLUDED.{column}," for column in given.get(on_duplicate, ()))
-    return _ON_DUPLICATE[on_duplicate].replace("DO UPDATE SET", f"DO UPDATE SET{also}", 1)
+    on_conflict = replacing(_ON_DUPLICATE[action], action, columns)
+    return f"{inserted} ORDER BY r.key {_CONFLICT} {on_conflict} RETURNING id"
 
 
 def _batch_parameters(batch: Batch, rows: Sequence[BatchRow], more: Sequence[Any]) -> list[Any]:

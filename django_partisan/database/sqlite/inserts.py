@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+from django_partisan.database.optional_columns import Columns, columns_of, replacing
 from django_partisan.database.sqlite.moments import (
     FORMAT,
     NOW,
@@ -42,24 +43,29 @@ _VALUES = f"'new', %s, {NOW}, {NOW}, %s, %s, {_DUE}, %s, '{{}}', %s, %s, %s"
 # Counted from the moment at which the task is due, and not before it is stored.
 _EXPIRES_AT = f"""COALESCE(%s, strftime({FORMAT}, max({NOW}, {_DUE}),
     printf('%%+.3f seconds', %s)))"""
-# What only some tasks have: a value for each column.
-_MORE: dict[str, dict[str, str]] = {
+# Of a model's label, and of the primary key as the first of these arguments.
+_OBJECT_KEY = "%s || ':' || json_extract({}, '$.args[0]')"
+# What only some tasks have, by the field of NewTask or Batch: a value for each column.
+_ALIKE: dict[str, Columns] = {"unique_for_seconds": {"unique_for_seconds": "%s"}}
+_MORE: dict[str, Columns] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s", "repeat_slot": _DUE},
     "expiry": {"expires_at": _EXPIRES_AT},
-    "throttle": {"unique_for_seconds": "%s"},
-    "debounce": {"debounce_until": seconds_from_now("%s")},
+    "debounce_max_seconds": {"debounce_until": seconds_from_now("%s")},
+    "object_label": {"object_key": _OBJECT_KEY.format("%s")},
+    **_ALIKE,
 }
-_MORE_OF_BATCH: dict[str, dict[str, str]] = {
+_MORE_OF_BATCH: dict[str, Columns] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s", "repeat_slot": "%s"},
-    "expiry": {"expires_at": "%s"},
-    "throttle": {"unique_for_seconds": "%s"},
-    "debounce": {"debounce_until": "%s"},
+    "expires_at": {"expires_at": "%s"},
+    "debounce_until": {"debounce_until": "%s"},
+    "object_label": {"object_key": _OBJECT_KEY.format("json_extract(value, '$[1]')")},
+    **_ALIKE,
 }
 
 
 @cache
 def _insert(on_duplicate: str, more: tuple[str, ...]) -> str:
-    columns = _columns(_MORE, more)
+    columns = columns_of(_MORE, more)
     names, values = (
         ", ".join(each) for each in ([_COLUMNS, *columns], [_VALUES, *columns.values()])
     )
@@ -68,30 +74,17 @@ def _insert(on_duplicate: str, more: tuple[str, ...]) -> str:
         # Changes what is there and inserts nothing: RETURNING does not tell the two apart.
         source = f"SELECT {values} WHERE EXISTS (SELECT 1 FROM {TASK} WHERE unique_key = %s)"
     return f"""INSERT INTO {TASK} ({names}) {source}
-{_CONFLICT} {_action(on_duplicate, columns)}
+{_CONFLICT} {replacing(_ON_DUPLICATE[on_duplicate], on_duplicate, columns)}
 RETURNING id, created_at, execute_after{", expires_at" * ("expires_at" in columns)}"""
 
 
 @cache
 def _insert_batch(on_duplicate: str, more: tuple[str, ...]) -> str:
-    columns = _columns(_MORE_OF_BATCH, more)
+    columns = columns_of(_MORE_OF_BATCH, more)
     # WHERE true: else SQLite takes ON CONFLICT for the condition of a join.
     return f"""INSERT INTO {TASK} ({", ".join(["id", _COLUMNS, *columns])})
 SELECT {", ".join([_BATCH_VALUES, *columns.values()])} FROM json_each(%s) WHERE true
-{_CONFLICT} {_action(on_duplicate, columns)} RETURNING id"""
-
-
-def _columns(values: dict[str, dict[str, str]], more: tuple[str, ...]) -> dict[str, str]:
-    return {column: value for kind in more for column, value in values[kind].items()}
-
-
-def _action(on_duplicate: str, columns: Iterable[str]) -> str:
-    """Return what happens to a duplicate; what replaces it gives it its own of these columns."""
-    # What replaces a task without an expiry has none either: the action itself says so.
-    replaced = [column for column in columns if column != "expires_at"]
-    given = {"replace": replaced, "earlier": [c for c in columns if c == "repeat_slot"]}
-    also = "".join(f" {column} = excluded.{column}," for column in given.get(on_duplicate, ()))
-    return _ON_DUPLICATE[on_duplicate].replace("DO UPDATE SET", f"DO UPDATE SET{also}", 1)
+{_CONFLICT} {replacing(_ON_DUPLICATE[on_duplicate], on_duplicate, columns)} RETURNING id"""
 
 
 # The counter of AUTOINCREMENT has no row before the table's first one. Both statements write, so
@@ -111,12 +104,13 @@ LINKS = f"""SELECT id, queue_name, COALESCE(repeat_slot, execute_after) || '', r
    AND repeat_seconds IS NOT NULL
  ORDER BY id"""
 INSERT_FOLLOWERS = f"""INSERT INTO {TASK} (id, {_COLUMNS}, {", ".join(_MORE["repeat"])},
-    expires_at)
+    expires_at, object_key)
 SELECT f.id, 'new', t.queue_name, {NOW}, {NOW}, t.processor_class, t.priority, f.slot,
        t.arguments, '{{}}', t.unique_hash, t.unique_hash, t.is_unique_until_finish,
        t.repeat_seconds, t.repeat_until, f.slot,
        strftime({FORMAT}, julianday(f.slot) + julianday(t.expires_at)
-            - julianday(COALESCE(t.repeat_slot, t.execute_after)))
+            - julianday(COALESCE(t.repeat_slot, t.execute_after))),
+       t.object_key
   FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS link_id,
                json_extract(value, '$[2]') AS slot FROM json_each(%s)) f
   JOIN {TASK} t ON t.id = f.link_id WHERE true {_CONFLICT} DO NOTHING RETURNING id"""
@@ -126,33 +120,36 @@ def insert_statement(task: NewTask, on_duplicate: str) -> tuple[str, list[Any]]:
     """Return the statement that inserts a task, or does with a duplicate what is to be done."""
     due_at, more = _text_or_none(task.due_at), task.more()
     parameters = task.parameters(due_at)
-    if task.repeat is not None:
-        until = _text_or_none(task.repeat.until)
-        parameters += [task.repeat.seconds, until, due_at, task.delay_seconds]
-    if task.expiry is not None:
-        at, seconds = task.expiry
-        parameters += [_text_or_none(at), due_at, task.delay_seconds, seconds]
-    parameters += [each for each in task[-2:] if each is not None]
+    for name, value in more.items():
+        parameters += _parameters_of(name, value, [due_at, task.delay_seconds], [task.arguments])
     if on_duplicate != "keep":
         parameters.append(task.unique_hash)
-    return _insert(on_duplicate, more), parameters
+    return _insert(on_duplicate, tuple(more)), parameters
 
 
 def batch_statement(
     batch: Batch, rows: Sequence[BatchRow], on_duplicate: str
 ) -> tuple[str, list[Any]]:
     """Return the statement that inserts many tasks at once."""
-    moments = text_of(batch.created_at), text_of(batch.execute_after)
+    moments, more = (text_of(batch.created_at), text_of(batch.execute_after)), batch.more()
     parameters = batch.parameters(*moments)
-    if batch.repeat is not None:
-        parameters += [batch.repeat.seconds, _text_or_none(batch.repeat.until), moments[1]]
-    if batch.expires_at is not None:
-        parameters.append(text_of(batch.expires_at))
-    if batch.unique_for_seconds is not None:
-        parameters.append(batch.unique_for_seconds)
-    if batch.debounce_until is not None:
-        parameters.append(text_of(batch.debounce_until))
-    return _insert_batch(on_duplicate, batch.more()), [*parameters, json.dumps(rows)]
+    for name, value in more.items():
+        parameters += _parameters_of(name, value, [moments[1]], [])
+    return _insert_batch(on_duplicate, tuple(more)), [*parameters, json.dumps(rows)]
+
+
+def _parameters_of(name: str, value: Any, due: list[Any], arguments: list[str]) -> list[Any]:
+    """Return the parameters of what only some tasks have, with those of due time and arguments."""
+    match name:
+        case "repeat":
+            return [value.seconds, _text_or_none(value.until), *due]
+        case "expiry":
+            return [_text_or_none(value.at), *due, value.seconds]
+        case "expires_at" | "debounce_until":
+            return [text_of(value)]
+        case "object_label":
+            return [value, *arguments]
+    return [value]
 
 
 def links_of(rows: Iterable[Sequence[Any]]) -> list[Link]:

@@ -1,0 +1,44 @@
+"""Keys of the project's objects, `app_label.modelname:pk`: rows point at any model with them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from django.db.models import Model
+
+from django_partisan.config.wording import shown
+
+MAX_LENGTH = 255
+"""Characters of a key."""
+
+
+def object_key(obj: object) -> str:
+    """Return the key of an object that is stored; of a proxy, that of its concrete model.
+
+    Raises TypeError for what is no model object, ValueError for one that is not stored, or whose
+    primary key is too long.
+    """
+    if not isinstance(obj, Model):
+        raise TypeError(f"got {shown(obj)}, which is no object of a model; give one")
+    meta = (obj._meta.concrete_model or type(obj))._meta  # noqa: SLF001 - Django's documented interface
+    if obj.pk is None or obj._state.adding:  # noqa: SLF001 - documented as well
+        raise ValueError(f"got a {meta.label} that is not stored; save() it first")
+    key = f"{meta.label_lower}:{stored_pk(obj)}"
+    if len(key) > MAX_LENGTH:
+        raise ValueError(
+            f"got a {meta.label} whose primary key is too long: with the name of its model it has "
+            f"{len(key)} characters, and {MAX_LENGTH} can be stored; give another object"
+        )
+    return key
+
+
+def stored_pk(obj: Model) -> int | str:
+    """Return a primary key as JSON can hold it: a number, or the text that its field makes of it.
+
+    It is the same for equal keys, whatever they were given as.
+    """
+    field = obj._meta.pk  # noqa: SLF001
+    pk = field.to_python(obj.pk)
+    if isinstance(pk, int):
+        return int(pk)
+    return str(field.value_to_string(SimpleNamespace(**{field.attname: pk})))  # type: ignore[arg-type]
