@@ -14,11 +14,14 @@ from django_partisan.config.wording import close_match
 from django_partisan.exceptions import ConfigurationError
 from django_partisan.lifecycle.pauses import Target
 from django_partisan.models import Pause
+from django_partisan.processor.functions import ProcessorFunction
 from django_partisan.registry.registry import registry
 from django_partisan.settings import MAX_QUEUE_NAME_LENGTH, PARTISAN_CONFIG
 
 logger = logging.getLogger(__name__)
 _MAX_NAME: Final = 255
+Processor = type[Any] | ProcessorFunction[..., Any] | str
+"""A class, a function that ``@processor`` has decorated, or a stored name."""
 
 __all__ = ["pause", "pauses", "resume"]
 
@@ -26,16 +29,17 @@ __all__ = ["pause", "pauses", "resume"]
 def pause(
     *,
     queue_name: str | None = None,
-    processor: type[Any] | str | None = None,
+    processor: Processor | None = None,
     until: datetime | timedelta | None = None,
     reason: str = "",
     by: object = None,
 ) -> Pause:
     """Start no tasks of a queue, or of a processor, any more, on any host; return the pause.
 
-    ``processor`` is the class, or the name that its tasks are stored under. ``until`` is an aware
-    datetime (under ``USE_TZ = False`` a naive one is in ``TIME_ZONE``) or a timedelta from now; the
-    pause then ends by itself. ``reason`` and ``by`` are kept for people to read.
+    ``processor`` is the class, the decorated function, or the name that its tasks are stored under.
+    ``until`` is an aware datetime (under ``USE_TZ = False`` a naive one is in ``TIME_ZONE``) or a
+    timedelta from now; the pause then ends by itself. ``reason`` and ``by`` are kept for people to
+    read.
 
     What runs goes on, what was claimed and has not started goes back uncharged within a second, and
     tasks can be enqueued and cancelled as ever. What is paused already is changed, and
@@ -54,7 +58,7 @@ def pause(
     return row
 
 
-def resume(*, queue_name: str | None = None, processor: type[Any] | str | None = None) -> bool:
+def resume(*, queue_name: str | None = None, processor: Processor | None = None) -> bool:
     """End a pause before its time; return whether there was one. Raises as :func:`pause` does."""
     ended = lifecycle.resume(target_of(queue_name, processor))
     if ended is not None:
@@ -68,19 +72,21 @@ def pauses() -> list[Pause]:
 
 
 def check(
-    *, queue_name: str | None, processor: type[Any] | str | None, until: datetime | timedelta | None
+    *, queue_name: str | None, processor: Processor | None, until: datetime | timedelta | None
 ) -> None:
     """Raise what :func:`pause` would raise, and pause nothing."""
     target_of(queue_name, processor)
     _checked_end(until)
 
 
-def target_of(queue_name: str | None, processor: type[Any] | str | None) -> Target:
+def target_of(queue_name: str | None, processor: Processor | None) -> Target:
     """Return what is meant; raise TypeError or ValueError where that is unclear."""
     if (queue_name is None) == (processor is None):
         raise TypeError("give either queue_name= or processor=, to say what is meant")
     if processor is None:
         return Target(_checked_name(queue_name, "queue_name", MAX_QUEUE_NAME_LENGTH))
+    if isinstance(processor, ProcessorFunction):
+        return _of_class(processor.processor)
     if isinstance(processor, type):
         return _of_class(processor)
     name = _checked_name(processor, "processor", MAX_STORED_NAME_LENGTH)

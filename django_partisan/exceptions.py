@@ -31,8 +31,9 @@ class ProcessorClassNotFound(ProcessorClassException):
 
     template = (
         "Processor class {name} cannot be found. Is it registered? Decorate it with "
-        "@registry.register in a module that workers load: partisan_tasks.py of an installed app, "
-        "or another one in PARTISAN_MODULES. For a renamed class add the old name to its ALIASES."
+        "@registry.register, or a function with @processor, in a module that workers load: "
+        "partisan_tasks.py of an installed app, or another one in PARTISAN_MODULES. For a renamed "
+        "one add the old name to its ALIASES."
     )
 
 

@@ -42,6 +42,9 @@ nitpick_ignore_regex = [
     # The package's own names that only the engine deals with.
     (r"py:class", r"(.*\.)?(ClaimedTask|SomeClass|BaseTaskProcessor|QueueSettings|DelayOptions)"),
     (r"py:class", r"Model"),
+    (r"py:class", r"(.*\.)?(Delayable|FunctionProcessor|Name|ProcessorMethod|Rules)"),
+    # The variables of types.
+    (r"py:class", r"(.*\.)?[PQRST](\.args|\.kwargs)?"),
     (r"py:mod", r"django_partisan\..*"),
     (
         r"py:.*",

@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "django_partisan",
     "tests.app",
     "tests.hostile_app",
+    "tests.shop_app",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

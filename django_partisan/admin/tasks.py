@@ -32,6 +32,7 @@ from django_partisan.admin.lists import (
     search,
 )
 from django_partisan.admin.managers import liveness
+from django_partisan.admin.objects import link_to
 from django_partisan.admin.pauses import PausedFilter, paused_tasks
 from django_partisan.admin.rendering import (
     NOTHING,
@@ -87,6 +88,7 @@ class TaskAdmin(_ModelAdmin):
     )
 
     help_texts: Final = {
+        "object": "The object whose method it calls, as it is now.",
         "code": "Whether the code of this installation can run it.",
         "queue": "Managers that serve this queue run it.",
         "priority": "Of what is due in a queue, the lowest number runs first.",
@@ -115,6 +117,13 @@ class TaskAdmin(_ModelAdmin):
     def get_form(self, *args: Any, **kwargs: Any) -> Any:
         """Explain the fields to operators; the model explains them to programmers."""
         return super().get_form(*args, **kwargs, help_texts=self.help_texts)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Task | None = None) -> Any:
+        """Show the object as well, of a task that has one."""
+        (title, first), *rest = super().get_fieldsets(request, obj)
+        if obj is None or obj.object_key is None:
+            return [(title, first), *rest]
+        return [(title, {**first, "fields": (*first["fields"], "object")}), *rest]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskList]:
         """Show pages of tasks with what is read for all of a page at once."""
@@ -213,6 +222,11 @@ class TaskAdmin(_ModelAdmin):
         except ProcessorClassException as error:
             return str(error)
         return "known"
+
+    @admin.display(description="object")
+    def object(self, task: Task) -> str | SafeString:
+        """The object whose method it calls; a link where this site shows its model."""
+        return link_to(self.admin_site, task.object_key or "")
 
     @admin.display(description="queue")
     def queue(self, task: Task) -> str:

@@ -9,7 +9,7 @@ from django_partisan.database.values import LABELS
 
 Columns = Mapping[str, str]
 """An SQL value for each column."""
-_DEBOUNCED: Final = frozenset(LABELS)
+_DEBOUNCED: Final = frozenset({*LABELS, "object_key"})
 _EARLIER: Final = frozenset({"repeat_slot"})
 # What replaces a task without an expiry has none either: the action itself says so. What waits for
 # others is never replaced, and does not replace.

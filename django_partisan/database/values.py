@@ -58,8 +58,12 @@ class Membership(NamedTuple):
 
 
 def _given(task: NewTask | Batch) -> dict[str, Any]:
-    values = ((name, getattr(task, name)) for name in task._field_defaults)
-    return {name: value for name, value in values if value is not None}
+    # What has a default stands last. Most tasks have none of it, and get past this at once.
+    values = task[-len(task._field_defaults) :]
+    if values.count(None) == len(values):
+        return {}
+    given = zip(task._field_defaults, values, strict=True)
+    return {name: value for name, value in given if value is not None}
 
 
 class NewTask(NamedTuple):
@@ -86,6 +90,8 @@ class NewTask(NamedTuple):
     verbose_name: str | None = None
     creator_key: str | None = None
     tags: Sequence[str] | None = None
+    object_label: str | None = None
+    """The label of a model, the object of which has the first argument as its primary key."""
 
     def more(self) -> dict[str, Any]:
         """Return what it has that most tasks have not, by the names of the fields above."""
@@ -203,7 +209,8 @@ class Reservation(NamedTuple):
 class Batch(NamedTuple):
     """What all tasks have in common that are about to be inserted together, as a NewTask has it.
 
-    Each field is named after its column, but for ``repeat``, which is several.
+    Each field is named after its column, but for ``repeat``, which is several, and
+    ``object_label``, of which each task makes its own key.
     """
 
     processor_class: str
@@ -221,6 +228,7 @@ class Batch(NamedTuple):
     verbose_name: str | None = None
     creator_key: str | None = None
     tags: Sequence[str] | None = None
+    object_label: str | None = None
 
     def more(self) -> dict[str, Any]:
         """Return what they have that most tasks have not, by the names of the fields above."""

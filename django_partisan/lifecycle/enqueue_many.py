@@ -128,6 +128,7 @@ def _batch(template: NewTask, now: datetime) -> Batch:
         verbose_name=template.verbose_name,
         creator_key=template.creator_key,
         tags=template.tags,
+        object_label=template.object_label,
     )
 
 

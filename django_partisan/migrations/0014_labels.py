@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("django_partisan", "0012_labels")]
+    dependencies = [("django_partisan", "0013_object_key")]
 
     operations = [
         migrations.AddField(

@@ -45,6 +45,14 @@ class LabelledQuerySet(models.QuerySet[T]):
         """
         return self.filter(creator_key=object_key(obj))
 
+    def for_object(self, obj: models.Model) -> Self:
+        """Return the tasks that call methods of an object, the oldest first.
+
+        A proxy's are those of its concrete model. Raises TypeError for what is no model object,
+        ValueError for one that is not stored.
+        """
+        return self.filter(object_key=object_key(obj)).order_by("pk")
+
     def tagged(self, *tags: str) -> Self:
         """Return the tasks that have all of these tags.
 

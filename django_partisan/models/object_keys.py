@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db.models import Model
@@ -23,7 +25,7 @@ def object_key(obj: object) -> str:
     meta = (obj._meta.concrete_model or type(obj))._meta  # noqa: SLF001 - Django's documented interface
     if obj.pk is None or obj._state.adding:  # noqa: SLF001 - documented as well
         raise ValueError(f"got a {meta.label} that is not stored; save() it first")
-    key = f"{meta.label_lower}:{meta.pk.value_to_string(obj)}"
+    key = f"{meta.label_lower}:{stored_pk(obj)}"
     if len(key) > MAX_LENGTH:
         raise ValueError(
             f"got a {meta.label} whose primary key is too long: with the name of its model it has "
@@ -44,3 +46,15 @@ def object_of(key: str) -> Model | None:
         return None
     # The base manager: the project's own one may leave objects out.
     return model._base_manager.filter(pk=value).first()  # noqa: SLF001
+
+
+def stored_pk(obj: Model) -> int | str:
+    """Return a primary key as JSON can hold it: a number, or the text that its field makes of it.
+
+    It is the same for equal keys, whatever they were given as.
+    """
+    field = obj._meta.pk  # noqa: SLF001
+    pk = field.to_python(obj.pk)
+    if isinstance(pk, int):
+        return int(pk)
+    return str(field.value_to_string(SimpleNamespace(**{field.attname: pk})))  # type: ignore[arg-type]

@@ -179,6 +179,12 @@ class Task(models.Model):
     tags = TagsField(
         null=True, blank=True, default=tuple, help_text="By which people find it; empty: none."
     )
+    object_key = models.CharField(  # noqa: DJ001 - left out by an INSERT that has none
+        max_length=MAX_LENGTH,
+        null=True,
+        blank=True,
+        help_text="The object whose method it calls, app_label.modelname:pk; empty: none.",
+    )
 
     was_duplicate: bool = False
     """Whether `.delay()` found this task waiting instead of storing a new one."""
@@ -234,6 +240,11 @@ class Task(models.Model):
             # On PostgreSQL it is a GIN index of the tags, under this name.
             models.Index(
                 fields=["id"], condition=models.Q(tags__isnull=False), name="partisan_task_tags"
+            ),
+            models.Index(
+                fields=["object_key", "id"],
+                condition=models.Q(object_key__isnull=False),
+                name="partisan_task_object",
             ),
         )
         constraints = (

@@ -1,5 +1,6 @@
-"""What a project subclasses: a processor, its rules, and what `.delay()` makes of it."""
+"""What a project subclasses or decorates: a processor, its rules, what `.delay()` makes of it."""
 
 from django_partisan.processor.base import BaseTaskProcessor
+from django_partisan.processor.decorator import processor
 
-__all__ = ["BaseTaskProcessor"]
+__all__ = ["BaseTaskProcessor", "processor"]

@@ -25,6 +25,7 @@ from django_partisan.processor.habits import Elsewhere, refusing_habits
 from django_partisan.processor.new_task import on_duplicate_of, template_of, unique_hash
 from django_partisan.processor.rules import accept_old_queue_attribute, check_rules
 from django_partisan.processor.run_method import check_run
+from django_partisan.processor.run_now import run_now
 from django_partisan.processor.scheduled import check_call, check_schedules, scheduled_task
 from django_partisan.registry.registry import registry
 from django_partisan.settings import get_process_settings
@@ -87,6 +88,8 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     _bare: ClassVar[Any]
+    # Of the model whose objects have the first argument as their primary keys.
+    _object_label: ClassVar[str | None] = None
     # What makes an instance: kept, as super() costs more than all else here.
     _called_with: Call | None = None
     _claimed: ClaimedTask | None = None
@@ -264,6 +267,20 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
             return lifecycle.enqueue_many_after(template, arguments, keys, action, wanted)
         return lifecycle.enqueue_many(template, arguments, keys, action)
 
+    def run_now(self) -> Any:
+        """Do the work here and now: return what :meth:`run` returns, raise what it raises.
+
+        Nothing is stored, and there is no task: ``task_obj`` is None. As in a worker, a new
+        processor is made of the arguments after their way through JSON, so that a tuple arrives as
+        a list; and that of an ATOMIC class runs in a transaction on the tasks' database. All else
+        that a worker does is left out: TIMEOUT_SECONDS is not enforced, nothing is tried again or
+        masked, and PostponeTask, CancelTask and FailTask are raised to the caller.
+
+        Raises TypeError and ValueError for arguments that :meth:`delay` would refuse, and TypeError
+        for a processor bound to a task and for a ``run`` that returned a coroutine or a generator.
+        """
+        return run_now(type(self), self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES))
+
     @classmethod
     def check_arguments(cls, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Raise what :meth:`delay` would raise because of these arguments; store nothing."""
@@ -318,8 +335,8 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
     def _encoded(self, max_bytes: int) -> str:
         if self._claimed is not None or self._task_obj is not None:
             raise TypeError(
-                f"{type(self).__name__} is bound to a task, so it cannot be enqueued; "
-                "make a new one to enqueue, or raise PostponeTask to run this one again"
+                f"{type(self).__name__} is bound to a task, so it cannot be enqueued or run beside "
+                "it; make a new one for that, or raise PostponeTask to run this one again"
             )
         args, kwargs = self._called_with or (self.args, self.kwargs)
         return encode_arguments(args, kwargs, processor=type(self).__name__, max_bytes=max_bytes)

@@ -68,6 +68,7 @@ def template_of(source: Any, **options: Unpack[DelayOptions]) -> NewTask:
         verbose_name=checked_name(options.get("verbose_name")),
         creator_key=_creator_key(options.get("creator")),
         tags=checked_tags(options.get("tags", ())) or None,
+        object_label=source._object_label,  # noqa: SLF001
     )
 
 

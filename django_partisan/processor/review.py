@@ -172,7 +172,7 @@ def _gaps(name: str, processor_class: type[BaseTaskProcessor]) -> Iterator[Findi
 def _mistyped_attributes(name: str, processor_class: type[BaseTaskProcessor]) -> Iterator[Finding]:
     own = processor_class.__mro__[: processor_class.__mro__.index(BaseTaskProcessor)]
     for attribute in dict.fromkeys(attribute for each in own for attribute in vars(each)):
-        meant = _meant(attribute, getattr(processor_class, attribute, None))
+        meant = attribute_meant(attribute, getattr(processor_class, attribute, None))
         if meant:
             yield Finding(
                 MISTYPED,
@@ -181,7 +181,7 @@ def _mistyped_attributes(name: str, processor_class: type[BaseTaskProcessor]) ->
             )
 
 
-def _meant(attribute: str, value: Any) -> str | None:
+def attribute_meant(attribute: str, value: Any) -> str | None:
     """Return the attribute that was probably meant; None for one that may be the project's own."""
     if attribute.startswith("_") or attribute in _ATTRIBUTES or attribute == "QUEUE":
         return None

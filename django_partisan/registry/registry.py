@@ -141,7 +141,7 @@ def _refusal(given: object) -> str:
     return (
         f"{name} is no class: @registry.register takes subclasses of BaseTaskProcessor. Write "
         f"class {name.title().replace('_', '')}(BaseTaskProcessor) with a method run(self) that "
-        "calls it"
+        "calls it, or decorate the function with @processor of django_partisan.processor instead"
     )
 
 

@@ -29,6 +29,15 @@ FORGED: list[tuple[str, list[Any]]] = [
     ("tests.app.partisan_tasks.Note.run", []),
     ("tests.app.partisan_tasks.Note; import os", []),
     ("tests.app.models.Ledger", []),
+    ("tests.app.functions.undecorated", ["{trap}"]),
+    ("tests.app.functions.add.__wrapped__", [1, 2]),
+    ("tests.app.functions.made_here.<locals>.local", ["{trap}"]),
+    ("undecorated", ["{trap}"]),
+    ("tests.shop_app.models.Order.undecorated", [1, "{trap}"]),
+    ("tests.shop_app.models.Order.delete", [1]),
+    ("tests.shop_app.models.Sendable.send", [1]),
+    ("django_partisan.processor.methods.MethodProcessor", [1]),
+    ("django_partisan.processor.functions.FunctionProcessor", []),
     ("../../tests/trap_app", []),
     ("__import__", ["tests.trap_app"]),
     ("'; DROP TABLE django_partisan_task; --", []),
@@ -65,7 +74,11 @@ def test_secret_arguments_reach_the_task_and_neither_its_errors_nor_the_log(
         )
         for user in users
     ]
-    failing, alice = [task.pk for task in tasks[:2]], tasks[2]
+    function = Task.objects.create(
+        processor_class="tests.secret_app.partisan_tasks.log_in",
+        arguments={"args": ["bob", SECRETS["password"]], "kwargs": {"card": SECRETS["card"]}},
+    )
+    failing, alice = [task.pk for task in (*tasks[:2], function)], tasks[2]
     book.ids += [*failing, alice.pk]
     wait_until(lambda: all_are(failing, "error") and all_are([alice.pk], "finished"))
     alice.refresh_from_db()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_partisan.processor import BaseTaskProcessor
+from django_partisan.processor import BaseTaskProcessor, processor
 from django_partisan.registry import registry
 
 
@@ -27,3 +27,9 @@ class Login(BaseTaskProcessor):
             return {}[self.kwargs["password"]]
         except KeyError as error:
             raise ValueError(f"cannot log in with {self.kwargs}") from error
+
+
+@processor(sensitive_params=("password", "card.number"), unique_for_params=False)
+def log_in(user: str, password: str, card: dict[str, Any]) -> None:
+    """Fail with everything that it knows."""
+    raise ValueError(f"{user} cannot log in with {password} and {card}")

@@ -33,7 +33,7 @@ from django_partisan.lifecycle import requeue
 from django_partisan.logs import JsonFormatter
 from django_partisan.manager import WorkersManager
 from django_partisan.models import Attempt, ManagerProcess, Pause, StoredSchedule, Task
-from django_partisan.processor import BaseTaskProcessor
+from django_partisan.processor import BaseTaskProcessor, processor
 from django_partisan.schedules import Schedule
 from django_partisan.settings import PARTISAN_CONFIG, QueueSettings, get_queue_settings
 from django_partisan.signals import (
@@ -116,6 +116,76 @@ class Index(BaseTaskProcessor):
         """Do nothing."""
 
 
+@processor
+def weigh(number: int, *, unit: str = "kg") -> float:
+    """A function that is a processor."""
+    return float(number) if unit else 0.0
+
+
+@processor(
+    queue_name="default",
+    priority=3,
+    unique_key=("path",),
+    on_duplicate="earlier",
+    retry_on_error_config=SendInvoice.RETRY_ON_ERROR_CONFIG,
+    timeout_seconds=10,
+    sensitive_params=["path"],
+    schedules=[Schedule("0 0 * * *", args=("/tmp",))],
+)
+def tidy(path: str) -> None:
+    """One with options."""
+
+
+class Order(Model):
+    """A model with a method that is a processor."""
+
+    class Meta:
+        app_label = "shop"
+
+    def __str__(self) -> str:
+        return "an order"
+
+    @processor(priority=3)
+    def send(self, address: str, *, copies: int = 1) -> int:
+        """Send it."""
+        return len(address) * copies
+
+
+def calling_methods(order: Order) -> QuerySet[Task]:
+    """Call, enqueue and run a method, and look at what became of its object."""
+    assert_type(order.send("home", copies=2), int)
+    assert_type(order.send.run_now("home"), int)
+    assert_type(order.send.delay("home"), Task)
+    assert_type(order.send.options(priority=1).delay("home", copies=2), Task)
+    assert_type(order.send.delay_many([("home",), ("shop",)]), list[Task])
+    assert_type(Order.send.delay(order, "home"), Task)
+    assert_type(Order.send.delay_many([(order, "home")]), list[Task])
+    assert_type(Order.send.processor, type[BaseTaskProcessor])
+    order.send(3)  # type: ignore[arg-type]
+    order.send.delay(3)  # type: ignore[arg-type]
+    order.send.delay("home", priority=3)  # type: ignore[call-arg]
+    Order.send.delay("home")  # type: ignore[call-arg, arg-type]
+    return Task.objects.for_object(order)
+
+
+def calling_functions() -> list[Task]:
+    """Call, enqueue and run a function, with its own types."""
+    assert_type(weigh(1, unit="g"), float)
+    assert_type(weigh.run_now(1), float)
+    assert_type(weigh.processor, type[BaseTaskProcessor])
+    weigh("1")  # type: ignore[arg-type]
+    weigh.delay("1")  # type: ignore[arg-type]
+    weigh.delay(1, priority=3)  # type: ignore[call-arg]
+    weigh.options(priority="high")  # type: ignore[arg-type]
+    weigh.options(urgency=1)  # type: ignore[call-arg]
+    weigh.options(priority=1).delay("1")  # type: ignore[arg-type]
+    processor(urgency=1)  # type: ignore[call-overload]
+    pause(processor=weigh)
+    later = tidy.options(execute_after=timedelta(hours=1), repeat=const.DAILY)
+    assert_type(later.delay("/tmp"), Task)
+    return [weigh.delay(1, unit="g"), *later.delay_many([("/",)]), *weigh.delay_many([(1,)])]
+
+
 def enqueueing() -> list[Task]:
     """Enqueue one task and many."""
     task = SendInvoice(17, number=4).delay(priority=3, execute_after=timedelta(minutes=5))
@@ -127,6 +197,7 @@ def enqueueing() -> list[Task]:
     SendInvoice(17).delay(repeat=const.EVERY_4_WEEKS, repeat_until=timezone.now())
     many = SendInvoice.delay_many([(1,), SendInvoice(2)], priority=1, repeat=timedelta(days=1))
     assert_type(many, list[Task])
+    assert_type(SendInvoice(17, number=4).run_now(), Any)
     return [task, *many]
 
 

@@ -24,7 +24,7 @@ django_partisan.logs: JsonFormatter
 django_partisan.management.commands.partisan: Command
 django_partisan.management.commands.start_partisan: Command
 django_partisan.models: Attempt ManagerProcess StoredSchedule Task TasksManager
-django_partisan.processor: BaseTaskProcessor
+django_partisan.processor: BaseTaskProcessor processor
 django_partisan.registry: Registry autodiscover initialize_processors register registry
 django_partisan.registry.registry: Registry register registry
 django_partisan.schedules: Schedule

@@ -25,12 +25,12 @@ LINKS = f"""SELECT id, queue_name, {_microseconds("COALESCE(repeat_slot, execute
 INSERT_FOLLOWERS = f"""INSERT INTO {TASK} (id, status, queue_name, created_at, updated_at,
     processor_class, priority, execute_after, arguments, extra, unique_hash, unique_key,
     is_unique_until_finish, repeat_seconds, repeat_until, repeat_slot, expires_at,
-    {", ".join(LABELS)})
+    {", ".join(LABELS)}, object_key)
 SELECT f.id, 'new', t.queue_name, statement_timestamp(), statement_timestamp(),
        t.processor_class, t.priority, f.slot, t.arguments, '{{}}', t.unique_hash, t.unique_hash,
        t.is_unique_until_finish, t.repeat_seconds, t.repeat_until, f.slot,
        f.slot + (t.expires_at - COALESCE(t.repeat_slot, t.execute_after)),
-       {", ".join(f"t.{label}" for label in LABELS)}
+       {", ".join(f"t.{label}" for label in LABELS)}, t.object_key
   FROM (SELECT id, link_id, timestamptz 'epoch' + slot * interval '1 microsecond' AS slot
           FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS u(id, link_id, slot)) f
   JOIN {TASK} t ON t.id = f.link_id

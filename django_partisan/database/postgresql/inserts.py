@@ -39,6 +39,8 @@ _VALUES = f"""'new', %s, statement_timestamp(), statement_timestamp(), %s, %s, {
 # Counted from the moment at which the task is due, and not before it is stored.
 _EXPIRES_AT = f"""COALESCE(%s::timestamptz, GREATEST(statement_timestamp(), {_DUE})
         + %s * interval '1 second')"""
+# Of a model's label, and of the primary key as the first of these arguments.
+_OBJECT_KEY = "%s::text || ':' || ({} #>> ARRAY['args', '0'])"
 # What only some tasks have, by the field of NewTask or Batch: a value for each column. The
 # statement for all others does not name them, and costs no more.
 _ALIKE: dict[str, Columns] = {
@@ -55,6 +57,7 @@ _MORE: dict[str, Columns] = {
     "debounce_max_seconds": {
         "debounce_until": "statement_timestamp() + %s * interval '1 second'",
     },
+    "object_label": {"object_key": _OBJECT_KEY.format("%s::jsonb")},
     **_ALIKE,
 }
 _MORE_OF_BATCH: dict[str, Columns] = {
@@ -65,6 +68,7 @@ _MORE_OF_BATCH: dict[str, Columns] = {
     },
     "expires_at": {"expires_at": "%s::timestamptz"},
     "debounce_until": {"debounce_until": "%s::timestamptz"},
+    "object_label": {"object_key": _OBJECT_KEY.format("r.arguments")},
     **_ALIKE,
 }
 
@@ -82,7 +86,8 @@ def insert_statement(task: NewTask, on_duplicate: str) -> tuple[str, list[Any]]:
     """Return the statement that inserts a task, and its parameters."""
     parameters, more = task.parameters(task.due_at), task.more()
     for name, value in more.items():
-        parameters += _parameters_of(name, value, [task.due_at, task.delay_seconds])
+        due = [task.due_at, task.delay_seconds]
+        parameters += _parameters_of(name, value, due, [task.arguments])
     return _insert(on_duplicate, tuple(more)), parameters
 
 
@@ -93,14 +98,14 @@ def batch_statement(batch: Batch, rows: Sequence[BatchRow], action: str) -> tupl
     """
     more, parameters = batch.more(), list[Any]()
     for name, value in more.items():
-        parameters += _parameters_of(name, value, [batch.execute_after])
+        parameters += _parameters_of(name, value, [batch.execute_after], [])
     is_unique = rows[0].unique_hash is not None
     statement = _insert_batch(action if is_unique else None, tuple(more))
     return statement, _batch_parameters(batch, rows, parameters)
 
 
-def _parameters_of(name: str, value: Any, due: list[Any]) -> list[Any]:
-    """Return the parameters of what only some tasks have; ``due`` are those of the due time."""
+def _parameters_of(name: str, value: Any, due: list[Any], arguments: list[str]) -> list[Any]:
+    """Return the parameters of what only some tasks have, with those of due time and arguments."""
     match name:
         case "repeat":
             return [*value, *due]
@@ -110,6 +115,8 @@ def _parameters_of(name: str, value: Any, due: list[Any]) -> list[Any]:
             return [*value]
         case "tags":
             return [json.dumps(value)]
+        case "object_label":
+            return [value, *arguments]
     return [value]
 
 

@@ -16,7 +16,16 @@ from django_partisan.database.sqlite.moments import (
     seconds_from_now,
     text_of,
 )
-from django_partisan.database.values import LABELS, TASK, Batch, BatchRow, Follower, Link, NewTask
+from django_partisan.database.values import (
+    LABELS,
+    TASK,
+    Batch,
+    BatchRow,
+    Follower,
+    Link,
+    Membership,
+    NewTask,
+)
 
 _ON_DUPLICATE = {
     "keep": "DO NOTHING",
@@ -43,6 +52,8 @@ _VALUES = f"'new', %s, {NOW}, {NOW}, %s, %s, {_DUE}, %s, '{{}}', %s, %s, %s"
 # Counted from the moment at which the task is due, and not before it is stored.
 _EXPIRES_AT = f"""COALESCE(%s, strftime({FORMAT}, max({NOW}, {_DUE}),
     printf('%%+.3f seconds', %s)))"""
+# Of a model's label, and of the primary key as the first of these arguments.
+_OBJECT_KEY = "%s || ':' || json_extract({}, '$.args[0]')"
 # What only some tasks have, by the field of NewTask or Batch: a value for each column.
 _ALIKE: dict[str, Columns] = {
     "blocked_by": {"blocked_by": "%s"},
@@ -53,12 +64,14 @@ _MORE: dict[str, Columns] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s", "repeat_slot": _DUE},
     "expiry": {"expires_at": _EXPIRES_AT},
     "debounce_max_seconds": {"debounce_until": seconds_from_now("%s")},
+    "object_label": {"object_key": _OBJECT_KEY.format("%s")},
     **_ALIKE,
 }
 _MORE_OF_BATCH: dict[str, Columns] = {
     "repeat": {"repeat_seconds": "%s", "repeat_until": "%s", "repeat_slot": "%s"},
     "expires_at": {"expires_at": "%s"},
     "debounce_until": {"debounce_until": "%s"},
+    "object_label": {"object_key": _OBJECT_KEY.format("json_extract(value, '$[1]')")},
     **_ALIKE,
 }
 
@@ -109,13 +122,13 @@ LINKS = f"""SELECT id, queue_name, COALESCE(repeat_slot, execute_after) || '', r
    AND repeat_seconds IS NOT NULL
  ORDER BY id"""
 INSERT_FOLLOWERS = f"""INSERT INTO {TASK} (id, {_COLUMNS}, {", ".join(_MORE["repeat"])},
-    expires_at, {", ".join(LABELS)})
+    expires_at, {", ".join(LABELS)}, object_key)
 SELECT f.id, 'new', t.queue_name, {NOW}, {NOW}, t.processor_class, t.priority, f.slot,
        t.arguments, '{{}}', t.unique_hash, t.unique_hash, t.is_unique_until_finish,
        t.repeat_seconds, t.repeat_until, f.slot,
        strftime({FORMAT}, julianday(f.slot) + julianday(t.expires_at)
             - julianday(COALESCE(t.repeat_slot, t.execute_after))),
-       {", ".join(f"t.{label}" for label in LABELS)}
+       {", ".join(f"t.{label}" for label in LABELS)}, t.object_key
   FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS link_id,
                json_extract(value, '$[2]') AS slot FROM json_each(%s)) f
   JOIN {TASK} t ON t.id = f.link_id WHERE true {_CONFLICT} DO NOTHING RETURNING id"""
@@ -126,7 +139,7 @@ def insert_statement(task: NewTask, on_duplicate: str) -> tuple[str, list[Any]]:
     due_at, more = _text_or_none(task.due_at), task.more()
     parameters = task.parameters(due_at)
     for name, value in more.items():
-        parameters += _parameters_of(name, value, [due_at, task.delay_seconds])
+        parameters += _parameters_of(name, value, [due_at, task.delay_seconds], [task.arguments])
     if on_duplicate != "keep":
         parameters.append(task.unique_hash)
     return _insert(on_duplicate, tuple(more)), parameters
@@ -139,12 +152,12 @@ def batch_statement(
     moments, more = (text_of(batch.created_at), text_of(batch.execute_after)), batch.more()
     parameters = batch.parameters(*moments)
     for name, value in more.items():
-        parameters += _parameters_of(name, value, [moments[1]])
+        parameters += _parameters_of(name, value, [moments[1]], [])
     return _insert_batch(on_duplicate, tuple(more)), [*parameters, json.dumps(rows)]
 
 
-def _parameters_of(name: str, value: Any, due: list[Any]) -> list[Any]:
-    """Return the parameters of what only some tasks have; ``due`` are those of the due time."""
+def _parameters_of(name: str, value: Any, due: list[Any], arguments: list[str]) -> list[Any]:
+    """Return the parameters of what only some tasks have, with those of due time and arguments."""
     match name:
         case "repeat":
             return [value.seconds, _text_or_none(value.until), *due]
@@ -152,11 +165,11 @@ def _parameters_of(name: str, value: Any, due: list[Any]) -> list[Any]:
             return [_text_or_none(value.at), *due, value.seconds]
         case "expires_at" | "debounce_until":
             return [text_of(value)]
-        case "flow":
-            return [*value]
         case "tags":
             return [json.dumps(value)]
-    return [value]
+        case "object_label":
+            return [value, *arguments]
+    return [*value] if isinstance(value, Membership) else [value]
 
 
 def links_of(rows: Iterable[Sequence[Any]]) -> list[Link]:

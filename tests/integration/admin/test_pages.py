@@ -356,7 +356,7 @@ def test_putting_back_moves_ended_tasks_and_tells_what_was_left(admin: Client) -
     assert "Put 3 tasks back in their queue." in page
     assert "Left 3 tasks alone" in page
     statuses = sorted(Task.objects.values_list("status", flat=True))
-    assert statuses == ["in_process", "new", "new", "new", "new"]
+    assert statuses == ["in_process", "new", "new", "new", "new", "waiting"]
     assert Task.objects.filter(retries=0).count() == 3
     assert LogEntry.objects.filter(change_message="Put back in its queue.").count() == 3
 

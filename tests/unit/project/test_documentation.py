@@ -240,6 +240,10 @@ def _public_in(node: Any, place: str) -> Iterator[tuple[str, Any]]:
             continue
         if child.name.startswith("_") or child.name in ("Meta", "Media"):
             continue
+        if any(
+            isinstance(each, ast.Name) and each.id == "overload" for each in child.decorator_list
+        ):
+            continue
         yield f"{place}: {child.name}", child
         if isinstance(child, ast.ClassDef):
             yield from _public_in(child, f"{place}: {child.name}")

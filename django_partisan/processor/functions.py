@@ -1,0 +1,257 @@
+"""What a decorated function is: itself, and the processor that runs it as tasks."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MethodType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Concatenate,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
+
+from django_partisan.processor.base import BaseTaskProcessor
+from django_partisan.processor.function_options import attributes, takes_options_of
+from django_partisan.registry.registry import registry
+
+if TYPE_CHECKING:
+    from django_partisan.models import Task
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+class FunctionProcessor(BaseTaskProcessor):
+    """Calls a function with the arguments of the task."""
+
+    function: ClassVar[Callable[..., Any]]
+
+    @classmethod
+    def check_call(cls, args: Sequence[Any]) -> None:
+        """Raise TypeError or ValueError for positional arguments that no signature refuses."""
+
+    def run(self) -> Any:
+        """Return what the function returns."""
+        return self.function(*self.args, **self.kwargs)
+
+
+class Delayable(Generic[P, R], metaclass=ABCMeta):
+    """What can be called, and can be called by a worker."""
+
+    @abstractmethod
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function here, as if it were not decorated."""
+
+    @property
+    @abstractmethod
+    def processor(self) -> type[BaseTaskProcessor]:
+        """The registered class whose tasks call the function."""
+
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Task:
+        """Store a task that calls the function with these arguments, and return it.
+
+        All arguments are those of the function; what :meth:`.BaseTaskProcessor.delay` takes is
+        given by :meth:`options`. Raises as that does, and TypeError for arguments that the function
+        does not take.
+        """
+        return self._made(args, kwargs).delay()
+
+    def delay_many(self, items: Iterable[Sequence[Any]]) -> list[Task]:
+        """Store a task for each tuple of positional arguments, and return them in that order.
+
+        As :meth:`.BaseTaskProcessor.delay_many`, whose options are given by :meth:`options`.
+        """
+        processor_class, items = self._made_many(items)
+        return processor_class.delay_many(items)
+
+    @takes_options_of(BaseTaskProcessor.delay)
+    def options(self, **options: Any) -> WithOptions[P]:
+        """Return what stores tasks with these options, by its ``delay`` and its ``delay_many``.
+
+        They are those of :meth:`.BaseTaskProcessor.delay`, and are checked when it is called.
+        """
+        return WithOptions(self, options)
+
+    def run_now(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function here as a worker would; see :meth:`.BaseTaskProcessor.run_now`."""
+        return cast(R, self._made(args, kwargs).run_now())
+
+    @abstractmethod
+    def _made(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BaseTaskProcessor:
+        """Return the processor of a call."""
+
+    @abstractmethod
+    def _made_many(
+        self, items: Iterable[Sequence[Any]]
+    ) -> tuple[type[BaseTaskProcessor], Iterable[Any]]:
+        """Return the class for many calls, and what its ``delay_many`` takes."""
+
+
+class WithOptions(Generic[P]):
+    """A function with the options of the tasks that are about to be stored."""
+
+    def __init__(self, function: Delayable[P, Any], options: Mapping[str, Any]) -> None:
+        self._function = function
+        self._options = options
+
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Task:
+        """Store a task with the options, as :meth:`ProcessorFunction.delay`."""
+        return self._function._made(args, kwargs).delay(**self._options)  # noqa: SLF001
+
+    def delay_many(self, items: Iterable[Sequence[Any]]) -> list[Task]:
+        """Store tasks with the options, as :meth:`ProcessorFunction.delay_many`."""
+        processor_class, items = self._function._made_many(items)  # noqa: SLF001
+        return processor_class.delay_many(items, **self._options)
+
+
+class ProcessorFunction(Delayable[P, R]):
+    """A function that ``@processor`` has decorated.
+
+    Called, it is the function. Its tasks are stored under the name of the function, and their
+    ``processor`` is a class that is registered under it.
+    """
+
+    __name__: str
+    __qualname__: str
+    __wrapped__: Callable[P, R]
+    _processor: type[FunctionProcessor]
+
+    def __init__(self, function: Callable[P, R]) -> None:
+        functools.update_wrapper(self, function)
+
+    @classmethod
+    def of(cls, function: Callable[P, R], rules: Mapping[str, Any]) -> Self:
+        """Return a function of a module with its processor; raise as ``registered`` does."""
+        made = cls(function)
+        made._processor = registered(FunctionProcessor, function, made.full_name, rules)
+        return made
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function."""
+        return self.__wrapped__(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<processor {self.full_name}>"
+
+    def __reduce__(self) -> str:
+        # It is found by its name, as a function is.
+        return self.__qualname__
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+
+    @overload
+    def __get__(
+        self: ProcessorFunction[Concatenate[S, Q], R], instance: S, owner: type[Any] | None = None
+    ) -> Delayable[Q, R]: ...
+
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    @property
+    def full_name(self) -> Name:
+        """What it is called where it is defined, and what its tasks are stored under."""
+        return Name(self.__module__, self.__qualname__)
+
+    @property
+    def processor(self) -> type[BaseTaskProcessor]:
+        """The registered class whose tasks call the function."""
+        return self._processor
+
+    def _made(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BaseTaskProcessor:
+        return self.processor(*args, **kwargs)
+
+    def _made_many(
+        self, items: Iterable[Sequence[Any]]
+    ) -> tuple[type[BaseTaskProcessor], Iterable[Any]]:
+        return self.processor, items
+
+
+class Name(NamedTuple):
+    """What a function is called where it is defined."""
+
+    module: str
+    qualname: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.qualname}"
+
+
+def registered(
+    base: type[FunctionProcessor],
+    function: Callable[..., Any],
+    name: Name,
+    rules: Mapping[str, Any],
+    **own: Any,
+) -> Any:
+    """Return a new class whose tasks call the function, registered under the name.
+
+    Raises TypeError or ValueError for rules that a class could not have, naming the function and
+    the option, and ProcessorClassAlreadyRegistered.
+    """
+    namespace = {
+        "__module__": name.module,
+        "__qualname__": name.qualname,
+        "__doc__": function.__doc__,
+        "__init__": _init_taking(own.pop("signature", inspect.signature(function)), name),
+        "function": staticmethod(function),
+        **own,
+        **rules,
+    }
+    try:
+        made = ABCMeta(name.qualname.rpartition(".")[2], (base,), namespace)
+        return registry.register(made)
+    except TypeError as error:
+        raise TypeError(_as_written(error, name)) from error
+    except ValueError as error:
+        raise ValueError(_as_written(error, name)) from error
+
+
+def _init_taking(signature: inspect.Signature, name: Name) -> Callable[..., None]:
+    """Return a constructor that refuses what the function does not take, and has its signature."""
+    shown = signature.replace(return_annotation=signature.empty)
+
+    def __init__(self: Any, /, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            advice = _advice(kwargs.keys() - signature.parameters, name)
+            raise TypeError(f"{name}{shown}: {error}{advice}") from None
+        self.check_call(args)
+
+    # Longer than any other name, so that none is there twice.
+    own = f"_{'_'.join(signature.parameters)}"
+    first = inspect.Parameter(own, inspect.Parameter.POSITIONAL_ONLY)
+    taken = inspect.Signature([first, *signature.parameters.values()])
+    vars(__init__)["__signature__"] = taken
+    return __init__
+
+
+def _advice(unknown: Iterable[str], name: Name) -> str:
+    options = inspect.signature(BaseTaskProcessor.delay).parameters
+    given = next((each for each in unknown if each in options), None)
+    if given is None:
+        return ""
+    return f"; write {name.qualname}.options({given}=...).delay(...)"
+
+
+def _as_written(error: Exception, name: Name) -> str:
+    """Return what is wrong with a class in the words of its decorator."""
+    options = {attribute: option for option, attribute in attributes().items()}
+    text = str(error).replace(f"{name.qualname}.", "").replace("its __init__", "it")
+    text = re.sub(r"\b[A-Z_]{5,}\b", lambda found: options.get(found[0], found[0]), text)
+    return f"@processor of {name}: {text}"
