@@ -20,7 +20,7 @@ from django_partisan.admin.rendering import short_name
 from django_partisan.admin.stored import shown_in_short
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
 from django_partisan.exceptions import ConfigurationError
-from django_partisan.models import Task
+from django_partisan.models import Flow, Task
 from django_partisan.payloads.masking import open_names
 from django_partisan.registry.registry import registry
 from django_partisan.settings import MAX_QUEUE_NAME_LENGTH, PARTISAN_CONFIG
@@ -72,6 +72,16 @@ class TaskList(ChangeList):
             task.holder = holders.get(task.manager_id)
 
 
+class StatusFilter(admin.ChoicesFieldListFilter):
+    """Filters by status; those that wait for others, which no index knows, among the newest."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Keep the tasks in the chosen status."""
+        if Task.STATUS_WAITING in (self.lookup_val or ()):
+            queryset = _newest(queryset, MAX_FILTERED)
+        return super().queryset(request, queryset)
+
+
 class QueueFilter(admin.SimpleListFilter):
     """Filters by a queue of the settings: asking the table for its queues would read all of it."""
 
@@ -96,7 +106,28 @@ class QueueFilter(admin.SimpleListFilter):
             return queryset.exclude(queue_name__in=configured_queues())
         if len(asked) > MAX_QUEUE_NAME_LENGTH or "\0" in asked:
             return queryset.none()
-        return queryset.filter(_of_queue(asked))
+        return queryset.filter(_of_queue(asked) | _waiting_of_queue(queryset, asked))
+
+
+class FlowFilter(admin.SimpleListFilter):
+    """Filters by the flow that a link names; nothing lists all flows there are."""
+
+    title = "flow"
+    parameter_name = "flow_id"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterator[tuple[str, str]]:
+        """Offer the flow that is asked for, so that it can be taken away again."""
+        if asked := self.value():
+            flow = Flow.objects.filter(pk__in=filter(None, [_id_in(asked)])).first()
+            yield asked, str(flow or asked)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
+        """Keep the tasks of the flow, by its index."""
+        asked = self.value()
+        if not asked:
+            return queryset
+        number = _id_in(asked)
+        return queryset.none() if number is None else queryset.filter(flow_id=number)
 
 
 class ProcessorFilter(admin.SimpleListFilter):
@@ -167,8 +198,8 @@ def search(queryset: QuerySet[Task], term: str) -> QuerySet[Task]:
     """Find a task by its id, or by text of name, processor and arguments among the newest tasks."""
     digits = term.strip().removeprefix("#")
     if digits.isascii() and digits.isdigit():
-        number = int(digits[:20])
-        return queryset.filter(pk=number) if number <= _MAX_ID else queryset.none()
+        number = _id_in(digits)
+        return queryset.none() if number is None else queryset.filter(pk=number)
     newest = _newest(queryset, MAX_SEARCHED)
     return newest.alias(arguments_text=Cast("arguments", TextField())).filter(
         Q(processor_class__icontains=term)
@@ -177,17 +208,33 @@ def search(queryset: QuerySet[Task], term: str) -> QuerySet[Task]:
     )
 
 
+def _id_in(digits: str) -> int | None:
+    """Return the number that a text says; None where no row can have it."""
+    is_number = digits.isascii() and digits.isdigit()
+    number = int(digits[:20]) if is_number else _MAX_ID + 1
+    return number if number <= _MAX_ID else None
+
+
 def _newest(queryset: QuerySet[Task], count: int) -> QuerySet[Task]:
     """Keep the newest tasks only: looking among them costs no more, however many there are."""
+    return queryset.filter(pk__gte=_oldest_of(queryset, count))
+
+
+def _oldest_of(queryset: QuerySet[Task], newest: int) -> int:
     ids = queryset.order_by("-pk").values_list("pk", flat=True)
-    oldest = next(iter(ids[count - 1 : count]), 0)
-    return queryset.filter(pk__gte=oldest)
+    return next(iter(ids[newest - 1 : newest]), 0)
 
 
 def _has_no_secrets() -> Q:
     # Whoever may search could guess a secret letter by letter otherwise.
     names = open_names()
     return Q() if names is None else Q(processor_class__in=names)
+
+
+def _waiting_of_queue(queryset: QuerySet[Task], queue_name: str) -> Q:
+    # No index knows those that wait for others by their queue: among the newest that is cheap.
+    oldest = _oldest_of(queryset, MAX_FILTERED)
+    return Q(status="waiting", queue_name=queue_name, pk__gte=oldest)
 
 
 def _of_queue(queue_name: str) -> Q:

@@ -182,17 +182,17 @@ def paused_tasks() -> Q:
 
 
 class PausedFilter(admin.SimpleListFilter):
-    """Filters the tasks that wait for the end of a pause from all others that wait."""
+    """Filters the tasks that wait for the end of a pause from all others that are new."""
 
     title = "pause"
     parameter_name = "paused"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer both."""
-        return [("yes", "Paused"), ("no", "Waiting, not paused")]
+        return [("yes", "Paused"), ("no", "New, not paused")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
-        """Keep the waiting tasks of one kind."""
+        """Keep the new tasks of one kind."""
         match self.value():
             case "yes":
                 return queryset.filter(paused_tasks())

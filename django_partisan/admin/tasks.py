@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from django_partisan import lifecycle
 from django_partisan.admin import actions
 from django_partisan.admin.attempts import shown_attempts
+from django_partisan.admin.dependencies import WithDependencies
 from django_partisan.admin.in_process import holders_of, position
 from django_partisan.admin.labels import TagFilter, named, shown_creator, shown_tags
 from django_partisan.admin.lists import (
@@ -25,8 +26,10 @@ from django_partisan.admin.lists import (
     MAX_SEARCHED,
     CappedPaginator,
     CreatedFilter,
+    FlowFilter,
     ProcessorFilter,
     QueueFilter,
+    StatusFilter,
     TaskList,
     configured_queues,
     search,
@@ -50,18 +53,16 @@ from django_partisan.exceptions import ProcessorClassException
 from django_partisan.models import Task
 from django_partisan.registry.registry import registry
 
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[Task]
-else:
-    _ModelAdmin = admin.ModelAdmin
+# Those that only a link names come first: the others look among what these leave.
+FILTERS: Final = (FlowFilter, TagFilter, PausedFilter, QueueFilter, CreatedFilter, ProcessorFilter)
 
 
 @admin.register(Task)
-class TaskAdmin(_ModelAdmin):
+class TaskAdmin(WithDependencies):
     """Tasks are looked at, requeued, cancelled and deleted here, but never edited."""
 
     list_display = ("id", "processor", "status_line", "queue_line", "created")
-    list_filter = ("status", PausedFilter, QueueFilter, TagFilter, CreatedFilter, ProcessorFilter)
+    list_filter = (*FILTERS[:2], ("status", StatusFilter), *FILTERS[2:])
     sortable_by = ("id",)
     ordering = ("-id",)
     list_select_related = False
@@ -95,6 +96,9 @@ class TaskAdmin(_ModelAdmin):
         "verbose_name": "What the code that has enqueued it calls it.",
         "creator": "The object for which it was enqueued, as it is now.",
         "tags_shown": "Each leads to all tasks that have it.",
+        "blocked_by": "Of what it was stored after, so much has not ended; a group counts as one.",
+        "waits_for": "What has not ended yet of what it comes after.",
+        "waited_for_by": "What waits for its end, or has waited.",
         "repeats": "What comes after it, once it has finished. Cancel it to end that.",
         "duration": "Of the last attempt, once that has ended.",
         "attempts": "How often it was tried since it was stored or put back in its queue.",
@@ -208,6 +212,8 @@ class TaskAdmin(_ModelAdmin):
     def _note(self, task: Task) -> str | SafeString:
         if task.status == Task.STATUS_NEW:
             return format_html("due {}", natural(task.execute_after))
+        if task.status == Task.STATUS_WAITING:
+            return "for others to end"
         if task.status == Task.STATUS_IN_PROCESS:
             return titled(*position(task, task.holder))  # type: ignore[attr-defined]
         tries = counted(task.attempts, "attempt") if task.attempts > 1 else ""
@@ -244,7 +250,7 @@ class TaskAdmin(_ModelAdmin):
     @admin.display(description="duration")
     def duration(self, task: Task) -> str:
         """How long the last attempt took, or takes so far."""
-        if task.started_at is None or task.status == Task.STATUS_NEW:
+        if task.started_at is None or task.status in (Task.STATUS_NEW, Task.STATUS_WAITING):
             return NOTHING
         until = task.finished_at or task.database_now  # type: ignore[attr-defined]
         return duration(until - task.started_at)
@@ -286,7 +292,8 @@ class TaskAdmin(_ModelAdmin):
     @admin.display(description="moments")
     def timeline(self, task: Task) -> SafeString:
         """The moments that the task went through, in their order in time."""
-        moments = [(getattr(task, name), label) for name, label in _MOMENTS.items()]
+        labels = _MOMENTS | (_OF_WAITING if task.status == Task.STATUS_WAITING else {})
+        moments = [(getattr(task, name), label) for name, label in labels.items()]
         known = sorted((moment, label) for moment, label in moments if moment is not None)
         rows = format_html_join(
             "",
@@ -311,8 +318,7 @@ class TaskAdmin(_ModelAdmin):
 
 
 _LOOKUPS = {"id", "id__exact", "id__in", "pk", "pk__in", "status", "status__exact"} | {
-    filter_.parameter_name
-    for filter_ in (PausedFilter, QueueFilter, TagFilter, CreatedFilter, ProcessorFilter)
+    filter_.parameter_name for filter_ in FILTERS
 }
 _BOOLEAN = BooleanField()
 _MOMENTS = {
@@ -327,3 +333,4 @@ _MOMENTS = {
     "finished_at": "ended",
     "updated_at": "last changed",
 }
+_OF_WAITING = {"execute_after": "due no earlier than"}

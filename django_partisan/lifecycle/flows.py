@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from django.db import connections, transaction
-from django.db.models import Count, Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 
 from django_partisan.backoff import Backoff
@@ -24,6 +24,7 @@ from django_partisan.lifecycle.dependencies import (
 )
 from django_partisan.lifecycle.enqueue import enqueue
 from django_partisan.lifecycle.enqueue_many import insert_rows
+from django_partisan.lifecycle.flow_progress import members_of, progress_of, tasks_of
 from django_partisan.lifecycle.mermaid import mermaid_of
 from django_partisan.lifecycle.notifications import announce
 from django_partisan.lifecycle.requeue import requeue
@@ -129,28 +130,10 @@ def store_flow(
 # ----- what a flow's methods call -----
 
 
-def tasks_of(flow: Flow) -> QuerySet[Task]:
-    """Return a flow's tasks in the order in which they were stored, without its joints."""
-    return _members(flow).exclude(processor_class="").order_by("pk")
-
-
-def progress_of(flow: Flow) -> FlowProgress:
-    """Count a flow's tasks by one statement. What was deleted has finished."""
-    counts = Counter(dict(tasks_of(flow).order_by().values_list("status").annotate(Count("pk"))))
-    deleted = max(0, flow.total - counts.total())
-    return FlowProgress(
-        total=max(flow.total, counts.total()),
-        done=sum(counts[status] for status in Task.TERMINAL_STATUSES) + deleted,
-        failed=counts[Task.STATUS_ERROR],
-        cancelled=counts[Task.STATUS_CANCELLED],
-        running=counts[Task.STATUS_IN_PROCESS],
-    )
-
-
 def cancel_flow(flow: Flow, reason: str) -> int:
     """Cancel what has not ended, and keep the reason with what waited; return how many tasks."""
     with transaction.atomic(using=database()):
-        unfinished = _members(flow).filter(status__in=_UNFINISHED).order_by("pk")
+        unfinished = members_of(flow).filter(status__in=_UNFINISHED).order_by("pk")
         ids = list(unfinished.values_list("pk", flat=True))
         joints = set(unfinished.filter(processor_class="").values_list("pk", flat=True))
         count = 0
@@ -166,7 +149,7 @@ def cancel_flow(flow: Flow, reason: str) -> int:
 def retry_flow(flow: Flow, *, only_failed: bool) -> int:
     """Put tasks in error back, and with them, if so wished, what was cancelled because of them."""
     with transaction.atomic(using=database()):
-        failed = _members(flow).filter(status=Task.STATUS_ERROR).order_by("pk")
+        failed = members_of(flow).filter(status=Task.STATUS_ERROR).order_by("pk")
         moved = requeue(failed.values_list("pk", flat=True))
         reopened = [] if only_failed else _reopened(moved)
     return len(moved) + len(reopened)
@@ -208,10 +191,6 @@ def wait_for_flow(flow: Flow, timeout: float | None) -> FlowProgress:
     return progress
 
 
-def _members(flow: Flow) -> QuerySet[Task]:
-    return task_rows().filter(flow_id=flow.pk)
-
-
 def _cancelled_attempts(ids: Iterable[int], reason: str) -> Iterator[Attempt]:
     for pk in ids:
         yield Attempt(
@@ -222,7 +201,7 @@ def _cancelled_attempts(ids: Iterable[int], reason: str) -> Iterator[Attempt]:
 def _waiting_ends(flow: Flow) -> list[int]:
     """Lock and return what is to wait for one more task: it waits still, and so nothing is lost."""
     if flow.member_id is None:
-        ends = _members(flow).filter(has_dependents=False)
+        ends = members_of(flow).filter(has_dependents=False)
     else:
         children = dependency_rows().filter(parent_id=flow.member_id)
         ends = task_rows().filter(pk__in=children.values("child_id"))
