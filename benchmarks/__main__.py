@@ -44,7 +44,7 @@ PROFILES: Final = {
         ("drain", "long-drain", "work", "orm", "enqueue", "pickup", "idle"), ("drain", "orm")
     ),
     "conditions": Profile(
-        ("beside", "held", "polling", "idle", "queues"),
+        ("beside", "held", "polling", "idle", "queues", "flows"),
         ("drain", "long-drain", "enqueue", "pickup", "idle"),
     ),
 }

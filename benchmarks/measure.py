@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NAMES: Final = (
     *("drain", "long-drain", "work", "orm", "enqueue", "pickup", "idle"),
-    *("beside", "aside", "held", "polling", "queues"),
+    *("beside", "aside", "held", "polling", "queues", "flows"),
 )
 
 
@@ -102,6 +102,7 @@ def _figures(names: list[str], scale: Scale) -> Iterator[Figure]:
         beside,
         drain,
         enqueue,
+        flows,
         held,
         idle,
         orm,
@@ -123,6 +124,7 @@ def _figures(names: list[str], scale: Scale) -> Iterator[Figure]:
         "held": held.measure,
         "polling": pickup.measure_polling,
         "queues": queues.measure,
+        "flows": flows.measure,
     }
     for name in names:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)

@@ -58,6 +58,7 @@ def clear() -> None:
     """Leave no task behind, and no trace of former ones in the table's files."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_partisan_attempt")
+        cursor.execute("DELETE FROM django_partisan_dependency")
         if connection.vendor == "postgresql":
             cursor.execute("TRUNCATE django_partisan_task")
         else:
