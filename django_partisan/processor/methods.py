@@ -17,13 +17,8 @@ from django_partisan.config.wording import shown
 from django_partisan.exceptions import FailTask
 from django_partisan.models.object_keys import MAX_LENGTH, object_key, stored_pk
 from django_partisan.processor.base import BaseTaskProcessor
-from django_partisan.processor.functions import (
-    Delayable,
-    FunctionProcessor,
-    Name,
-    ProcessorFunction,
-    registered,
-)
+from django_partisan.processor.function_processor import FunctionProcessor, Name, registered
+from django_partisan.processor.functions import Delayable, ProcessorFunction
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -210,6 +210,12 @@ async def enqueueing_asynchronously() -> list[Task]:
     many = await SendInvoice.adelay_many([(1,), SendInvoice(2)], expires=60)
     assert_type(many, list[Task])
     await SendInvoice.adelay_many([(1,)], urgency=1)  # type: ignore[call-arg]
+    assert_type(await weigh.adelay(1, unit="g"), Task)
+    assert_type(await weigh.options(priority=1).adelay(1), Task)
+    assert_type(await weigh.adelay_many([(1,)]), list[Task])
+    assert_type(await Order().send.options(tags=["mail"]).adelay("home", copies=2), Task)
+    await weigh.adelay("1")  # type: ignore[arg-type]
+    await weigh.options(priority=1).adelay(1, priority=2)  # type: ignore[call-arg]
     return [task, *many]
 
 
