@@ -51,7 +51,7 @@ class Delayable(Generic[P, R], metaclass=ABCMeta):
         given by :meth:`options`. Raises as that does, and TypeError for arguments that the function
         does not take.
         """
-        return self._made(args, kwargs).delay()
+        return self.step(*args, **kwargs).delay()
 
     def delay_many(self, items: Iterable[Sequence[Any]]) -> list[Task]:
         """Store a task for each tuple of positional arguments, and return them in that order.
@@ -82,11 +82,14 @@ class Delayable(Generic[P, R], metaclass=ABCMeta):
 
     def run_now(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here as a worker would; see :meth:`.BaseTaskProcessor.run_now`."""
-        return cast(R, self._made(args, kwargs).run_now())
+        return cast(R, self.step(*args, **kwargs).run_now())
 
     @abstractmethod
-    def _made(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BaseTaskProcessor:
-        """Return the processor of a call."""
+    def step(self, /, *args: P.args, **kwargs: P.kwargs) -> BaseTaskProcessor:
+        """Return the processor of a call: what ``chain()`` and ``group()`` take as a step.
+
+        Nothing is stored. Raises TypeError for arguments that the function does not take.
+        """
 
     @abstractmethod
     def _made_many(
@@ -104,7 +107,7 @@ class WithOptions(Generic[P]):
 
     def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Task:
         """Store a task with the options, as :meth:`ProcessorFunction.delay`."""
-        return self._function._made(args, kwargs).delay(**self._options)  # noqa: SLF001
+        return self._function.step(*args, **kwargs).delay(**self._options)
 
     def delay_many(self, items: Iterable[Sequence[Any]]) -> list[Task]:
         """Store tasks with the options, as :meth:`ProcessorFunction.delay_many`."""
@@ -174,7 +177,8 @@ class ProcessorFunction(Delayable[P, R]):
         """The registered class whose tasks call the function."""
         return self._processor
 
-    def _made(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BaseTaskProcessor:
+    def step(self, /, *args: P.args, **kwargs: P.kwargs) -> BaseTaskProcessor:
+        """Return the processor of a call, as a step of a flow."""
         return self.processor(*args, **kwargs)
 
     def _made_many(
