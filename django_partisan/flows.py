@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final, NoReturn
 
+from django.db.models import Model
+
 from django_partisan.config.wording import did_you_mean, shown
 from django_partisan.database.values import NewTask
 from django_partisan.lifecycle.flows import Node, joint, store_flow
@@ -58,6 +60,8 @@ class Steps:
         on_success: Any = None,
         on_complete: Any = None,
         on_dependency_failure: str = _CANCEL,
+        creator: Model | None = None,
+        tags: Sequence[str] = (),
     ) -> Flow:
         """Store all tasks in the caller's transaction, and return the flow that they are.
 
@@ -65,6 +69,9 @@ class Steps:
         finish it is cancelled, and so is what comes after it; with ``on_dependency_failure="run"``
         it runs all the same. ``on_success`` runs when everything has finished, ``on_complete`` when
         everything has ended, however it did; both come before other tasks of their queue.
+
+        Every task gets ``creator`` and ``tags``, as by :meth:`.BaseTaskProcessor.delay`, also what
+        comes at the end.
 
         Every task is stored, whatever its processor says of duplicates. A processor that stands in
         two places is one task, which both wait for.
@@ -81,7 +88,7 @@ class Steps:
                 "on_dependency_failure must be 'cancel' or 'run', got "
                 f"{shown(on_dependency_failure)}{meant}"
             )
-        plan = _Plan(on_dependency_failure)
+        plan = _Plan(on_dependency_failure, creator, tags)
         plan.draw(self)
         return plan.store(
             name,
@@ -103,6 +110,8 @@ class _Plan:
     """The tasks of a flow by their places, and who waits for whom."""
 
     policy: str
+    creator: Model | None
+    tags: Sequence[str]
     nodes: list[Node] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     edges: dict[tuple[int, int], None] = field(default_factory=dict)
@@ -177,7 +186,7 @@ class _Plan:
         return place
 
     def _task_of(self, step: Storable) -> NewTask:
-        return step.as_new_task()
+        return step.as_new_task(creator=self.creator, tags=self.tags)
 
     def _append(self, node: Node, name: str) -> int:
         self.nodes.append(node)

@@ -165,11 +165,11 @@ def retry_flow(flow: Flow, *, only_failed: bool) -> int:
     return len(moved) + len(reopened)
 
 
-def add_to_flow(flow: Flow, processor: Any, after: Sequence[Task]) -> Task:
+def add_to_flow(flow: Flow, processor: Any, after: Sequence[Task], **labels: Any) -> Task:
     """Store one more task of a flow, for which what comes last, or after the caller, waits too."""
     if not is_storable(processor):
         refuse("flow.add() takes", processor)
-    new_task = processor.as_new_task()._replace(flow=Membership(flow.pk, True))
+    new_task = processor.as_new_task(**labels)._replace(flow=Membership(flow.pk, True))
     alias = database()
     with transaction.atomic(using=alias):
         parents = After([task.pk for task in after])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol, runtime_checkable
+
+from django.db.models import Model
 
 from django_partisan.config.wording import shown
 from django_partisan.database.values import NewTask
@@ -13,7 +16,7 @@ from django_partisan.database.values import NewTask
 class Storable(Protocol):
     """A processor with its arguments, bound to no task."""
 
-    def as_new_task(self) -> NewTask:
+    def as_new_task(self, *, creator: Model | None = None, tags: Sequence[str] = ()) -> NewTask:
         """Return the task that `.delay()` would store, without a key."""
 
 

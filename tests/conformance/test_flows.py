@@ -178,6 +178,38 @@ def test_what_cannot_be_stored_is_not_stored_by_halves(
     assert not Flow.objects.exists()
 
 
+def test_creator_and_tags_are_those_of_every_task() -> None:
+    order = Order.objects.create()
+    flow = chain(
+        group(*many("a", "b"), order.send.step("home")), group(*many("c", "d")), on_success=Plain(1)
+    ).delay(name="labelled", creator=order, tags=("vip", "mail"), on_complete=Plain(2))
+    assert {(task.creator, tuple(task.tags)) for task in flow.tasks} == {(order, ("vip", "mail"))}
+    found = Task.objects.tagged("mail", "vip").created_by(order)
+    assert set(found) == set(flow.tasks)
+    assert flow.tasks.count() == 7
+    assert flow.add(Plain(3)).creator is None
+    added = flow.add(Plain(4), creator=order, tags=["late"])
+    assert (row_of(added).creator, list(row_of(added).tags)) == (order, ["late"])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"creator": "ada"}, TypeError, "creator"),
+        ({"creator": Order()}, ValueError, "creator"),
+        ({"tags": "mail"}, TypeError, "tags takes a tuple or a list"),
+        ({"tags": ["a,b"]}, ValueError, "can be no tag"),
+    ],
+)
+def test_a_creator_or_tags_that_cannot_be_are_refused(
+    options: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        chain(*many("a", "b")).delay(**options)
+    assert not Flow.objects.exists()
+    assert not Task.objects.exists()
+
+
 def test_an_empty_group_is_no_step() -> None:
     chain(Named("a"), group([]), Named("b")).delay()
     assert run_all() == [["a"], ["b"]]

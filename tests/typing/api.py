@@ -188,6 +188,10 @@ def calling_functions() -> list[Task]:
     assert_type(weigh.step(1, unit="g"), BaseTaskProcessor)
     weigh.step("1")  # type: ignore[arg-type]
     assert_type(chain(weigh.step(1), group(weigh.step(n) for n in range(3))).delay(), Flow)
+    labelled = chain(weigh.step(1)).delay(name="one", creator=User(), tags=["mail"])
+    labelled.add(weigh.step(2), creator=User(), tags=("mail",))
+    chain(weigh.step(1)).delay(tags=17)  # type: ignore[arg-type]
+    labelled.add(weigh.step(2), urgency=1)  # type: ignore[call-arg]
     later = tidy.options(execute_after=timedelta(hours=1), repeat=const.DAILY)
     assert_type(later.delay("/tmp"), Task)
     return [weigh.delay(1, unit="g"), *later.delay_many([("/",)]), *weigh.delay_many([(1,)])]
