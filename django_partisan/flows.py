@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, NoReturn
+
+from django.db.models import Model
 
 from django_partisan.config.wording import did_you_mean, shown
 from django_partisan.database.values import NewTask
 from django_partisan.lifecycle.flows import Node, joint, store_flow
+from django_partisan.lifecycle.steps import Storable, is_storable, refuse
 from django_partisan.models import Dependency, Flow, FlowProgress
 
 __all__ = ["Flow", "FlowProgress", "chain", "group"]
@@ -17,13 +20,6 @@ __all__ = ["Flow", "FlowProgress", "chain", "group"]
 MAX_NAME_LENGTH: Final = 255
 """Characters of a flow's name."""
 _CANCEL, _RUN = Dependency.Policy.CANCEL.value, Dependency.Policy.RUN.value
-
-
-@runtime_checkable
-class _Storable(Protocol):
-    """A processor with its arguments: what a flow stores as a task."""
-
-    def as_new_task(self) -> NewTask: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,19 +32,22 @@ class Steps:
 
     def __init__(self, *steps: Any, on_success: Any = None, on_complete: Any = None) -> None:
         """Take processors, chains and groups; one iterable of them is as good as many arguments."""
-        if len(steps) == 1 and not isinstance(steps[0], (Steps, _Storable)):
+        if len(steps) == 1 and not isinstance(steps[0], (Steps, Storable)):
             if not isinstance(steps[0], Iterable):
-                _refuse(type(self).__name__, steps[0])
+                self._refuse(steps[0])
             steps = tuple(steps[0])
         for step in (*steps, *(each for each in (on_success, on_complete) if each is not None)):
-            if not isinstance(step, (Steps, _Storable)) or isinstance(step, type):
-                _refuse(type(self).__name__, step)
+            if not isinstance(step, Steps) and not is_storable(step):
+                self._refuse(step)
         for name, value in (
             ("steps", steps),
             ("on_success", on_success),
             ("on_complete", on_complete),
         ):
             object.__setattr__(self, name, value)
+
+    def _refuse(self, step: object) -> NoReturn:
+        refuse(f"{type(self).__name__}() takes", step, also=", chains and groups")
 
     def then(self, *steps: Any) -> chain:
         """Return a chain of this and further steps; this one stays as it is."""
@@ -61,6 +60,8 @@ class Steps:
         on_success: Any = None,
         on_complete: Any = None,
         on_dependency_failure: str = _CANCEL,
+        creator: Model | None = None,
+        tags: Sequence[str] = (),
     ) -> Flow:
         """Store all tasks in the caller's transaction, and return the flow that they are.
 
@@ -68,6 +69,9 @@ class Steps:
         finish it is cancelled, and so is what comes after it; with ``on_dependency_failure="run"``
         it runs all the same. ``on_success`` runs when everything has finished, ``on_complete`` when
         everything has ended, however it did; both come before other tasks of their queue.
+
+        Every task gets ``creator`` and ``tags``, as by :meth:`.BaseTaskProcessor.delay`, also what
+        comes at the end.
 
         Every task is stored, whatever its processor says of duplicates. A processor that stands in
         two places is one task, which both wait for.
@@ -84,7 +88,7 @@ class Steps:
                 "on_dependency_failure must be 'cancel' or 'run', got "
                 f"{shown(on_dependency_failure)}{meant}"
             )
-        plan = _Plan(on_dependency_failure)
+        plan = _Plan(on_dependency_failure, creator, tags)
         plan.draw(self)
         return plan.store(
             name,
@@ -101,22 +105,13 @@ class group(Steps):  # noqa: N801 - named as the field names it
     """Steps side by side: what comes after the group waits for all of them."""
 
 
-def _refuse(where: str, step: object) -> None:
-    if isinstance(step, type):
-        raise TypeError(
-            f"{where}() takes processors with their arguments, got the class {step.__name__}; "
-            f"write {step.__name__}(...)"
-        )
-    raise TypeError(
-        f"{where}() takes processors, as MyProcessor(17), chains and groups; got {shown(step)}"
-    )
-
-
 @dataclass
 class _Plan:
     """The tasks of a flow by their places, and who waits for whom."""
 
     policy: str
+    creator: Model | None
+    tags: Sequence[str]
     nodes: list[Node] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     edges: dict[tuple[int, int], None] = field(default_factory=dict)
@@ -178,17 +173,20 @@ class _Plan:
             return
         self.edges.update(dict.fromkeys((p, c) for p in parents for c in children))
 
-    def _add(self, step: _Storable) -> int:
-        return self._append(Node(step.as_new_task(), self.policy), type(step).__name__)
+    def _add(self, step: Storable) -> int:
+        return self._append(Node(self._task_of(step), self.policy), type(step).__name__)
 
     def _add_callback(self, step: Any, parents: Sequence[int], policy: str, best: int) -> int:
-        if not isinstance(step, _Storable) or isinstance(step, type):
-            _refuse("on_success and on_complete", step)
-        new_task = step.as_new_task()
+        if not is_storable(step):
+            refuse("on_success and on_complete take", step)
+        new_task = self._task_of(step)
         new_task = new_task._replace(priority=min(best, new_task.priority))
         place = self._append(Node(new_task, policy), type(step).__name__)
         self.edges.update(dict.fromkeys((parent, place) for parent in parents))
         return place
+
+    def _task_of(self, step: Storable) -> NewTask:
+        return step.as_new_task(creator=self.creator, tags=self.tags)
 
     def _append(self, node: Node, name: str) -> int:
         self.nodes.append(node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef
@@ -36,12 +36,12 @@ from django_partisan.lifecycle.rows import (
     task_rows,
     untold_rows,
 )
+from django_partisan.lifecycle.steps import is_storable, refuse
 from django_partisan.lifecycle.telling import tell_enqueued_rows
 from django_partisan.models import Attempt, Dependency, Flow, FlowProgress, Task
 
 __all__ = [
     "Node",
-    "Stored",
     "add_to_flow",
     "cancel_flow",
     "joint",
@@ -68,13 +68,6 @@ class Node(NamedTuple):
 
     new_task: NewTask
     policy: str
-
-
-class Stored(Protocol):
-    """What a flow takes as a task: a processor that is bound to none."""
-
-    def as_new_task(self) -> NewTask:
-        """Return the task that `.delay()` would store, without a key."""
 
 
 def joint(queue_name: str) -> NewTask:
@@ -155,9 +148,11 @@ def retry_flow(flow: Flow, *, only_failed: bool) -> int:
     return len(moved) + len(reopened)
 
 
-def add_to_flow(flow: Flow, processor: Stored, after: Sequence[Task]) -> Task:
+def add_to_flow(flow: Flow, processor: Any, after: Sequence[Task], **labels: Any) -> Task:
     """Store one more task of a flow, for which what comes last, or after the caller, waits too."""
-    new_task = processor.as_new_task()._replace(flow=Membership(flow.pk, True))
+    if not is_storable(processor):
+        refuse("flow.add() takes", processor)
+    new_task = processor.as_new_task(**labels)._replace(flow=Membership(flow.pk, True))
     alias = database()
     with transaction.atomic(using=alias):
         parents = After([task.pk for task in after])

@@ -27,7 +27,7 @@ class FlowVerbs(Protocol):
     def retry_flow(self, flow: Flow, *, only_failed: bool) -> int:
         """Put failed tasks back; return how many run again."""
 
-    def add_to_flow(self, flow: Flow, processor: Any, after: Sequence[Any]) -> Any:
+    def add_to_flow(self, flow: Flow, processor: Any, after: Sequence[Any], **labels: Any) -> Any:
         """Store one more task, for which the flow's end waits as well."""
 
     def wait_for_flow(self, flow: Flow, timeout: float | None) -> FlowProgress:
@@ -113,13 +113,21 @@ class Flow(models.Model):
         """
         return self.verbs.retry_flow(self, only_failed=only_failed)
 
-    def add(self, processor: Any, after: Sequence[Any] = ()) -> Any:
+    def add(
+        self,
+        processor: Any,
+        after: Sequence[Any] = (),
+        *,
+        creator: models.Model | None = None,
+        tags: Sequence[str] = (),
+    ) -> Any:
         """Store one more task of the flow and return it; it waits for the tasks ``after``.
 
+        ``creator`` and ``tags`` are its own: those of the flow's other tasks are not taken over.
         What comes last in the flow, or inside of a task of the flow what comes after that task,
         waits for the new one, too. Raises FlowEnded when nothing of that waits any more.
         """
-        return self.verbs.add_to_flow(self, processor, after)
+        return self.verbs.add_to_flow(self, processor, after, creator=creator, tags=tags)
 
     def wait(self, timeout: float | None = None) -> FlowProgress:
         """Return when all of its tasks have ended; for scripts and tests.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol, Unpack
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack
 
 from asgiref.sync import sync_to_async
 
@@ -12,6 +13,16 @@ from django_partisan.processor.options import DelayOptions
 
 if TYPE_CHECKING:
     from django_partisan.models import Task
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+async def in_its_thread(call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Make a call in the thread of thread-sensitive code, and return what it returns."""
+    # Bound here: what stands between has parameters of its own, by names a function may have.
+    return await sync_to_async(partial(call, *args, **kwargs), thread_sensitive=True)()
 
 
 class _Delaying(Protocol):
@@ -33,7 +44,7 @@ class AsyncDelay:
         and so in no transaction of the caller's: a function under ``sync_to_async`` that opens one
         calls :meth:`delay` itself. Where the await is cancelled, the task may have been stored.
         """
-        return await sync_to_async(self.delay, thread_sensitive=True)(**options)
+        return await in_its_thread(self.delay, **options)
 
     @classmethod
     async def adelay_many(
@@ -43,4 +54,4 @@ class AsyncDelay:
 
         ``items`` are iterated over in that thread, too, so they may be a query set.
         """
-        return await sync_to_async(cls.delay_many, thread_sensitive=True)(items, **options)
+        return await in_its_thread(cls.delay_many, items, **options)

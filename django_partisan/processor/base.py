@@ -301,12 +301,12 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
             cls, args, kwargs, queue_name=queue_name, priority=priority, tick=tick
         )
 
-    def as_new_task(self) -> NewTask:
+    def as_new_task(self, *, creator: Model | None = None, tags: Sequence[str] = ()) -> NewTask:
         """Return the task that :meth:`delay` would store, as a member of a flow: without a key.
 
         Raises what :meth:`delay` raises.
         """
-        template = template_of(self)
+        template = template_of(self, creator=creator, tags=tags)
         arguments = self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES)
         return template._replace(arguments=arguments)
 

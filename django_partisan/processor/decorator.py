@@ -11,7 +11,8 @@ from asgiref.sync import iscoroutinefunction
 
 from django_partisan.config.wording import shown
 from django_partisan.processor.function_options import Rules, attributes_of
-from django_partisan.processor.functions import Name, ProcessorFunction
+from django_partisan.processor.function_processor import Name
+from django_partisan.processor.functions import ProcessorFunction
 from django_partisan.processor.methods import ProcessorMethod, takes_object
 
 P = ParamSpec("P")

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import re
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MethodType
 from typing import (
     TYPE_CHECKING,
     Any,
-    ClassVar,
     Concatenate,
     Generic,
-    NamedTuple,
     ParamSpec,
     Self,
     TypeVar,
@@ -22,9 +18,10 @@ from typing import (
     overload,
 )
 
+from django_partisan.processor.async_delay import in_its_thread
 from django_partisan.processor.base import BaseTaskProcessor
-from django_partisan.processor.function_options import attributes, takes_options_of
-from django_partisan.registry.registry import registry
+from django_partisan.processor.function_options import takes_options_of
+from django_partisan.processor.function_processor import FunctionProcessor, Name, registered
 
 if TYPE_CHECKING:
     from django_partisan.models import Task
@@ -33,20 +30,6 @@ P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
 S = TypeVar("S")
-
-
-class FunctionProcessor(BaseTaskProcessor):
-    """Calls a function with the arguments of the task."""
-
-    function: ClassVar[Callable[..., Any]]
-
-    @classmethod
-    def check_call(cls, args: Sequence[Any]) -> None:
-        """Raise TypeError or ValueError for positional arguments that no signature refuses."""
-
-    def run(self) -> Any:
-        """Return what the function returns."""
-        return self.function(*self.args, **self.kwargs)
 
 
 class Delayable(Generic[P, R], metaclass=ABCMeta):
@@ -68,7 +51,7 @@ class Delayable(Generic[P, R], metaclass=ABCMeta):
         given by :meth:`options`. Raises as that does, and TypeError for arguments that the function
         does not take.
         """
-        return self._made(args, kwargs).delay()
+        return self.step(*args, **kwargs).delay()
 
     def delay_many(self, items: Iterable[Sequence[Any]]) -> list[Task]:
         """Store a task for each tuple of positional arguments, and return them in that order.
@@ -78,9 +61,20 @@ class Delayable(Generic[P, R], metaclass=ABCMeta):
         processor_class, items = self._made_many(items)
         return processor_class.delay_many(items)
 
+    async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Task:
+        """Store a task from asynchronous code: as :meth:`delay`, in the thread of such code.
+
+        What that means for transactions is said at :meth:`.BaseTaskProcessor.adelay`.
+        """
+        return await in_its_thread(self.delay, *args, **kwargs)
+
+    async def adelay_many(self, items: Iterable[Sequence[Any]]) -> list[Task]:
+        """Store a task for each tuple from asynchronous code: as :meth:`delay_many`."""
+        return await in_its_thread(self.delay_many, items)
+
     @takes_options_of(BaseTaskProcessor.delay)
     def options(self, **options: Any) -> WithOptions[P]:
-        """Return what stores tasks with these options, by its ``delay`` and its ``delay_many``.
+        """Return what stores tasks with these options, by its ``delay``, ``adelay`` and so on.
 
         They are those of :meth:`.BaseTaskProcessor.delay`, and are checked when it is called.
         """
@@ -88,11 +82,14 @@ class Delayable(Generic[P, R], metaclass=ABCMeta):
 
     def run_now(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here as a worker would; see :meth:`.BaseTaskProcessor.run_now`."""
-        return cast(R, self._made(args, kwargs).run_now())
+        return cast(R, self.step(*args, **kwargs).run_now())
 
     @abstractmethod
-    def _made(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BaseTaskProcessor:
-        """Return the processor of a call."""
+    def step(self, /, *args: P.args, **kwargs: P.kwargs) -> BaseTaskProcessor:
+        """Return the processor of a call: what ``chain()`` and ``group()`` take as a step.
+
+        Nothing is stored. Raises TypeError for arguments that the function does not take.
+        """
 
     @abstractmethod
     def _made_many(
@@ -110,12 +107,20 @@ class WithOptions(Generic[P]):
 
     def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Task:
         """Store a task with the options, as :meth:`ProcessorFunction.delay`."""
-        return self._function._made(args, kwargs).delay(**self._options)  # noqa: SLF001
+        return self._function.step(*args, **kwargs).delay(**self._options)
 
     def delay_many(self, items: Iterable[Sequence[Any]]) -> list[Task]:
         """Store tasks with the options, as :meth:`ProcessorFunction.delay_many`."""
         processor_class, items = self._function._made_many(items)  # noqa: SLF001
         return processor_class.delay_many(items, **self._options)
+
+    async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Task:
+        """Store a task with the options, as :meth:`ProcessorFunction.adelay`."""
+        return await in_its_thread(self.delay, *args, **kwargs)
+
+    async def adelay_many(self, items: Iterable[Sequence[Any]]) -> list[Task]:
+        """Store tasks with the options, as :meth:`ProcessorFunction.adelay_many`."""
+        return await in_its_thread(self.delay_many, items)
 
 
 class ProcessorFunction(Delayable[P, R]):
@@ -172,86 +177,11 @@ class ProcessorFunction(Delayable[P, R]):
         """The registered class whose tasks call the function."""
         return self._processor
 
-    def _made(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BaseTaskProcessor:
+    def step(self, /, *args: P.args, **kwargs: P.kwargs) -> BaseTaskProcessor:
+        """Return the processor of a call, as a step of a flow."""
         return self.processor(*args, **kwargs)
 
     def _made_many(
         self, items: Iterable[Sequence[Any]]
     ) -> tuple[type[BaseTaskProcessor], Iterable[Any]]:
         return self.processor, items
-
-
-class Name(NamedTuple):
-    """What a function is called where it is defined."""
-
-    module: str
-    qualname: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.qualname}"
-
-
-def registered(
-    base: type[FunctionProcessor],
-    function: Callable[..., Any],
-    name: Name,
-    rules: Mapping[str, Any],
-    **own: Any,
-) -> Any:
-    """Return a new class whose tasks call the function, registered under the name.
-
-    Raises TypeError or ValueError for rules that a class could not have, naming the function and
-    the option, and ProcessorClassAlreadyRegistered.
-    """
-    namespace = {
-        "__module__": name.module,
-        "__qualname__": name.qualname,
-        "__doc__": function.__doc__,
-        "__init__": _init_taking(own.pop("signature", inspect.signature(function)), name),
-        "function": staticmethod(function),
-        **own,
-        **rules,
-    }
-    try:
-        made = ABCMeta(name.qualname.rpartition(".")[2], (base,), namespace)
-        return registry.register(made)
-    except TypeError as error:
-        raise TypeError(_as_written(error, name)) from error
-    except ValueError as error:
-        raise ValueError(_as_written(error, name)) from error
-
-
-def _init_taking(signature: inspect.Signature, name: Name) -> Callable[..., None]:
-    """Return a constructor that refuses what the function does not take, and has its signature."""
-    shown = signature.replace(return_annotation=signature.empty)
-
-    def __init__(self: Any, /, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError as error:
-            advice = _advice(kwargs.keys() - signature.parameters, name)
-            raise TypeError(f"{name}{shown}: {error}{advice}") from None
-        self.check_call(args)
-
-    # Longer than any other name, so that none is there twice.
-    own = f"_{'_'.join(signature.parameters)}"
-    first = inspect.Parameter(own, inspect.Parameter.POSITIONAL_ONLY)
-    taken = inspect.Signature([first, *signature.parameters.values()])
-    vars(__init__)["__signature__"] = taken
-    return __init__
-
-
-def _advice(unknown: Iterable[str], name: Name) -> str:
-    options = inspect.signature(BaseTaskProcessor.delay).parameters
-    given = next((each for each in unknown if each in options), None)
-    if given is None:
-        return ""
-    return f"; write {name.qualname}.options({given}=...).delay(...)"
-
-
-def _as_written(error: Exception, name: Name) -> str:
-    """Return what is wrong with a class in the words of its decorator."""
-    options = {attribute: option for option, attribute in attributes().items()}
-    text = str(error).replace(f"{name.qualname}.", "").replace("its __init__", "it")
-    text = re.sub(r"\b[A-Z_]{5,}\b", lambda found: options.get(found[0], found[0]), text)
-    return f"@processor of {name}: {text}"

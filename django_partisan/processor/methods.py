@@ -17,13 +17,8 @@ from django_partisan.config.wording import shown
 from django_partisan.exceptions import FailTask
 from django_partisan.models.object_keys import MAX_LENGTH, object_key, stored_pk
 from django_partisan.processor.base import BaseTaskProcessor
-from django_partisan.processor.functions import (
-    Delayable,
-    FunctionProcessor,
-    Name,
-    ProcessorFunction,
-    registered,
-)
+from django_partisan.processor.function_processor import FunctionProcessor, Name, registered
+from django_partisan.processor.functions import Delayable, ProcessorFunction
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -115,8 +110,10 @@ class ProcessorMethod(ProcessorFunction[P, R]):
             )
         return self._processor
 
-    def _made(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BaseTaskProcessor:
-        obj, *rest = args or self._refuse("nothing")
+    def step(self, /, *args: P.args, **kwargs: P.kwargs) -> BaseTaskProcessor:
+        """Return the processor of a call, as a step of a flow; the object comes first."""
+        given: tuple[Any, ...] = args
+        obj, *rest = given or self._refuse("nothing")
         return self._own_of(obj).processor(self._pk_of(obj), *rest, **kwargs)
 
     def _made_many(
@@ -205,8 +202,9 @@ class BoundMethod(Delayable[P, R]):
         """The registered class whose tasks call the method, of the object's own model."""
         return self.__func__.processor
 
-    def _made(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BaseTaskProcessor:
-        return self.__func__._made((self.__self__, *args), kwargs)  # noqa: SLF001
+    def step(self, /, *args: P.args, **kwargs: P.kwargs) -> BaseTaskProcessor:
+        """Return the processor of a call for this object, as a step of a flow."""
+        return self.__func__.step(self.__self__, *args, **kwargs)
 
     def _made_many(
         self, items: Iterable[Sequence[Any]]

@@ -7,10 +7,11 @@ from django.core.management import call_command
 from django.db import transaction
 from stdlib_index.enqueueing import enqueue
 from stdlib_index.models import Module, Package
-from stdlib_index.queries import queue_counts
+from stdlib_index.queries import flow_progress
 from stdlib_index.report import report_path
 
-from django_partisan.models import Attempt, Task
+from django_partisan.flows import Flow
+from django_partisan.models import Attempt, Dependency, Task
 
 USER = PASSWORD = "admin"  # noqa: S105, everybody may know it: the demonstration is on this machine only
 
@@ -25,14 +26,14 @@ def prepare() -> None:
 
 def enqueue_work(limit: int | None) -> None:
     """Enqueue what an earlier run left out; start over when it left out nothing; say which."""
-    before = queue_counts()
+    before = flow_progress()
     enqueued = enqueue(limit)
-    if enqueued + before.waiting + before.running == 0 and before.done:
+    if not enqueued and before.is_done and Module.objects.exists():
         print("Everything was indexed before, so this run clears the index and starts over.")
         start_over()
-        before, enqueued = queue_counts(), enqueue(limit)
+        before, enqueued = flow_progress(), enqueue(limit)
     if before.total:
-        left = before.waiting + before.running
+        left = before.total - before.done
         print(f"Continuing an earlier run: {before.done:,} tasks done, {left:,} left.")
     print(f"Python {platform.python_version()}: {enqueued:,} files enqueued.", flush=True)
 
@@ -40,6 +41,6 @@ def enqueue_work(limit: int | None) -> None:
 @transaction.atomic
 def start_over() -> None:
     """Forget all tasks and all that they found."""
-    for model in (Attempt, Task, Module, Package):
+    for model in (Attempt, Dependency, Task, Flow, Module, Package):
         model.objects.all().delete()
     report_path().unlink(missing_ok=True)

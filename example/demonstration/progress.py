@@ -8,9 +8,10 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from stdlib_index.queries import QueueCounts, queue_counts
+from stdlib_index.queries import flow_progress
 
 from demonstration.manager import Manager, running_manager
+from django_partisan.flows import FlowProgress
 
 LOOK_SECONDS = 0.25
 LINE_SECONDS = 2
@@ -30,9 +31,9 @@ class Run:
 
 
 class Display(Protocol):
-    """Something that shows the counts."""
+    """Something that shows how far it is."""
 
-    def __call__(self, counts: QueueCounts, run: Run) -> None:
+    def __call__(self, progress: FlowProgress, run: Run) -> None:
         """Show them."""
 
 
@@ -41,22 +42,22 @@ def follow() -> Run:
 
     Raises ``ManagerFailedError`` when it dies.
     """
-    started, before = time.monotonic(), queue_counts().done
+    started, before = time.monotonic(), flow_progress().done
     with running_manager() as manager, _display() as show:
         run = Run(tasks=0, seconds=0)
-        for counts in _until_done(manager):
-            run = Run(tasks=counts.done - before, seconds=time.monotonic() - started)
-            show(counts, run)
+        for progress in _until_done(manager):
+            run = Run(tasks=progress.done - before, seconds=time.monotonic() - started)
+            show(progress, run)
     return run
 
 
-def _until_done(manager: Manager) -> Iterator[QueueCounts]:
+def _until_done(manager: Manager) -> Iterator[FlowProgress]:
     is_busy = True
     while is_busy:
         manager.check()
-        counts = queue_counts()
-        yield counts
-        is_busy = counts.is_busy
+        progress = flow_progress()
+        yield progress
+        is_busy = not progress.is_done
         if is_busy:
             time.sleep(LOOK_SECONDS)
 
@@ -81,9 +82,12 @@ class _Bar:
         self._progress = progress
         self._bar = progress.add_task("starting", total=None)
 
-    def __call__(self, counts: QueueCounts, run: Run) -> None:
+    def __call__(self, progress: FlowProgress, run: Run) -> None:
         self._progress.update(
-            self._bar, total=counts.total, completed=counts.done, description=_describe(counts, run)
+            self._bar,
+            total=progress.total,
+            completed=progress.done,
+            description=_describe(progress, run),
         )
 
 
@@ -93,14 +97,18 @@ class _Lines:
     def __init__(self) -> None:
         self._next_at = 0.0
 
-    def __call__(self, counts: QueueCounts, run: Run) -> None:
-        if time.monotonic() >= self._next_at or not counts.is_busy:
+    def __call__(self, progress: FlowProgress, run: Run) -> None:
+        if time.monotonic() >= self._next_at or progress.is_done:
             self._next_at = time.monotonic() + LINE_SECONDS
-            print(f"{counts.done:,} of {counts.total:,} done, {_describe(counts, run)}", flush=True)
+            print(
+                f"{progress.done:,} of {progress.total:,} done, {_describe(progress, run)}",
+                flush=True,
+            )
 
 
-def _describe(counts: QueueCounts, run: Run) -> str:
+def _describe(progress: FlowProgress, run: Run) -> str:
+    waiting = progress.total - progress.done - progress.running
     return (
-        f"{counts.waiting:,} waiting, {counts.running:,} in process, "
-        f"{counts.failed:,} errors, {run.rate:,.0f} tasks/s"
+        f"{waiting:,} waiting, {progress.running:,} in process, "
+        f"{progress.failed:,} errors, {run.rate:,.0f} tasks/s"
     )

@@ -6,12 +6,10 @@ from itertools import zip_longest
 from pathlib import Path
 
 from django.conf import settings
-from django.db.models import Sum
-from stdlib_index.queries import failures, library_totals, packages_by_size, queue_counts
+from stdlib_index.queries import failures, flow_progress, library_totals, packages_by_size
 
 from demonstration.preparation import PASSWORD, USER
 from demonstration.progress import Run
-from django_partisan.models import Task
 
 SHOWN_PACKAGES = 3
 
@@ -34,11 +32,10 @@ def _modules() -> Iterator[str]:
 
 
 def _tasks(run: Run) -> Iterator[str]:
-    counts = queue_counts()
-    again = Task.objects.aggregate(postpones=Sum("postpones"), retries=Sum("retries"))
+    progress = flow_progress()
+    finished = progress.done - progress.failed - progress.cancelled
     yield "Tasks"
-    yield f"{counts.finished:,} finished, {counts.failed:,} in error"
-    yield f"postponed {again['postpones']:,} times, retried {again['retries']:,} times on the way"
+    yield f"{finished:,} finished, {progress.failed:,} in error"
     yield f"this run: {run.tasks:,} tasks in {run.seconds:.1f} s, {run.rate:,.0f} tasks/s"
 
 

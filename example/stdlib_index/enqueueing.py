@@ -1,5 +1,6 @@
-"""What is put into the queue: every file that is not indexed, and its package's follow-up."""
+"""What is put into the queue: one flow of every file that is not indexed, and of what follows."""
 
+import platform
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import islice
@@ -8,9 +9,10 @@ from django.db import transaction
 from django.db.models import Q
 
 from django_partisan import registry
+from django_partisan.flows import chain, group
 from django_partisan.models import Task
 from stdlib_index.models import Module, Package
-from stdlib_index.partisan_tasks import IndexModule, SummarizePackage
+from stdlib_index.partisan_tasks import IndexModule, PublishReport, SummarizePackage
 from stdlib_index.sources import SourceFile, find_sources
 
 
@@ -24,8 +26,8 @@ def enqueue(limit: int | None = None, package: str | None = None) -> int:
     known = _known_paths()
     fresh = (file for files in found.values() for file in files if file.path not in known)
     chosen = _by_package(islice(fresh, limit))
-    for name, files in chosen.items():
-        _enqueue_package(name, files, files_found=len(found[name]))
+    if chosen:
+        _enqueue_flow(chosen, found)
     return sum(map(len, chosen.values()))
 
 
@@ -47,11 +49,19 @@ def _known_paths() -> set[str]:
 
 
 @transaction.atomic
-def _enqueue_package(name: str, files: list[SourceFile], *, files_found: int) -> None:
-    """Write the package, its tasks and its follow-up together: nobody ever sees half of them."""
-    Package.objects.update_or_create(
-        name=name, defaults={"files": files_found, "summarized_at": None}
+def _enqueue_flow(chosen: dict[str, list[SourceFile]], found: dict[str, list[SourceFile]]) -> None:
+    """Write the packages and the flow together: nobody ever sees half of them."""
+    for name in chosen:
+        Package.objects.update_or_create(
+            name=name, defaults={"files": len(found[name]), "summarized_at": None}
+        )
+    packages = group(_steps_of(name, files) for name, files in chosen.items())
+    # A file that is not Python ends in error, and its package is added up all the same.
+    chain(packages, PublishReport()).delay(
+        name=f"Python {platform.python_version()}", on_dependency_failure="run"
     )
-    for file in files:
-        IndexModule(path=file.path, package=file.package).delay()
-    SummarizePackage(package=name).delay()
+
+
+def _steps_of(name: str, files: list[SourceFile]) -> chain:
+    modules = group(IndexModule(path=file.path, package=file.package) for file in files)
+    return chain(modules, SummarizePackage(package=name))

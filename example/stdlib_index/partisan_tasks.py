@@ -1,17 +1,14 @@
-"""The three processors of the index: one per file, one per package, one for the shared report."""
+"""The three processors of the index: one per file, one per package, one for the report."""
 
 from dataclasses import asdict
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Count, Sum
 from django.utils import timezone
 
 from django_partisan import registry
 from django_partisan.config import const
-from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
-from django_partisan.exceptions import PostponeTask
-from django_partisan.models import Task
+from django_partisan.config.processor_configs import ErrorsHandleConfig
 from django_partisan.processor import BaseTaskProcessor
 from stdlib_index.analysis import Analysis, analyse
 from stdlib_index.models import Module, Package
@@ -49,33 +46,27 @@ class IndexModule(BaseTaskProcessor):
 
 @registry.register
 class SummarizePackage(BaseTaskProcessor):
-    """Add up a package as soon as every file of it is indexed or has failed.
+    """Add up a package once every file of it is indexed or has failed, which its flow waits for.
 
-    Asks to be run a second later while files are waiting or running. Goes before the files, or each
-    package would be added up only after the files of all the others.
+    Goes before the files, or each package would be added up only after those of all the others.
     """
 
     PRIORITY = 5
-    POSTPONE_CONFIG = PostponeConfig(max_postpones=None)
 
     def run(self) -> dict[str, int]:
-        """Return the sums, or raise ``PostponeTask``."""
+        """Return the sums of all its modules, also of those that an earlier flow has indexed."""
         package = self.kwargs["package"]
-        if has_unfinished_files(package):
-            raise PostponeTask(1)
         totals = _totals(package)
-        with transaction.atomic():
-            Package.objects.filter(name=package).update(**totals, summarized_at=timezone.now())
-            PublishReport(package=package).delay()
+        Package.objects.filter(name=package).update(**totals, summarized_at=timezone.now())
         return totals
 
 
 @registry.register
 class PublishReport(BaseTaskProcessor):
-    """Put a package's sums into the report that all workers share.
+    """Write what all packages have come to into the report, as the last step of a flow.
 
-    Only one of them can write at a time. Whoever finds the file locked fails with
-    ``BlockingIOError`` and is tried again a little later, each at its own moment.
+    Two flows may end at the same time, and only one can write. Whoever finds the file locked fails
+    with ``BlockingIOError`` and is tried again a little later, each at its own moment.
     """
 
     PRIORITY = 5
@@ -88,20 +79,18 @@ class PublishReport(BaseTaskProcessor):
         jitter=0.5,
     )
 
-    def run(self) -> None:
-        """Write the section, or raise ``BlockingIOError``."""
-        package = Package.objects.get(name=self.kwargs["package"])
-        sums = {name: getattr(package, name) for name in ("files", "modules_count", *SUMS)}
-        publish(package.name, {**sums, "docstring_coverage": round(package.coverage, 1)})
+    def run(self) -> int:
+        """Write it and return how many packages are in it, or raise ``BlockingIOError``."""
+        return publish(
+            lambda: {
+                each.name: _section(each) for each in Package.objects.exclude(summarized_at=None)
+            }
+        )
 
 
-def has_unfinished_files(package: str) -> bool:
-    """Say whether a file of the package still waits or runs; a file in error counts as done."""
-    return Task.objects.filter(
-        processor_class=registry.registry.stored_name(IndexModule),
-        status__in=(Task.STATUS_NEW, Task.STATUS_IN_PROCESS),
-        arguments__kwargs__package=package,
-    ).exists()
+def _section(package: Package) -> dict[str, float]:
+    sums = {name: getattr(package, name) for name in ("files", "modules_count", *SUMS)}
+    return {**sums, "docstring_coverage": round(package.coverage, 1)}
 
 
 def _totals(package: str) -> dict[str, int]:

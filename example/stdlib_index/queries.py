@@ -1,9 +1,10 @@
 """What the pages ask the database: one function per question, one or two queries each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from django.db.models import Count, Sum
 
+from django_partisan.flows import Flow, FlowProgress
 from django_partisan.models import Attempt, Task
 from stdlib_index.models import Module, Package
 
@@ -49,11 +50,18 @@ def queue_counts() -> QueueCounts:
     """Count the tasks by state."""
     counts = dict(Task.objects.order_by("status").values_list("status").annotate(Count("pk")))
     return QueueCounts(
-        waiting=counts.get(Task.STATUS_NEW, 0),
+        waiting=counts.get(Task.STATUS_NEW, 0) + counts.get(Task.STATUS_WAITING, 0),
         running=counts.get(Task.STATUS_IN_PROCESS, 0),
         finished=counts.get(Task.STATUS_FINISHED, 0),
         failed=counts.get(Task.STATUS_ERROR, 0),
     )
+
+
+def flow_progress() -> FlowProgress:
+    """Add up how far the flows have come: the newest, and what earlier ones have left."""
+    found = [flow.progress for flow in Flow.objects.all()]
+    names = [field.name for field in fields(FlowProgress)]
+    return FlowProgress(**{name: sum(getattr(each, name) for each in found) for name in names})
 
 
 def library_totals() -> Package:
@@ -86,7 +94,7 @@ def _failure(task: Task, attempt: Attempt | None) -> Failure:
     arguments = task.arguments["kwargs"]
     return Failure(
         task_id=task.pk,
-        subject=arguments.get("path") or arguments.get("package", "?"),
+        subject=arguments.get("path") or arguments.get("package", "the report"),
         error=attempt.error_type if attempt else "",
         message=attempt.message if attempt else "",
     )

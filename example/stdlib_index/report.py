@@ -1,9 +1,9 @@
-"""The report: one JSON file that many workers write, one at a time."""
+"""The report: one JSON file that workers write, one at a time."""
 
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,17 @@ def report_path() -> Path:
     return Path(settings.STDLIB_REPORT)
 
 
-def publish(section: str, content: Mapping[str, Any]) -> None:
-    """Write one section of the report, replacing what it said before.
+def publish(find: Callable[[], Mapping[str, Any]]) -> int:
+    """Write the report anew from what ``find`` returns; return how many sections it has.
 
-    Reads the whole file, changes it and puts it back on disk, so two writers at a time would lose
-    one of their sections. Raises ``BlockingIOError`` at once when somebody else is writing.
+    It is called while nobody else can write, so that a newer report is never replaced by an older
+    one. Raises ``BlockingIOError`` at once when somebody else is writing.
     """
     path = report_path()
     with _exclusively(path.with_suffix(".lock")):
-        report = read_report()
-        report[section] = dict(content)
-        _replace(path, json.dumps(report, indent=2, sort_keys=True))
+        sections = find()
+        _replace(path, json.dumps(sections, indent=2, sort_keys=True))
+    return len(sections)
 
 
 def read_report() -> dict[str, Any]:

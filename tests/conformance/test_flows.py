@@ -15,6 +15,8 @@ from django_partisan.exceptions import FlowEnded
 from django_partisan.flows import Flow, chain, group
 from django_partisan.models import Attempt, Dependency, Task
 from django_partisan.processor import BaseTaskProcessor
+from tests.app.functions import add, undecorated
+from tests.shop_app.models import Order
 from tests.support.factories import claim, ended_attempt, record, row_of
 from tests.support.processors import Plain, Unique
 
@@ -131,7 +133,24 @@ def test_a_flow_that_leads_back_to_its_beginning_is_refused_by_name() -> None:
         (lambda: chain("ab"), r"chain\(\) takes processors.*got 'a'"),
         (lambda: chain(17), r"chain\(\) takes processors.*got 17"),
         (lambda: chain(Named("a"), on_success=Named), "got the class Named"),
-        (lambda: chain(Named("a")).delay(on_complete=chain(Named("b"))), "on_success and on_com"),
+        (
+            lambda: chain(Named("a")).delay(on_complete=chain(Named("b"))),
+            r"on_success and on_complete take processors, as .*step\(17\); got chain",
+        ),
+        (lambda: chain(add), r"got add without any; write add\.step\(\.\.\.\)"),
+        (
+            lambda: group([Order(pk=1).send]),
+            r"got Order\.send without any; write Order\.send\.step\(\.\.\.\)",
+        ),
+        (
+            lambda: chain(undecorated, Named("a")),
+            r"takes .*function undecorated, .*@processor, and write undecorated\.step\(\.\.\.\)",
+        ),
+        (lambda: group([Order(pk=1).save]), r"got the method Order\.save, which is none"),
+        (lambda: chain(lambda: 1), r"<lambda>, which is none; make it a function of a module"),
+        (lambda: chain(Named("a"), on_complete=print), "got the function print, which is none"),
+        (lambda: chain(add(1)), r"got 1 \(int\)"),
+        (lambda: chain(add.step(1, 2, 3)), "too many positional arguments"),  # type: ignore[call-arg]
     ],
 )
 def test_what_is_no_step_is_refused_by_name(make: Callable[[], object], message: str) -> None:
@@ -157,6 +176,38 @@ def test_what_cannot_be_stored_is_not_stored_by_halves(
         make()
     assert not Task.objects.exists()
     assert not Flow.objects.exists()
+
+
+def test_creator_and_tags_are_those_of_every_task() -> None:
+    order = Order.objects.create()
+    flow = chain(
+        group(*many("a", "b"), order.send.step("home")), group(*many("c", "d")), on_success=Plain(1)
+    ).delay(name="labelled", creator=order, tags=("vip", "mail"), on_complete=Plain(2))
+    assert {(task.creator, tuple(task.tags)) for task in flow.tasks} == {(order, ("vip", "mail"))}
+    found = Task.objects.tagged("mail", "vip").created_by(order)
+    assert set(found) == set(flow.tasks)
+    assert flow.tasks.count() == 7
+    assert flow.add(Plain(3)).creator is None
+    added = flow.add(Plain(4), creator=order, tags=["late"])
+    assert (row_of(added).creator, list(row_of(added).tags)) == (order, ["late"])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"creator": "ada"}, TypeError, "creator"),
+        ({"creator": Order()}, ValueError, "creator"),
+        ({"tags": "mail"}, TypeError, "tags takes a tuple or a list"),
+        ({"tags": ["a,b"]}, ValueError, "can be no tag"),
+    ],
+)
+def test_a_creator_or_tags_that_cannot_be_are_refused(
+    options: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        chain(*many("a", "b")).delay(**options)
+    assert not Flow.objects.exists()
+    assert not Task.objects.exists()
 
 
 def test_an_empty_group_is_no_step() -> None:
@@ -363,6 +414,40 @@ def test_what_is_added_may_wait_for_others() -> None:
     first = flow.tasks[0]
     flow.add(Named("after a"), after=[first])
     assert run_all() == [["a", "b"], ["after a"], ["c"]]
+
+
+def test_what_is_added_is_a_processor_with_its_arguments() -> None:
+    flow = chain(*many("a", "b")).delay()
+    with pytest.raises(TypeError, match=r"flow\.add\(\) takes .*write add\.step\(\.\.\.\)"):
+        flow.add(add)
+    assert flow.add(add.step(1)).flow == flow
+    assert flow.tasks.count() == 3
+
+
+def test_calls_of_functions_and_methods_are_steps() -> None:
+    order = Order.objects.create()
+    flow = chain(
+        add.step(1, times=2),
+        group(add.step(number) for number in range(3)),
+        group(order.send.step("home", copies=2), Order.send.step(order, "work")),
+    ).delay(on_complete=add.step(9))
+    levels = []
+    while claimed := claim():
+        levels.append([row_of(task).arguments for task in claimed])
+        for task in claimed:
+            record(ended_attempt(task))
+        tell()
+    assert levels == [
+        [{"args": [1], "kwargs": {"times": 2}}],
+        [{"args": [number], "kwargs": {}} for number in range(3)],
+        [
+            {"args": [order.pk, "home"], "kwargs": {"copies": 2}},
+            {"args": [order.pk, "work"], "kwargs": {}},
+        ],
+        [{"args": [9], "kwargs": {}}],
+    ]
+    assert flow.progress.is_done
+    assert Task.objects.for_object(order).count() == 2
 
 
 def test_nothing_is_added_to_a_flow_of_which_nothing_waits() -> None:

@@ -41,8 +41,8 @@ def test_a_task_has_the_key_of_its_object_however_it_is_stored(make: Callable[[]
         *obj.send.delay_many([("many",), ("more",)]),
         *type(obj).send.delay_many([(obj, "again")]),
         obj.send.options(repeat=60, expires=60).delay("chain"),
-        obj.send.processor(obj.send._made((), {}).args[0], "by key").delay(),
-        enqueue(obj.send.processor.task_of_schedule([obj.send._made((), {}).args[0]], {}), "keep"),
+        obj.send.processor(obj.send.step().args[0], "by key").delay(),
+        enqueue(obj.send.processor.task_of_schedule([obj.send.step().args[0]], {}), "keep"),
     ]
     assert keys() == [tasks[0].object_key] * 6
     assert {task.object_key for task in tasks} == {tasks[0].object_key}

@@ -9,8 +9,10 @@ import pytest
 
 from django_partisan.flows import Flow, chain, group
 from django_partisan.models import Dependency, Task, Untold
+from tests.app.functions import add
 from tests.app.partisan_tasks import AtomicNote, Exit, Fail, Note
 from tests.processes.conftest import StartManager
+from tests.shop_app.models import Order
 from tests.support.harness import SHORT_LIVES
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book
@@ -56,6 +58,22 @@ def test_a_flow_runs_in_its_order_and_no_step_waits_for_a_poll(
     ).delay(on_complete=kind(next(steps)))
     wait_until(lambda: is_done(flow), message=lambda: manager.log)
     assert {task.status for task in flow.tasks} == {"finished"}
+    assert_in_order()
+
+
+def test_calls_of_functions_and_methods_run_as_steps(
+    start_manager: StartManager, book: Book
+) -> None:
+    order = Order.objects.create()
+    manager = start_manager()
+    flow = chain(
+        add.step(1, times=2),
+        group(add.step(number) for number in range(3)),
+        order.send.step("home", copies=2),
+    ).delay()
+    wait_until(lambda: is_done(flow), message=lambda: manager.log)
+    *numbers, sent = flow.tasks.values_list("result", flat=True)
+    assert (numbers, sent["sent"]) == ([2, 0, 1, 2], "Order home 2")
     assert_in_order()
 
 

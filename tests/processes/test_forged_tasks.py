@@ -37,7 +37,7 @@ FORGED: list[tuple[str, list[Any]]] = [
     ("tests.shop_app.models.Order.delete", [1]),
     ("tests.shop_app.models.Sendable.send", [1]),
     ("django_partisan.processor.methods.MethodProcessor", [1]),
-    ("django_partisan.processor.functions.FunctionProcessor", []),
+    ("django_partisan.processor.function_processor.FunctionProcessor", []),
     ("../../tests/trap_app", []),
     ("__import__", ["tests.trap_app"]),
     ("'; DROP TABLE django_partisan_task; --", []),

@@ -29,6 +29,7 @@ from django_partisan.exceptions import (
     PostponeTask,
     TaskTimedOut,
 )
+from django_partisan.flows import Flow, chain, group
 from django_partisan.lifecycle import requeue
 from django_partisan.logs import JsonFormatter
 from django_partisan.manager import WorkersManager
@@ -159,6 +160,9 @@ def calling_methods(order: Order) -> QuerySet[Task]:
     assert_type(order.send.options(priority=1).delay("home", copies=2), Task)
     assert_type(order.send.delay_many([("home",), ("shop",)]), list[Task])
     assert_type(Order.send.delay(order, "home"), Task)
+    assert_type(order.send.step("home", copies=2), BaseTaskProcessor)
+    assert_type(Order.send.step(order, "home"), BaseTaskProcessor)
+    order.send.step(3)  # type: ignore[arg-type]
     assert_type(Order.send.delay_many([(order, "home")]), list[Task])
     assert_type(Order.send.processor, type[BaseTaskProcessor])
     order.send(3)  # type: ignore[arg-type]
@@ -181,6 +185,13 @@ def calling_functions() -> list[Task]:
     weigh.options(priority=1).delay("1")  # type: ignore[arg-type]
     processor(urgency=1)  # type: ignore[call-overload]
     pause(processor=weigh)
+    assert_type(weigh.step(1, unit="g"), BaseTaskProcessor)
+    weigh.step("1")  # type: ignore[arg-type]
+    assert_type(chain(weigh.step(1), group(weigh.step(n) for n in range(3))).delay(), Flow)
+    labelled = chain(weigh.step(1)).delay(name="one", creator=User(), tags=["mail"])
+    labelled.add(weigh.step(2), creator=User(), tags=("mail",))
+    chain(weigh.step(1)).delay(tags=17)  # type: ignore[arg-type]
+    labelled.add(weigh.step(2), urgency=1)  # type: ignore[call-arg]
     later = tidy.options(execute_after=timedelta(hours=1), repeat=const.DAILY)
     assert_type(later.delay("/tmp"), Task)
     return [weigh.delay(1, unit="g"), *later.delay_many([("/",)]), *weigh.delay_many([(1,)])]
@@ -210,6 +221,12 @@ async def enqueueing_asynchronously() -> list[Task]:
     many = await SendInvoice.adelay_many([(1,), SendInvoice(2)], expires=60)
     assert_type(many, list[Task])
     await SendInvoice.adelay_many([(1,)], urgency=1)  # type: ignore[call-arg]
+    assert_type(await weigh.adelay(1, unit="g"), Task)
+    assert_type(await weigh.options(priority=1).adelay(1), Task)
+    assert_type(await weigh.adelay_many([(1,)]), list[Task])
+    assert_type(await Order().send.options(tags=["mail"]).adelay("home", copies=2), Task)
+    await weigh.adelay("1")  # type: ignore[arg-type]
+    await weigh.options(priority=1).adelay(1, priority=2)  # type: ignore[call-arg]
     return [task, *many]
 
 

@@ -16,8 +16,10 @@ from django.db import connections, transaction
 from django_partisan import registry
 from django_partisan.exceptions import UnknownQueue
 from django_partisan.models import Task
-from django_partisan.processor import BaseTaskProcessor
+from django_partisan.processor import BaseTaskProcessor, processor
 from django_partisan.processor.options import DelayOptions
+from tests.app.functions import add, touch
+from tests.shop_app.models import Order
 from tests.support.factories import ids_of
 from tests.support.processors import Plain, Unique
 
@@ -30,6 +32,10 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.alike]
 @registry.register
 class InNoQueue(Plain):
     QUEUE_NAME = "nowhere"
+
+
+@processor
+def named_like_those_of_others(*, func: int, loop: int, call: int) -> None: ...
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -68,6 +74,40 @@ def test_the_items_may_be_a_query_set() -> None:
     assert [task.arguments["args"] for task in tasks] == [list(row) for row in rows[:2]]
 
 
+def test_a_function_is_enqueued_as_by_its_own_delay() -> None:
+    tasks = [run(add.adelay(1, times=3)), *run(add.adelay_many((number,) for number in (4, 5)))]
+    assert [task.arguments["args"] for task in Task.objects.order_by("pk")] == [[1], [4], [5]]
+    assert tasks[0].arguments["kwargs"] == {"times": 3}
+    assert {task.processor_class for task in tasks} == {"tests.app.functions.add"}
+    assert run(add.adelay(1, times=3)).was_duplicate
+
+
+def test_a_function_with_options_is_enqueued_with_them() -> None:
+    with_options = touch.options(priority=-3, tags=["files"])
+    tasks = [run(with_options.adelay("/a")), *run(with_options.adelay_many([("/b",), ("/c",)]))]
+    assert [(task.priority, list(task.tags)) for task in tasks] == [(-3, ["files"])] * 3
+    assert Task.objects.tagged("files").count() == 3
+
+
+def test_a_method_is_enqueued_with_its_object() -> None:
+    order = Order.objects.create()
+    tasks = [
+        run(order.send.adelay("home", copies=2)),
+        run(order.send.options(priority=3).adelay("work")),
+        run(Order.send.adelay(order, "shop")),
+        *run(order.send.adelay_many([("sea",)])),
+    ]
+    assert [task.arguments["args"] for task in tasks] == [
+        [order.pk, address] for address in ("home", "work", "shop", "sea")
+    ]
+    assert list(Task.objects.for_object(order)) == tasks
+
+
+def test_a_function_may_have_parameters_of_any_name() -> None:
+    task = run(named_like_those_of_others.adelay(func=1, loop=2, call=3))
+    assert task.arguments["kwargs"] == {"func": 1, "loop": 2, "call": 3}
+
+
 def test_fifty_at_once_are_fifty_tasks() -> None:
     async def gathered() -> list[Task]:
         return await asyncio.gather(*(Plain(number).adelay() for number in range(50)))
@@ -100,6 +140,9 @@ def test_fifty_unique_ones_at_once_are_one_task() -> None:
         (lambda: Mistaken.adelay(3), TypeError, r"write YourClass\(17, name='x'\)\.adelay\(\)"),
         (lambda: Mistaken.adelay_many([(1,), 2]), TypeError, r"items\[1\]"),
         (lambda: Mistaken.adelay_many([(1,)], priority="x"), TypeError, "priority"),
+        (lambda: add.adelay(1, n=2), TypeError, r"functions\.add\(first: .*argument 'n'"),  # type: ignore[call-arg]
+        (lambda: add.options(priority="x").adelay(1), TypeError, "priority"),  # type: ignore[arg-type]
+        (lambda: add.adelay_many([(1,), ()]), TypeError, r"items\[1\]"),
     ],
 )
 def test_errors_are_those_of_delay_and_nothing_is_stored(
