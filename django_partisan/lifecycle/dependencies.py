@@ -14,6 +14,7 @@ from django_partisan.config.wording import counted
 from django_partisan.database import dialect_for
 from django_partisan.database.values import Edge, NewTask, Told
 from django_partisan.exceptions import DependencyFailed, DependencyNotFound
+from django_partisan.fault_points import reach
 from django_partisan.lifecycle.conflicts import tried_again
 from django_partisan.lifecycle.enqueue import enqueue
 from django_partisan.lifecycle.enqueue_many import enqueue_many
@@ -95,7 +96,9 @@ def tell_dependents() -> Told:
     Each end is told once, whoever does it, and however often this is called.
     """
     alias = database()
+    reach("manager.recorded_before_telling")
     told = dialect_for(alias).tell_dependents(connections[alias], TELL_BATCH)
+    reach("manager.told_dependents")
     for queue_name in told.queue_names:
         announce(alias, queue_name)
     if told.cancelled:

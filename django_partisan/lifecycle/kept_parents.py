@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Now
+from django.db.models.lookups import IsNull
 
 from django_partisan.lifecycle.rows import dependency_rows, task_rows, untold_rows
 from django_partisan.models import Task
@@ -19,7 +20,8 @@ def may_go() -> Q:
     children = task_rows().filter(pk=OuterRef("child_id"))
     unfinished = children.exclude(status__in=Task.TERMINAL_STATUSES)
     edges = dependency_rows().filter(Exists(unfinished), parent_id=OuterRef("pk"))
-    return Q(has_dependents=False) | Q(~Exists(edges))
+    # Asked of each task alone: for NOT EXISTS the planner reads all dependencies at once.
+    return Q(has_dependents=False) | Q(IsNull(Subquery(edges.values("pk")[:1]), True))
 
 
 def part_with(ids: Sequence[int]) -> bool:
@@ -30,10 +32,10 @@ def part_with(ids: Sequence[int]) -> bool:
     """
     if not dependency_rows().exists():
         return False
+    # Those that had ended when they were named are not told of, but their results are read.
+    results = task_rows().filter(pk=OuterRef("parent_id")).values("result")
+    dependency_rows().filter(parent_id__in=ids).update(parent_result=Subquery(results))
     parents = task_rows().filter(pk__in=ids, has_dependents=True)
-    results = parents.filter(pk=OuterRef("parent_id")).values("result")
-    edges = dependency_rows().filter(parent_id__in=parents.values("pk"))
-    edges.update(parent_result=Subquery(results))
     unfinished = parents.exclude(status__in=Task.TERMINAL_STATUSES).values_list("pk", flat=True)
     ends = [[pk, _DELETED] for pk in unfinished]
     if ends:

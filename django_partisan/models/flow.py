@@ -182,7 +182,7 @@ class Untold(models.Model):
     """Ends that dependents have not been told of, left by the statement that recorded them.
 
     Either the ends and this row are there, or neither; either this row is gone and the dependents
-    know, or neither.
+    know, or neither. Where a dependent was locked, ``created_at`` is the moment of the last try.
     """
 
     id = models.BigAutoField(primary_key=True)

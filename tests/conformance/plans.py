@@ -113,12 +113,12 @@ def rows_read(plan: list[Node]) -> int:
     )
 
 
-def sequential_scans(plan: list[Node]) -> list[Node]:
-    """Return the nodes that read the whole table of tasks."""
+def sequential_scans(plan: list[Node], table: str = TABLE) -> list[Node]:
+    """Return the nodes that read a whole table, or would if they had to."""
     return [
         node
         for node in plan
-        if node["Node Type"] == "Seq Scan" and node.get("Relation Name") == TABLE
+        if node["Node Type"] == "Seq Scan" and node.get("Relation Name") == table
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,8 +10,16 @@ import pytest
 from django.db import connections, transaction
 
 from django_partisan import lifecycle
-from django_partisan.attempt import CANCELLED, FAILED, FINISHED, RETRIED, ClaimedTask
+from django_partisan.attempt import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    RELEASED,
+    RETRIED,
+    ClaimedTask,
+)
 from django_partisan.exceptions import DependencyNotFound
+from django_partisan.lifecycle import dependencies
 from django_partisan.models import Dependency, Task, Untold
 from tests.support.factories import (
     MAX_RESCUES,
@@ -21,6 +30,7 @@ from tests.support.factories import (
     enqueue,
     finish,
     ids_of,
+    locked_by_a_stranger,
     record,
     record_and_claim,
     rescue,
@@ -309,40 +319,74 @@ def test_a_waiting_dependent_can_be_cancelled_and_is_told_nothing_then() -> None
     assert attempts_of(child) == []
 
 
+def recorded(kind: str, *, delete_finished: bool = False) -> Callable[[ClaimedTask], None]:
+    """Return the end of a task that is recorded as soon as nobody has its row locked."""
+
+    def end(parent: ClaimedTask) -> None:
+        while not record(ended_attempt(parent, kind), delete_finished=delete_finished):
+            pass
+
+    return end
+
+
+def deleted(parent: ClaimedTask) -> None:
+    """Give a task back, and delete it before anybody takes it up."""
+    recorded(RELEASED)(parent)
+    while not lifecycle.delete([parent.id]):
+        pass
+
+
+def _close(gate: threading.Barrier) -> None:
+    gate.wait()
+    connections.close_all()
+
+
+RACES: dict[str, Callable[[ClaimedTask], None]] = {
+    "finished": recorded(FINISHED),
+    "failed": recorded(FAILED),
+    "cancelled": recorded(CANCELLED),
+    "finished and deleted": recorded(FINISHED, delete_finished=True),
+    "deleted": deleted,
+}
+ROUNDS = [25, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(600)])]
+
+
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize("policy", ["cancel", "run"])
-@pytest.mark.parametrize("kind", [FINISHED, FAILED])
+@pytest.mark.parametrize("kind", RACES)
 def test_a_task_that_ends_while_it_is_named_is_never_waited_for_in_vain(
-    kind: str, policy: str
+    kind: str, policy: str, rounds: int
 ) -> None:
-    rounds = 25
     parents = claim_new(rounds)
 
-    def name(parent: ClaimedTask) -> Task:
+    def name(parent: ClaimedTask) -> Task | None:
         try:
             return Plain(f"child of {parent.id}").delay(
                 after=[Task(pk=parent.id)], on_dependency_failure=policy
             )
-        finally:
-            connections.close_all()
+        except DependencyNotFound:
+            return None
 
     def end(parent: ClaimedTask) -> None:
-        try:
-            while not record(ended_attempt(parent, kind)):
-                pass
-            tell()
-        finally:
-            connections.close_all()
+        RACES[kind](parent)
+        tell()
 
+    is_doomed = policy == "cancel" and not kind.startswith("finished")
+    expected = ("cancelled" if is_doomed else "new", 0)
     with ThreadPoolExecutor(2) as pool:
         for parent in parents:
-            child, ended = pool.submit(name, parent), pool.submit(end, parent)
+            named, ended = pool.submit(name, parent), pool.submit(end, parent)
             ended.result()
-            pk = child.result().pk
+            child = named.result()
             tell()
-            row = Task.objects.get(pk=pk)
-            expected = "cancelled" if (kind, policy) == (FAILED, "cancel") else "new"
-            assert (row.status, row.blocked_by) == (expected, 0)
+            assert child is not None or "deleted" in kind
+            if child is not None:
+                row = row_of(child)
+                assert (row.status, row.blocked_by) == expected
+        at_the_end = threading.Barrier(2)
+        for _ in range(2):
+            pool.submit(_close, at_the_end)
     assert not Untold.objects.exists()
 
 
@@ -369,3 +413,35 @@ def test_a_locked_dependent_is_told_when_it_is_free_and_keeps_nobody_waiting() -
     tell()
     assert row_of(child).status == "new"
     assert not Untold.objects.exists()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_many_that_have_their_dependents_locked_keep_no_other_end_from_being_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A long transaction that has locked what a whole group leads to must not stop all flows."""
+    monkeypatch.setattr(dependencies, "TELL_BATCH", 2)
+    parents, [other] = claim_new(5), claim_new()
+    join = Plain("join").delay(after=[row_of(parent) for parent in parents])
+    sibling = Plain("sibling").delay(after=[row_of(other)])
+    for parent in (*parents, other):
+        finished(parent)
+    with locked_by_a_stranger(join.pk):
+        told = [lifecycle.tell_dependents() for _ in range(4)][-1]
+        assert told.has_locked
+        assert not told.has_more, "whoever tells in passing does not wait for the lock"
+        assert (row_of(join).status, row_of(sibling).status) == ("waiting", "new")
+    tell()
+    assert (row_of(join).status, row_of(join).blocked_by) == ("new", 0)
+    assert not Untold.objects.exists()
+
+
+def test_the_result_of_a_task_that_had_finished_before_stays_when_it_is_deleted() -> None:
+    before, meanwhile = claim_new(2)
+    assert record(ended_attempt(before, result='"before"'))
+    child = Plain("child").delay(after=[row_of(before), row_of(meanwhile)])
+    assert lifecycle.delete([before.id]) == [before.id]
+    assert record(ended_attempt(meanwhile, result='"meanwhile"'))
+    tell()
+    assert dependencies.results_of_parents(child.pk) == ["before", "meanwhile"]

@@ -13,6 +13,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from django_partisan.models import Task
 from tests.app.models import Ledger
 from tests.app.partisan_tasks import ExitOnce, Note, SucceedAtThird, WaitForFile
 from tests.app.stopped_tasks import WriteTwice
@@ -87,6 +88,7 @@ def _strike_at(
         is_waiting=False, queue=QUEUE, settings=SHORT_LIVES, environment=strike.variables
     )
     book.enqueue(*[Note()] * 40, *[SucceedAtThird()] * 2, *[WriteTwice(0)] * 3, ExitOnce())
+    book.ids.append(Note("dependent").delay(after=Task.objects.filter(pk__in=book.ids[:40])).pk)
     # The last link of its chain, so that nothing is left to wait.
     soon = timezone.now() + timedelta(minutes=5)
     book.ids.append(Note("link").delay(repeat=3600, repeat_until=soon).pk)

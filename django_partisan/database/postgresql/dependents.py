@@ -24,11 +24,12 @@ SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[])"""
 
 # A statement of its own, after the commit of the ends: what recorded them has an older snapshot
 # than its locks, so an edge that was committed in between is not seen there. It waits for nobody:
-# where somebody has locked a dependent, its mark stays. Each look at another table is one by a
-# key, whatever the statistics say: joins read all of it once these are of another time.
+# where somebody has locked a dependent, its mark stays, behind all others. Each look at another
+# table is one by a key, whatever the statistics say: joins read all of it once these are of another
+# time, and OFFSET 0 is what keeps the planner from making one of it.
 # ``was`` is read under the lock: whoever acts on a state and not on its change counts twice.
 TELL = f"""WITH batch AS MATERIALIZED (
-    SELECT id, ends FROM {UNTOLD} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+    SELECT id, ends FROM {UNTOLD} ORDER BY created_at, id LIMIT %s FOR UPDATE SKIP LOCKED
 ), ended AS MATERIALIZED (
     SELECT b.id AS batch, (e.pair->>0)::bigint AS parent_id, e.pair->>1 AS outcome
       FROM batch b CROSS JOIN LATERAL jsonb_array_elements(b.ends) AS e(pair)
@@ -44,12 +45,12 @@ TELL = f"""WITH batch AS MATERIALIZED (
 ), locked AS MATERIALIZED (
     SELECT batch, parent_id FROM (
         SELECT * FROM edge WHERE child_id NOT IN (SELECT id FROM child) OFFSET 0) e
-     WHERE EXISTS (SELECT FROM {TASK} t WHERE t.id = e.child_id)
+     WHERE EXISTS (SELECT FROM {TASK} t WHERE t.id = e.child_id OFFSET 0)
 ), done AS (
     DELETE FROM {UNTOLD} WHERE id = ANY (ARRAY(
         SELECT id FROM batch WHERE id NOT IN (SELECT batch FROM locked)))
 ), rest AS (
-    UPDATE {UNTOLD} u SET ends = r.ends FROM (
+    UPDATE {UNTOLD} u SET ends = r.ends, created_at = statement_timestamp() FROM (
         SELECT batch, jsonb_agg(jsonb_build_array(parent_id, outcome)) AS ends FROM ended
          WHERE (batch, parent_id) IN (SELECT batch, parent_id FROM locked) GROUP BY batch) r
      WHERE u.id = r.batch
@@ -88,7 +89,8 @@ TELL = f"""WITH batch AS MATERIALIZED (
 )
 SELECT ARRAY(SELECT DISTINCT queue_name FROM changed WHERE was = 'waiting' AND status = 'new'),
        ARRAY(SELECT id FROM changed WHERE was = 'waiting' AND status = 'cancelled'),
-       EXISTS (SELECT FROM again) OR (SELECT count(*) FROM batch) = %s,
+       EXISTS (SELECT FROM again)
+    OR (SELECT count(*) FROM batch) = %s AND NOT EXISTS (SELECT FROM locked),
        EXISTS (SELECT FROM locked)""".replace(
     "{reason}",
     """'task ' || doomed_by || CASE outcome WHEN 'error' THEN ' ended in error'

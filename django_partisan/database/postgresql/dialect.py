@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from django.db import Error
+from django.db import Error, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_partisan.database.dialect import Dialect, fetch_ids
@@ -273,7 +274,8 @@ class PostgreSQL(Dialect):
             cursor.execute(INSERT_EDGES, [array(values) for values in zip(*edges, strict=True)])
 
     def tell_dependents(self, connection: BaseDatabaseWrapper, limit: int) -> Told:
-        with connection.cursor() as cursor:
+        session = nullcontext() if _PREPARED.are_in(connection) else _uncompiled(connection)
+        with session, connection.cursor() as cursor:
             cursor.execute(TELL, [limit, limit])
             queue_names, *others = cursor.fetchone()
         return Told(set(queue_names), *others)
@@ -376,3 +378,15 @@ def _sqlstate(error: Error) -> str:
     """Return the server's code for an error: psycopg 3 and psycopg 2 keep it under two names."""
     cause = error.__cause__
     return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
+
+
+@contextmanager
+def _uncompiled(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Have statements of a session that is not a manager's own run without being compiled.
+
+    What is unnested looks so large to the planner that compiling takes seconds, for milliseconds.
+    """
+    with transaction.atomic(using=connection.alias, savepoint=False):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL jit = off")
+        yield

@@ -37,9 +37,13 @@ class PreparedStatements:
                 cursor.execute(f"SET plan_cache_mode = force_generic_plan; {self._definitions}")
             self._sessions.add(connection.connection)
 
+    def are_in(self, connection: BaseDatabaseWrapper) -> bool:
+        """Say whether they are prepared in the session of a connection."""
+        return connection.connection in self._sessions
+
     def statement(self, connection: BaseDatabaseWrapper, sql: str) -> str:
         """Return what to execute for a statement: a call where it is prepared."""
-        return self._calls[sql] if connection.connection in self._sessions else sql
+        return self._calls[sql] if self.are_in(connection) else sql
 
 
 def _numbered(sql: str) -> str:
