@@ -9,8 +9,8 @@ from typing import Any, Final, NoReturn
 
 from django.db.models import Model
 
-from django_partisan.config.wording import did_you_mean, shown
 from django_partisan.database.values import NewTask
+from django_partisan.lifecycle.dependencies import checked_policy
 from django_partisan.lifecycle.flows import Node, joint, store_flow
 from django_partisan.lifecycle.steps import Storable, is_storable, refuse
 from django_partisan.models import Dependency, Flow, FlowProgress
@@ -39,6 +39,11 @@ class Steps:
         for step in (*steps, *(each for each in (on_success, on_complete) if each is not None)):
             if not isinstance(step, Steps) and not is_storable(step):
                 self._refuse(step)
+            if isinstance(step, Steps) and (step.on_success or step.on_complete):
+                raise ValueError(
+                    f"{type(self).__name__}(): only a whole flow has on_success and on_complete, "
+                    "and a step of this one has; give them to the outermost, or to its delay()"
+                )
         for name, value in (
             ("steps", steps),
             ("on_success", on_success),
@@ -82,13 +87,7 @@ class Steps:
         """
         if len(name) > MAX_NAME_LENGTH:
             raise ValueError(f"name: a flow's name has {MAX_NAME_LENGTH} characters at most")
-        if on_dependency_failure not in (_CANCEL, _RUN):
-            meant = did_you_mean(str(on_dependency_failure), (_CANCEL, _RUN))
-            raise ValueError(
-                "on_dependency_failure must be 'cancel' or 'run', got "
-                f"{shown(on_dependency_failure)}{meant}"
-            )
-        plan = _Plan(on_dependency_failure, creator, tags)
+        plan = _Plan(checked_policy(on_dependency_failure), creator, tags)
         plan.draw(self)
         return plan.store(
             name,

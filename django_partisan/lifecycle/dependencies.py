@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from django.db import Error, connections, transaction
 from django.db.models.functions import Now
 
-from django_partisan.config.wording import counted
+from django_partisan.config.wording import counted, did_you_mean, shown
 from django_partisan.database import dialect_for
 from django_partisan.database.values import Edge, NewTask, Told
 from django_partisan.exceptions import DependencyFailed, DependencyNotFound
@@ -39,6 +39,17 @@ class After(NamedTuple):
 
     ids: Sequence[int]
     policy: str = Dependency.Policy.CANCEL
+
+
+def checked_policy(policy: str) -> str:
+    """Return an ``on_dependency_failure``; raise ValueError for what is none."""
+    known = Dependency.Policy.values
+    if policy not in known:
+        meant = did_you_mean(str(policy), known)
+        raise ValueError(
+            f"on_dependency_failure must be 'cancel' or 'run', got {shown(policy)}{meant}"
+        )
+    return policy
 
 
 def enqueue_after(new_task: NewTask, on_duplicate: str, after: After) -> Task:

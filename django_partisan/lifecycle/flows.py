@@ -38,7 +38,7 @@ from django_partisan.lifecycle.rows import (
 )
 from django_partisan.lifecycle.steps import is_storable, refuse
 from django_partisan.lifecycle.telling import tell_enqueued_rows
-from django_partisan.models import Attempt, Dependency, Flow, FlowProgress, Task
+from django_partisan.models import Attempt, Flow, FlowProgress, Task
 
 __all__ = [
     "Node",
@@ -56,8 +56,6 @@ __all__ = [
 T = TypeVar("T")
 _CHUNK: Final = 5_000
 """Rows that one statement about a flow names at most."""
-_NEVER: Final = "keep"
-_UNFINISHED: Final = (Task.STATUS_NEW, Task.STATUS_WAITING, Task.STATUS_IN_PROCESS)
 _DEPENDENCY_FAILED: Final = DependencyFailed.__name__
 _LOOK_SECONDS: Final = (0.02, 0.5)
 """The first and the longest pause between two looks of whoever waits for a flow."""
@@ -126,7 +124,7 @@ def store_flow(
 def cancel_flow(flow: Flow, reason: str) -> int:
     """Cancel what has not ended, and keep the reason with what waited; return how many tasks."""
     with transaction.atomic(using=database()):
-        unfinished = members_of(flow).filter(status__in=_UNFINISHED).order_by("pk")
+        unfinished = members_of(flow).exclude(status__in=Task.TERMINAL_STATUSES).order_by("pk")
         ids = list(unfinished.values_list("pk", flat=True))
         joints = set(unfinished.filter(processor_class="").values_list("pk", flat=True))
         count = 0
@@ -156,11 +154,14 @@ def add_to_flow(flow: Flow, processor: Any, after: Sequence[Task], **labels: Any
     alias = database()
     with transaction.atomic(using=alias):
         parents = After([task.pk for task in after])
-        task = enqueue_after(new_task, _NEVER, parents) if after else enqueue(new_task, _NEVER)
+        task = enqueue_after(new_task, "keep", parents) if after else enqueue(new_task, "keep")
         ends = _waiting_ends(flow)
         if not ends:
             raise FlowEnded(flow)
-        join_tasks(Edge(task.pk, pk, Dependency.Policy.CANCEL) for pk in ends)
+        # What runs whatever becomes of the others does so whatever becomes of this one.
+        waits = dependency_rows().filter(child_id__in=ends).values_list("child_id", "policy")
+        policies = dict(waits.distinct())
+        join_tasks(Edge(task.pk, pk, policies[pk]) for pk in ends)
         task_rows().filter(pk__in=ends).update(blocked_by=F("blocked_by") + 1)
         flow_rows().filter(pk=flow.pk).update(total=F("total") + 1)
         if task.status == Task.STATUS_CANCELLED:

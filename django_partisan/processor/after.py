@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
-from django_partisan.config.wording import did_you_mean, shown
+from django_partisan.config.wording import shown
 from django_partisan.lifecycle import After
+from django_partisan.lifecycle.dependencies import checked_policy
 from django_partisan.lifecycle.rows import database
-from django_partisan.models import Dependency, Task
-
-ON_FAILURE: Final = tuple(Dependency.Policy.values)
+from django_partisan.models import Task
 
 
 def after_of(source: Any, after: Iterable[Task] | None, on_dependency_failure: str) -> After | None:
@@ -19,12 +18,7 @@ def after_of(source: Any, after: Iterable[Task] | None, on_dependency_failure: s
     Raises TypeError for what are no tasks, ValueError for tasks that were not stored, for those of
     another database, and for an unknown rule.
     """
-    if on_dependency_failure not in ON_FAILURE:
-        meant = did_you_mean(str(on_dependency_failure), ON_FAILURE)
-        raise ValueError(
-            f"on_dependency_failure must be 'cancel' or 'run', got {shown(on_dependency_failure)}"
-            f"{meant}"
-        )
+    policy = checked_policy(on_dependency_failure)
     if after is None:
         return None
     if isinstance(after, Task) or not isinstance(after, Iterable):
@@ -36,7 +30,7 @@ def after_of(source: Any, after: Iterable[Task] | None, on_dependency_failure: s
             f"{name}.DEBOUNCE_SECONDS decides when its tasks run; leave after away, or derive a "
             "class with DEBOUNCE_SECONDS = None"
         )
-    return After(ids, on_dependency_failure) if ids else None
+    return After(ids, policy) if ids else None
 
 
 def _id_of(task: object) -> int:

@@ -496,3 +496,16 @@ def test_a_flow_is_drawn_with_equal_tasks_as_one_node() -> None:
 
 def test_a_task_without_a_flow_has_none() -> None:
     assert Plain(1).delay().flow is None
+
+
+def test_what_runs_at_the_end_in_any_case_does_so_when_what_was_added_fails() -> None:
+    flow = chain(*many("a", "b")).delay(on_complete=Named("done"))
+    flow.add(Named("more"))
+    assert run_all("more") == [["a", "more"], ["b"], ["done"]]
+
+
+@pytest.mark.parametrize("make", [chain, lambda inner: inner.then(Named("b"))])
+def test_last_words_inside_of_a_flow_are_refused(make: Callable[[Any], object]) -> None:
+    inner = group([Named("a")], on_success=Named("yes"))
+    with pytest.raises(ValueError, match="only a whole flow has on_success and on_complete"):
+        make(inner)

@@ -22,6 +22,10 @@ INSERT_EDGES = f"""INSERT INTO {DEPENDENCY} (parent_id, child_id, policy, parent
 SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[])"""
 
 
+# The words of DependencyFailed.
+_REASON = """'task ' || doomed_by || CASE outcome WHEN 'error' THEN ' ended in error'
+                ELSE ' was ' || outcome END"""
+
 # A statement of its own, after the commit of the ends: what recorded them has an older snapshot
 # than its locks, so an edge that was committed in between is not seen there. It waits for nobody:
 # where somebody has locked a dependent, its mark stays, behind all others. Each look at another
@@ -84,15 +88,11 @@ TELL = f"""WITH batch AS MATERIALIZED (
     INSERT INTO {ATTEMPT} (task_id, number, lease, outcome, error_type, message, traceback,
            node_name, created_at)
     SELECT id, attempts + 1, lease, 'cancelled', 'DependencyFailed',
-           {{reason}}, '', '', statement_timestamp()
+           {_REASON}, '', '', statement_timestamp()
       FROM changed WHERE was = 'waiting' AND status = 'cancelled'
 )
 SELECT ARRAY(SELECT DISTINCT queue_name FROM changed WHERE was = 'waiting' AND status = 'new'),
        ARRAY(SELECT id FROM changed WHERE was = 'waiting' AND status = 'cancelled'),
        EXISTS (SELECT FROM again)
     OR (SELECT count(*) FROM batch) = %s AND NOT EXISTS (SELECT FROM locked),
-       EXISTS (SELECT FROM locked)""".replace(
-    "{reason}",
-    """'task ' || doomed_by || CASE outcome WHEN 'error' THEN ' ended in error'
-                ELSE ' was ' || outcome END""",
-)
+       EXISTS (SELECT FROM locked)"""

@@ -9,6 +9,7 @@ from django.db.backends.utils import CursorWrapper
 
 from django_partisan.database.sqlite.moments import NOW
 from django_partisan.database.values import ATTEMPT, DEPENDENCY, TASK, UNTOLD, Told
+from django_partisan.exceptions import DependencyFailed
 
 INSERT_EDGES = f"""INSERT INTO {DEPENDENCY} (parent_id, child_id, policy, parent_outcome)
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
@@ -70,4 +71,4 @@ def tell(cursor: CursorWrapper, limit: int) -> Told:
 
 def _reason(doom: str) -> str:
     parent_id, outcome = doom.split(" ")
-    return f"task {int(parent_id)} {'ended in' if outcome == 'error' else 'was'} {outcome}"
+    return str(DependencyFailed(int(parent_id), outcome))
