@@ -4,7 +4,7 @@ DB ?= sqlite
 DRIVER ?= psycopg2
 ARGS ?=
 MINUTES ?= 10
-SHARE ?= all
+EXTENT ?= all
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
@@ -22,7 +22,7 @@ inputs := pyproject.toml tools/environment.sh tools/find_python.sh
 sources := $(wildcard django_partisan tests tools example benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serve test test-all test-oldest test-newest faults lint format types layers audit docs bench bench-conditions bench-peers \
+.PHONY: help demo demo-serve test test-pairs test-all test-oldest test-newest faults lint format types layers audit docs bench bench-conditions bench-peers \
 	soak wheel clean
 
 help: ## list these targets
@@ -35,20 +35,23 @@ demo: $(CACHE)/venv-demo/.ready ## index the standard library as tasks; DB=sqlit
 demo-serve: $(CACHE)/venv-demo/.ready ## look at what the demo indexed; DB=sqlite (default) or DB=postgres
 	@exec $(<D)/bin/python example/demo.py --database $(DB) --serve $(ARGS)
 
-test: ## each database and each end of the version range once, in pairs; ARGS="-k words" or ARGS=tests/unit
-	@$(MAKE) --keep-going test-oldest test-newest SHARE=pairs
+test: ## the suite on both databases and both ends of the versions, what starts processes once; ARGS="-k words" or ARGS=tests/unit
+	@$(MAKE) --keep-going test-oldest test-newest EXTENT=once
+
+test-pairs: ## what decides a merge: what starts processes once on each database and once at each end
+	@$(MAKE) --keep-going test-oldest test-newest EXTENT=pairs
 
 test-all: ## the whole suite on every database at both ends of the version range
 	@$(MAKE) --keep-going test-oldest test-newest
 
 test-oldest: $(CACHE)/venv-test/.ready ## the suite on the oldest Python, Django 5.2 and psycopg 2
-	@$(has_newest) && share=$(SHARE:pairs=oldest); \
-		exec $(<D)/bin/python -m tools.run_tests --share $${share:-all} $(ARGS)
+	@$(has_newest) && extent=$(EXTENT); \
+		exec $(<D)/bin/python -m tools.run_tests --end oldest --extent $${extent:-all} $(ARGS)
 
 test-newest: ## the suite on Python 3.13, Django 6.1 and psycopg 3, where such a Python exists
 	@if $(has_newest); then \
 		$(MAKE) -s $(CACHE)/venv-test-newest/.ready && \
-		exec $(CACHE)/venv-test-newest/bin/python -m tools.run_tests --share $(SHARE:pairs=newest) $(ARGS); \
+		exec $(CACHE)/venv-test-newest/bin/python -m tools.run_tests --end newest --extent $(EXTENT) $(ARGS); \
 	else \
 		echo "SKIPPED: Django 6.1 needs Python 3.12 or newer, and there is none here."; \
 	fi

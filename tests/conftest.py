@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,6 +28,7 @@ from tools.run_tests import DEAR
 
 TESTS = Path(__file__).parent
 OTHER_DATABASE = "this is"
+TURNS = {"even": 0, "odd": 1}
 LEFTOVERS = pytest.StashKey[list[str]]()
 
 
@@ -38,9 +40,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="have started processes wait at random: a test that fails depends on their speed",
     )
     parser.addoption(
-        "--no_own_server",
+        "--turn",
+        choices=list(TURNS),
+        help="of the tests that start processes only this half: another run has the others",
+    )
+    parser.addoption(
+        "--alone",
         action="store_true",
-        help="leave out the tests that start a PostgreSQL of their own: another run has them",
+        help="no other run has this database: keep what needs it, whatever its turn",
     )
 
 
@@ -58,8 +65,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.option.long:
         _deselect(config, items, lambda item: item.get_closest_marker("long") is not None)
-    if config.option.no_own_server:
-        _deselect(config, items, lambda item: "own_server" in getattr(item, "fixturenames", ()))
+    if config.option.turn:
+        _deselect(config, items, lambda item: _has_another_turn(config, item))
     # They take longest: whoever is free at the end should find short ones.
     items.sort(key=lambda item: _kind_of(item) not in DEAR)
     for item in items:
@@ -111,6 +118,14 @@ def _remarkable_skips(terminalreporter: pytest.TerminalReporter) -> Counter[str]
     reports = terminalreporter.stats.get("skipped", [])
     reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
     return Counter({each: count for each, count in reasons.items() if OTHER_DATABASE not in each})
+
+
+def _has_another_turn(config: pytest.Config, item: pytest.Item) -> bool:
+    if _kind_of(item) not in DEAR:
+        return False
+    if config.option.alone and item.get_closest_marker(connection.vendor):
+        return False
+    return zlib.crc32(item.nodeid.encode()) % 2 != TURNS[config.option.turn]
 
 
 def _kind_of(item: pytest.Item) -> str:

@@ -1,13 +1,14 @@
 """Runs the suite side by side: once without a database, and once on each database.
 
 The databases are SQLite, the embedded PostgreSQL, and every server in PARTISAN_TEST_DATABASE_URLS
-(comma separated). ``python -m tools.run_tests [--share WORD] [--only WORDS] [pytest's arguments]``
+(comma separated). ``python -m tools.run_tests [--end WORD] [--extent WORD] [--only WORDS]
+[pytest's arguments]``
 
-``--share oldest`` and ``--share newest`` are what the two ends of the version range do together:
-each database and each end has the whole suite once, and the other runs leave out what starts
-processes or is the same there; so do further servers with tests that are marked ``alike``. Without
-it, every run is whole. ``--only`` picks runs by a part of
-their name: "sqlite,postgres". pytest's ``-n0`` lets tests run one after another.
+The two ends of the version range share the work. Tests that start processes take turns, by a number
+made of their name. With ``--extent once`` each of them runs once, on SQLite at the oldest end or on
+PostgreSQL at the newest; with ``--extent pairs`` each runs once on each database and once at each
+end. Without an extent, and for tests that are named, every run is whole. ``--only`` picks runs by a
+part of their name: "sqlite,postgres". pytest's ``-n0`` lets tests run one after another.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ NOTHING_FOUND = 5  # pytest's exit code when no test fits its arguments
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 UNIT = ("unit",)
 DEAR = ("processes", "faults", "soak", "browser")
+EMBEDDED = "postgres (embedded)"
 
 # Nobody crashes this server: the tests of faults have one of their own.
 CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -61,8 +63,10 @@ class Run:
     is_embedded: bool = False
     only: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    has_alike: bool = True
-    """Whether it has what does the same on every database."""
+    turn: str = ""
+    """Which half of the tests that start processes it has: "even" or "odd"; "" is all of them."""
+    is_alone: bool = False
+    """Whether no other run has its database: it keeps what needs this one, whatever its turn."""
 
     def includes(self, path: Path) -> bool:
         """Say whether what stands below this path, or in this file, may belong to it."""
@@ -80,8 +84,9 @@ class Run:
         """Return pytest's arguments, the given ones last, so that they are the stronger ones."""
         own = ["-n", str(self._workers), "--durations=15", "--durations-min=5"]
         own += [f"--ignore={TESTS / kind}" for kind in self.left_out]
-        own += ["-m", "not alike"] * (not self.has_alike)
         paths = [each for each in given if _path(each) is not None]
+        if self.turn and not paths and "-k" not in given:
+            own += [f"--turn={self.turn}", *["--alone"] * self.is_alone]
         options = [each for each in given if each not in paths]
         chosen = [each for each in paths if (path := _path(each)) and self.includes(path)]
         if self.only and not any(TESTS in Path(each).resolve().parents for each in chosen):
@@ -97,7 +102,8 @@ class Run:
 def main() -> int:
     """Run everything, whatever fails, and return 1 when anything did."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--share", choices=["all", "oldest", "newest"], default="all")
+    parser.add_argument("--end", choices=["oldest", "newest"], default="oldest")
+    parser.add_argument("--extent", choices=["once", "pairs", "all"], default="all")
     parser.add_argument(
         "--only", default="", help="comma separated words; a run whose name holds one is kept"
     )
@@ -107,41 +113,54 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     runs = [
         run
-        for run in planned_runs(options.share)
+        for run in planned_runs(options.end, options.extent)
         if _is_named(run, options.only) and run.is_concerned(pytest_arguments)
     ]
-    has_own_server = any(run.is_embedded and "faults" not in run.left_out for run in runs)
-    results = []
-    for run in runs:
-        is_left_out = run.url is not None and has_own_server
-        arguments = [*run.arguments(pytest_arguments), *["--no_own_server"] * is_left_out]
-        results.append((run.name, *_perform(run, arguments)))
+    results = [(run.name, *_perform(run, run.arguments(pytest_arguments))) for run in runs]
     _print_summary(results)
     statuses = {status for _, status, _ in results} - {NOTHING_FOUND}
     return int(statuses != {0})
 
 
-def planned_runs(share: str) -> Iterator[Run]:
-    """Yield the runs of an end of the version range, or all that an interpreter can make."""
-    # At the oldest end, SQLite has what does the same on every database.
-    has_alike = share != "oldest"
-    servers = list(_named_servers(has_alike=has_alike))
+def planned_runs(end: str, extent: str) -> Iterator[Run]:
+    """Yield the runs of an end of the version range."""
     yield Run(name="no database", only=UNIT)
-    # What the newest versions do beside the database, their other run tells.
-    yield Run(name="sqlite", left_out=UNIT + ("integration", *DEAR) * (share == "newest"))
-    if share != "oldest" or not servers:
-        left_out = UNIT + DEAR * (share == "oldest")
-        name = "postgres (embedded)"
-        yield Run(name=name, is_embedded=True, left_out=left_out, has_alike=has_alike)
-    if share != "newest":
-        yield from servers
+    if extent == "once":
+        yield from _once(end)
+    elif extent == "pairs":
+        yield from _in_pairs(end)
+    else:
+        yield Run(name="sqlite", left_out=UNIT)
+        yield Run(name=EMBEDDED, is_embedded=True, left_out=UNIT)
+        yield from _named_servers(left_out=UNIT)
 
 
-def _named_servers(*, has_alike: bool) -> Iterator[Run]:
+def _once(end: str) -> Iterator[Run]:
+    if end == "oldest":
+        yield Run(name="sqlite", left_out=UNIT, turn="even", is_alone=True)
+        # What the oldest driver does beside the processes' own work; they have the newest one.
+        yield Run(name=EMBEDDED, is_embedded=True, left_out=(*UNIT, "integration", *DEAR))
+    else:
+        name = EMBEDDED
+        yield Run(name=name, is_embedded=True, left_out=UNIT, turn="odd", is_alone=True)
+
+
+def _in_pairs(end: str) -> Iterator[Run]:
+    fewer = (*UNIT, "integration")
+    if end == "oldest":
+        yield Run(name="sqlite", left_out=UNIT, turn="even")
+        servers = list(_named_servers(left_out=fewer, turn="odd"))
+        yield from servers or [Run(name=EMBEDDED, is_embedded=True, left_out=fewer, turn="odd")]
+    else:
+        yield Run(name="sqlite", left_out=fewer, turn="odd")
+        yield Run(name=EMBEDDED, is_embedded=True, left_out=UNIT, turn="even")
+
+
+def _named_servers(*, left_out: tuple[str, ...], turn: str = "") -> Iterator[Run]:
     for url in filter(None, map(str.strip, os.environ.get(URLS_VARIABLE, "").split(","))):
         parts = urlsplit(url)
         name = f"{parts.scheme} ({parts.hostname or 'socket'}:{parts.port or 5432})"
-        yield Run(name=name, url=url, left_out=UNIT, has_alike=has_alike)
+        yield Run(name=name, url=url, left_out=left_out, turn=turn)
 
 
 def _is_named(run: Run, words: str) -> bool:

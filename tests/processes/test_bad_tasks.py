@@ -34,8 +34,6 @@ from tests.settings import INSTALLED_APPS
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are, started
 
-pytestmark = pytest.mark.alike
-
 POISON = [
     (Exit(7), "exited with code 7"),
     (Exit(0), "exited with code 0"),

@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from django_partisan.models import Attempt, Task
 from tests.app.partisan_tasks import Note
 from tests.processes.conftest import StartManager
 from tests.settings import INSTALLED_APPS
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are
-
-pytestmark = pytest.mark.alike
 
 SECRETS = {"user": "bob", "password": "hunter2 & co", "card": {"number": "4111-1111", "year": 30}}
 FORGED: list[tuple[str, list[Any]]] = [

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from django_partisan.models import Task
 from tests.app.functions import add, charge, count_and_fail, postpone_until_there, touch
 from tests.processes.conftest import StartManager
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are
-
-pytestmark = pytest.mark.alike
 
 
 def test_functions_are_called_retried_and_postponed_as_classes_are(

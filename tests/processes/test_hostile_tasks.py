@@ -17,8 +17,6 @@ from tests.support.harness import Manager
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are
 
-pytestmark = pytest.mark.alike
-
 RESTORED = [
     "change_directory",
     "enter_a_directory_that_is_deleted",

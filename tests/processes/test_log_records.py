@@ -15,8 +15,6 @@ from tests.support.harness import Manager
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are
 
-pytestmark = pytest.mark.alike
-
 
 def lines_about(manager: Manager, task_id: int) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in manager.log.splitlines() if line.startswith("{")]

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from django_partisan.models import Attempt, Task
 from tests.processes.conftest import StartManager
 from tests.shop_app.models import Order, Parcel, RushOrder
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are
-
-pytestmark = pytest.mark.alike
 
 
 def test_methods_are_called_retried_and_postponed_and_what_is_gone_is_told(

@@ -23,8 +23,6 @@ from tests.support.harness import FAST_CLOCKS, SETTINGS_VARIABLE
 from tests.support.helpers import command_environment, wait_until
 from tests.support.ledger import Book
 
-pytestmark = pytest.mark.alike
-
 _MARK = "PARTISAN_TEST_RUNSERVER"
 
 

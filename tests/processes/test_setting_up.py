@@ -13,7 +13,7 @@ from tests.support.harness import run_command
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are
 
-pytestmark = [pytest.mark.alike, pytest.mark.django_db(transaction=True)]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are
 
 pytestmark = [
-    pytest.mark.alike,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(sys.platform != "linux", reason="prlimit(2) is of Linux"),
 ]

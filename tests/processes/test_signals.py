@@ -28,8 +28,6 @@ from tests.support.harness import is_running, kill
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are, done, worker_of
 
-pytestmark = pytest.mark.alike
-
 DEADLY = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1]
 HARMLESS = [*DEADLY, signal.SIGUSR2]
 

@@ -15,8 +15,6 @@ from tests.support.harness import HOARDING, Manager, Stopwatch
 from tests.support.helpers import HANG_SECONDS, wait_until
 from tests.support.ledger import Book, all_are, done, statuses
 
-pytestmark = pytest.mark.alike
-
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 ALL = pytest.mark.parametrize(
     "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]

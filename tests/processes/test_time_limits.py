@@ -25,8 +25,6 @@ from tests.processes.conftest import StartManager
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are, assert_no_other_was_charged, started, worker_of
 
-pytestmark = pytest.mark.alike
-
 TIMED_OUT = "django_partisan.exceptions.TaskTimedOut"
 LIMIT, GRACE = Limited.TIMEOUT_SECONDS or 0, Limited.GRACE_SECONDS
 MUCH = 30

@@ -26,7 +26,7 @@ from tests.support.processors import Plain, Unique
 T = TypeVar("T")
 Mistaken: Any = Plain  # For calls that a type checker would refuse.
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.alike]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @registry.register

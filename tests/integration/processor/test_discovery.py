@@ -9,8 +9,6 @@ import pytest
 
 from tests.support.helpers import HANG_SECONDS, command_environment
 
-pytestmark = pytest.mark.alike
-
 ENQUEUE = """
 import sys, django
 django.setup()

@@ -12,8 +12,6 @@ from tests.settings import ROOT
 from tests.support.helpers import command_environment
 from tools.database_urls import database_url
 
-pytestmark = pytest.mark.alike
-
 EVERYTHING = {"drain", "tasks", ".delay()", ".delay_many()", "pick-up", "idle"}
 
 

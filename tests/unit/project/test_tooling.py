@@ -11,7 +11,7 @@ from tests.settings import ROOT
 from tests.support.helpers import wait_until
 from tests.support.leftovers import find_leftovers
 from tools.database_urls import database_url, parse_database_url
-from tools.run_tests import UNIT, URLS_VARIABLE, Run, planned_runs
+from tools.run_tests import EMBEDDED, UNIT, URLS_VARIABLE, Run, planned_runs
 
 
 def test_the_version_is_the_newest_one_in_the_changelog() -> None:
@@ -77,32 +77,54 @@ def test_a_process_that_outlives_its_parent_is_found() -> None:
 
 
 @pytest.mark.parametrize("servers", ["", "postgres://postgres@db.example/postgres"])
-def test_between_them_the_ends_have_the_whole_suite_on_each_database(
+def test_in_pairs_what_starts_processes_has_a_turn_on_each_database_and_at_each_end(
     monkeypatch: pytest.MonkeyPatch, servers: str
 ) -> None:
     monkeypatch.setenv(URLS_VARIABLE, servers)
-    oldest, newest = (list(planned_runs(share)) for share in ("oldest", "newest"))
-    for runs in (oldest, newest):
+    ends = [list(planned_runs(end, "pairs")) for end in ("oldest", "newest")]
+    for runs in ends:
         assert [run.only for run in runs if run.only] == [UNIT]
-        assert any(is_whole(run) and run.has_alike for run in runs)
-    names = {run.name for run in planned_runs("all") if not run.only}
-    assert {run.name for run in (*oldest, *newest) if is_whole(run)} == names
-    assert len(names) == (3 if servers else 2)
+        assert sorted(run.turn for run in runs if has(run, "processes")) == ["even", "odd"]
+        assert any(has(run, "integration") for run in runs)
+    for is_sqlite in (True, False):
+        on_it = [run for runs in ends for run in runs if (run.name == "sqlite") is is_sqlite]
+        turns = [run.turn for run in on_it if has(run, "processes")]
+        assert sorted(turns) == ["even", "odd"]
+        assert any(has(run, "integration") for run in on_it)
+        assert not any(run.is_alone for run in on_it)
+    names = {run.name for runs in ends for run in runs}
+    assert (len(names) == 4) is bool(servers)  # a named server has the oldest end's turn
 
 
-def is_whole(run: Run) -> bool:
-    """Say whether it has everything but what needs no database."""
-    return not run.only and run.left_out == UNIT
+def test_once_has_each_turn_on_one_database_and_what_only_that_database_has() -> None:
+    runs = [run for end in ("oldest", "newest") for run in planned_runs(end, "once")]
+    turns = {run.name: run.turn for run in runs if has(run, "processes")}
+    assert turns == {"sqlite": "even", EMBEDDED: "odd"}
+    assert all(run.is_alone for run in runs if run.turn)
+    assert [run.only for run in runs if run.only] == [UNIT, UNIT]
+
+
+def test_what_is_named_has_no_turn() -> None:
+    (run,) = [run for run in planned_runs("newest", "once") if run.turn]
+    assert "--turn=odd" in run.arguments(["-x"])
+    assert "--alone" in run.arguments([])
+    for given in (["tests/processes"], ["-k", "words"]):
+        assert not {"--turn=odd", "--alone"} & set(run.arguments(given))
+
+
+def has(run: Run, kind: str) -> bool:
+    """Say whether a run has tests of a kind."""
+    return not run.only and kind not in run.left_out
 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (["-k", "words"], ["no database", "sqlite", "postgres (embedded)"]),
+        (["-k", "words"], ["no database", "sqlite", EMBEDDED]),
         (["tests/unit/project/test_tooling.py::test_x"], ["no database"]),
         (["tests/processes", "-x"], ["sqlite"]),
-        (["tests/integration"], ["sqlite", "postgres (embedded)"]),
-        (["tests"], ["no database", "sqlite", "postgres (embedded)"]),
+        (["tests/conformance"], ["sqlite", EMBEDDED]),
+        (["tests"], ["no database", "sqlite", EMBEDDED]),
     ],
 )
 def test_a_run_begins_only_when_what_was_asked_for_belongs_to_it(
@@ -110,4 +132,5 @@ def test_a_run_begins_only_when_what_was_asked_for_belongs_to_it(
 ) -> None:
     monkeypatch.delenv(URLS_VARIABLE, raising=False)
     monkeypatch.chdir(ROOT)
-    assert [run.name for run in planned_runs("oldest") if run.is_concerned(given)] == expected
+    runs = planned_runs("oldest", "once")
+    assert [run.name for run in runs if run.is_concerned(given)] == expected
