@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +16,7 @@ from django_partisan.models import Attempt, Task
 from django_partisan.registry.registry import registry
 from tests.app.typed import Invoice
 from tests.processes.conftest import StartManager
-from tests.support.helpers import wait_until
+from tests.support.helpers import command_environment, wait_until
 from tests.support.ledger import Book, all_are
 from tests.support.rows import make_task
 
@@ -28,6 +31,17 @@ def arguments(version: int, **kwargs: Any) -> dict[str, Any]:
     return {"args": [], "kwargs": {"customer": STORED, **kwargs}, "version": version}
 
 
+def check_payloads() -> tuple[int, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "django", "partisan", "check-payloads", "--format", "json"],
+        env=command_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout)
+
+
 def test_typed_arguments_reach_workers_and_what_they_cannot_read_waits_for_a_deploy(
     start_manager: StartManager, book: Book
 ) -> None:
@@ -38,6 +52,10 @@ def test_typed_arguments_reach_workers_and_what_they_cannot_read_waits_for_a_dep
     wrong = make_task(processor_class=name, arguments=arguments(2, amount="none"))
     ids, unread = [*(task.pk for task in good), old.pk], [new.pk, wrong.pk]
     book.ids += [*ids, *unread]
+    code, found = check_payloads()
+    reasons = found["processors"][name]["reasons"]
+    assert (code, found["tasks"]) == (1, len(ids) + len(unread))
+    assert sorted(pk for reason in reasons for pk in reason["ids"]) == sorted(unread)
     start_manager()
     wait_until(lambda: all_are(ids, "finished") and all_are(unread, "error"))
     results: dict[int, Any] = dict(Task.objects.values_list("pk", "result"))
@@ -53,5 +71,9 @@ def test_typed_arguments_reach_workers_and_what_they_cannot_read_waits_for_a_dep
     Task.objects.filter(pk=new.pk).update(arguments={**row.arguments, "version": 2})
     requeue([new.pk])
     wait_until(lambda: all_are([new.pk], "finished"))
+    assert check_payloads() == (
+        0,
+        {"complete": True, "tasks": 0, "cannot_run": 0, "processors": {}},
+    )
     results = dict(Task.objects.values_list("pk", "result"))
     assert results[new.pk][1] == "8.00"
