@@ -189,6 +189,52 @@ class AtomicityLost(PartisanException):
         )
 
 
+class InvalidParams(PartisanException, ValueError):  # noqa: N818 - as the others
+    """The arguments of a call are not what the processor's ``Params`` takes: nothing was stored.
+
+    ``processor`` is the name of its class; ``faults`` are pairs of a field, empty for all of them
+    together, and what is wrong with it. The values of secret fields are in neither.
+    """
+
+    def __init__(
+        self, processor: str, faults: Sequence[tuple[str, str]], takes: str, place: str = ""
+    ) -> None:
+        super().__init__(processor, faults, takes, place)
+        self.processor = processor
+        self.faults = tuple(faults)
+        self.takes = takes
+        self.place = place
+
+    def __str__(self) -> str:
+        found = "; ".join(": ".join(filter(None, fault)) for fault in self.faults)
+        place = self.place and f"{self.place}: "
+        return f"{place}{self.processor} refuses its arguments: {found}. {self.takes}"
+
+    def at(self, place: str) -> "InvalidParams":
+        """Return the same error about one of several calls."""
+        return InvalidParams(self.processor, self.faults, self.takes, place)
+
+
+class UnreadableParams(PartisanException):
+    """The stored arguments of a task cannot be read by this code; the message says what to do.
+
+    The task ends in error before its ``run()``, and keeps its arguments: it can be retried when
+    other code is deployed. ``version`` is the SCHEMA_VERSION that they are stored under.
+    """
+
+    def __init__(self, processor: str, version: int, reason: str) -> None:
+        super().__init__(processor, version, reason)
+        self.processor = processor
+        self.version = version
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"The stored arguments of {self.processor} (SCHEMA_VERSION {self.version}) cannot be "
+            f"read: {self.reason}. They are kept: retry the task then."
+        )
+
+
 class DependencyFailed(PartisanException):
     """A task that this one waited for did not finish, so this one is cancelled and never starts.
 

@@ -28,6 +28,7 @@ from django_partisan.config.wording import counted
 from django_partisan.exceptions import PartisanException
 from django_partisan.models import StoredSchedule
 from django_partisan.payloads.encoding import encode_arguments
+from django_partisan.payloads.masking import has_secrets
 from django_partisan.registry.registry import registry
 
 SHOWN_RUNS: Final = 5
@@ -205,9 +206,8 @@ class ScheduleAdmin(_ModelAdmin):
 
     def _may_edit_arguments(self, request: HttpRequest, row: StoredSchedule) -> bool:
         """Say whether the form shows arguments as they are: not where some of them are secret."""
-        known = registry.classes_by_name().get(row.processor_class)
-        is_secret = bool(getattr(known, "SENSITIVE_PARAMS", ()))
-        return self.has_change_permission(request, row) and not is_secret
+        is_open = not has_secrets(row.processor_class)
+        return self.has_change_permission(request, row) and is_open
 
     @admin.display(description="processor", ordering="processor_class")
     def processor(self, row: StoredSchedule) -> SafeString:

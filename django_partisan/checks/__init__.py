@@ -283,6 +283,12 @@ _MESSAGES: dict[str, Callable[[review.Finding], checks.CheckMessage]] = {
     review.WRONG_SCHEDULE: lambda found: checks.Error(
         found.message, hint=found.remedy, id="django_partisan.E011"
     ),
+    review.WRONG_PARAMS: lambda found: checks.Error(
+        found.message, hint=found.remedy, id="django_partisan.E013"
+    ),
+    review.NO_UPGRADE: lambda found: checks.Warning(
+        found.message, hint=found.remedy, id="django_partisan.W014"
+    ),
     review.UNUSED_SCHEDULES: lambda found: checks.Warning(
         found.message, hint=found.remedy, id="django_partisan.W007"
     ),

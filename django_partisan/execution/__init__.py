@@ -6,6 +6,7 @@ from django_partisan.execution.execute import execute, initialized_processor
 from django_partisan.execution.host import Host, PlainHost
 from django_partisan.execution.judge import finished_outcome, judge, killed_outcome, unreportable
 from django_partisan.execution.processor import Processor
+from django_partisan.execution.refusal import refusal_of
 from django_partisan.execution.returned import done
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "judge",
     "killed_outcome",
     "log_end",
+    "refusal_of",
     "report",
     "task_exc_info",
     "unreportable",

@@ -26,7 +26,7 @@ from django_partisan.database.values import (
 )
 from django_partisan.lifecycle.rows import database
 from django_partisan.models import Task
-from django_partisan.payloads.encoding import decode_arguments
+from django_partisan.payloads.encoding import decode_stored
 
 
 def inserted_instance(alias: str, new_task: NewTask, inserted: InsertedTask) -> Task:
@@ -158,8 +158,7 @@ def _column_names() -> list[str]:
 
 def instance_of(task: ClaimedTask) -> Task:
     """Return a claimed task's row; columns that a claim does not carry are read when asked for."""
-    args, kwargs = decode_arguments(task.arguments)
-    return _instance_with(task, arguments={"args": args, "kwargs": kwargs})
+    return _instance_with(task, arguments=decode_stored(task.arguments))
 
 
 def changed_instance_of(task: ClaimedTask, columns: Mapping[str, Any]) -> Task:

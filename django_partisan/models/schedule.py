@@ -359,7 +359,10 @@ class StoredSchedule(models.Model):
         try:
             processor.check_arguments(tuple(self.args), {**self.kwargs, **extra})
             processor.task_of_schedule(
-                self.args, self.kwargs, queue_name=self.queue_name, priority=self.priority
+                self.args,
+                {**self.kwargs, **extra},
+                queue_name=self.queue_name,
+                priority=self.priority,
             )
         except ConfigurationError as error:
             raise ValidationError({"queue_name": str(error)}) from error

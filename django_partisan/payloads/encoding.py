@@ -22,6 +22,8 @@ MAX_DEPTH = 100
 """Lists and dicts inside each other that arguments and results may have."""
 MAX_REPR_BYTES = 8192
 """Bytes that are kept of the text that stands for a result which is no JSON."""
+FIRST_VERSION = 1
+"""The SCHEMA_VERSION of arguments that are stored without one."""
 _SURELY_WRITABLE_BITS = 8192
 
 # Sorted keys: the text is then the same for equal arguments, and no database keeps their order.
@@ -35,9 +37,16 @@ _Fault = tuple[type[Exception], str]
 
 
 def encode_arguments(
-    args: tuple[Any, ...], kwargs: dict[str, Any], *, processor: str, max_bytes: int
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    processor: str,
+    max_bytes: int,
+    version: int = FIRST_VERSION,
 ) -> str:
     """Return the arguments as JSON text `{"args": [...], "kwargs": {...}}` with sorted keys.
+
+    `version` is added to it where it is not the first one.
 
     Only what JSON knows passes: str, int, float, bool, None, list, tuple (comes back as a list)
     and dict with str keys; subclasses of str, int, float, list and dict are stored as plain
@@ -48,6 +57,8 @@ def encode_arguments(
     text = _plain_json({"args": args, "kwargs": kwargs}, own_braces=2)
     if text is None or not all(isinstance(key, str) for key in kwargs):
         text = _checked_json(args, kwargs, processor)
+    if version != FIRST_VERSION:
+        text = f'{text[:-1]},"version":{version}}}'
     size = size_in_bytes(text)
     if size > max_bytes:
         raise ValueError(
@@ -68,18 +79,25 @@ def decode_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
 
     A missing part counts as empty, as in rows of 1.6.1. Raises ValueError for anything else.
     """
+    stored = decode_stored(text)
+    return stored["args"], stored["kwargs"]
+
+
+def decode_stored(text: str) -> dict[str, Any]:
+    """Return what `encode_arguments` made text of: "args", "kwargs", and "version" where it is.
+
+    As `decode_arguments` in all else.
+    """
     try:
         stored = json.loads(text)
     except RecursionError as error:
         raise ValueError("The stored arguments are nested too deep") from error
-    args, kwargs = _parts(stored) if isinstance(stored, dict) else (None, None)
-    if isinstance(args, list) and isinstance(kwargs, dict):
-        return args, kwargs
+    if isinstance(stored, dict):
+        stored.setdefault("args", [])
+        stored.setdefault("kwargs", {})
+        if isinstance(stored["args"], list) and isinstance(stored["kwargs"], dict):
+            return stored
     raise ValueError('The stored arguments need a list "args" and an object "kwargs"')
-
-
-def _parts(stored: dict[str, Any]) -> tuple[Any, Any]:
-    return stored.get("args", []), stored.get("kwargs", {})
 
 
 def canonical_hash(processor: str, arguments: str) -> str:
@@ -207,6 +225,12 @@ def _labelled(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[s
         yield f"argument {number}", value
     for key, value in kwargs.items():
         yield f"keyword argument {key!r}", {key: value}
+
+
+def fault_in(value: Any) -> str:
+    """Say what is wrong with the first part of a value that JSON cannot keep; nothing if it can."""
+    fault = _first_fault(value)
+    return "" if fault is None else fault[1]
 
 
 def _first_fault(value: Any, path: tuple[int, ...] = ()) -> _Fault | None:

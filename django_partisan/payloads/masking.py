@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_plus
 
 from django_partisan.exceptions import ProcessorClassNotFound
 from django_partisan.payloads.parameters import parameters_of
+from django_partisan.payloads.secret_fields import secret_fields
 from django_partisan.registry.registry import registry
 
 MASK: Final = "********"
@@ -98,20 +99,23 @@ def may_have_secrets(processor: str) -> bool:
 def open_names() -> list[str] | None:
     """Return the names of all processors without secrets; None when no processor has any."""
     classes = registry.classes_by_name()
-    names = [name for name, known in classes.items() if not _names_of(known)]
+    names = [name for name, known in classes.items() if not secret_names(known)]
     return None if len(names) == len(classes) else names
 
 
 def _secret_names(processor: str) -> Sequence[str] | None:
     """Return what a processor calls secret; None when it is unknown and others have secrets."""
     try:
-        return _names_of(_class_of(processor))
+        return secret_names(_class_of(processor))
     except ProcessorClassNotFound:
         return () if open_names() is None else None
 
 
-def _names_of(processor_class: Any) -> Sequence[str]:
-    return tuple(getattr(processor_class, "SENSITIVE_PARAMS", ()))
+def secret_names(processor_class: Any) -> Sequence[str]:
+    """Return what a processor calls secret, and the fields of its ``Params`` that hide values."""
+    names = tuple(getattr(processor_class, "SENSITIVE_PARAMS", ()))
+    model = getattr(processor_class, "_params_model", None)
+    return names if model is None else (*names, *secret_fields(model))
 
 
 def _class_of(processor: str) -> Any:
@@ -193,5 +197,6 @@ __all__ = [
     "may_have_secrets",
     "open_names",
     "scrubbed",
+    "secret_names",
     "secrets_in",
 ]

@@ -6,6 +6,8 @@ import inspect
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from django_partisan.payloads.secret_fields import names_of
+
 
 class Parameters(NamedTuple):
     """The positional arguments by name, what takes the rest of them, and keywords.
@@ -28,7 +30,11 @@ def parameters_of(processor_class: Any) -> Parameters:
 
 
 def constructor_parameters(processor_class: Any) -> Parameters:
-    """Return what ``__init__`` takes, whatever ``run`` would."""
+    """Return what ``__init__`` takes, whatever ``run`` would; the fields, where it has Params."""
+    model = getattr(processor_class, "_params_model", None)
+    if model is not None:
+        stored = frozenset(names_of(*item)[0] for item in model.model_fields.items())
+        return Parameters((), None, stored, are_certain=True, takes_any_keyword=False)
     return _parameters_of(processor_class.__init__, are_certain=True)
 
 

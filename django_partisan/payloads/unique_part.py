@@ -44,6 +44,7 @@ def unique_part(
 def check_names(processor_class: Any) -> None:
     """Raise TypeError, naming class and remedy, where UNIQUE_KEY names what nobody can give."""
     parameters = constructor_parameters(processor_class)
+    taker = "__init__" if _model_of(processor_class) is None else "Params"
     takes = {*parameters.named, *parameters.keywords, *filter(None, [parameters.rest])}
     for name in processor_class.UNIQUE_KEY or ():
         head = name.partition(".")[0]
@@ -53,9 +54,13 @@ def check_names(processor_class: Any) -> None:
             is_there = parameters.takes_any_keyword or head in takes
         if not is_there:
             raise TypeError(
-                f"{processor_class.__qualname__}.UNIQUE_KEY names {name!r}, which its __init__ "
+                f"{processor_class.__qualname__}.UNIQUE_KEY names {name!r}, which its {taker} "
                 f"does not take; it takes {_listed(sorted(takes)) or 'nothing'}"
             )
+
+
+def _model_of(processor_class: Any) -> Any:
+    return getattr(processor_class, "_params_model", None)
 
 
 def encoded(part: dict[str, Any]) -> str:

@@ -8,15 +8,22 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from django.db.models import Model
+from pydantic import BaseModel
 
 from django_partisan import lifecycle
 from django_partisan.config.const import DEFAULT_GRACE_SECONDS, DEFAULT_QUEUE_NAME
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
 from django_partisan.config.schedules import Schedule
 from django_partisan.config.wording import shown
+from django_partisan.exceptions import InvalidParams
 from django_partisan.lifecycle.dependencies import results_of_parents
 from django_partisan.lifecycle.instances import instance_of
-from django_partisan.payloads.encoding import decode_arguments, encode_arguments
+from django_partisan.payloads.encoding import (
+    decode_arguments,
+    decode_stored,
+    encode_arguments,
+)
+from django_partisan.payloads.masking import secret_names
 from django_partisan.payloads.unique_part import encoded, unique_part
 from django_partisan.processor.after import after_of
 from django_partisan.processor.async_delay import AsyncDelay
@@ -27,6 +34,7 @@ from django_partisan.processor.rules import accept_old_queue_attribute, check_ru
 from django_partisan.processor.run_method import check_run
 from django_partisan.processor.run_now import run_now
 from django_partisan.processor.scheduled import check_call, check_schedules, scheduled_task
+from django_partisan.processor.typed import TypedArguments, prepare_params
 from django_partisan.registry.registry import registry
 from django_partisan.settings import get_process_settings
 
@@ -36,7 +44,7 @@ if TYPE_CHECKING:
     from django_partisan.models import Task
 
 
-class BaseTaskProcessor(AsyncDelay, abc.ABC):
+class BaseTaskProcessor(AsyncDelay, TypedArguments, abc.ABC):
     """Subclass this, write :meth:`run`, register the class, and call ``YourClass(...).delay()``.
 
     Positional and keyword arguments are kept as ``self.args`` and ``self.kwargs``; they travel as
@@ -85,6 +93,9 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
     SCHEDULABLE: ClassVar[bool] = False
     """Whether people may add schedules for it, in the admin or as rows of StoredSchedule."""
 
+    SCHEMA_VERSION: ClassVar[int] = 1
+    """Which shape the data of a stored task has; it grows with each change of that."""
+
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     _bare: ClassVar[Any]
@@ -98,6 +109,7 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         accept_old_queue_attribute(cls)
+        prepare_params(cls, _plain_init)
         check_rules(cls)
         check_run(cls)
         check_schedules(cls)
@@ -222,7 +234,7 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
     @classmethod
     def delay_many(
         cls,
-        items: Iterable[Self | Sequence[Any]],
+        items: Iterable[Self | Sequence[Any] | BaseModel],
         *,
         priority: int | None = None,
         execute_after: datetime | timedelta | float | None = None,
@@ -237,7 +249,8 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
     ) -> list[Task]:
         """Store a task for each item in the caller's transaction; return the tasks in that order.
 
-        An item is a processor of exactly this class, or a tuple or list of positional arguments.
+        An item is a processor of exactly this class, a tuple or list of positional arguments, or an
+        instance of its ``Params``.
         ``items`` may be any iterable, a generator as well. Thousands of tasks are inserted by one
         statement, at the rules of the class and, in all else, as by :meth:`delay`: where items are
         duplicates of each other or of a waiting task, the same task is returned for each, and
@@ -313,6 +326,8 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
     def bind(self, task: ClaimedTask) -> None:
         """Tie the processor to the claimed task that it runs."""
         note(self, "_claimed", task)
+        if self._params_model is not None:
+            self.read_params(decode_stored(task.arguments))
 
     def set_task_object(self, task_obj: Task) -> None:
         """Tie the processor to a task's row."""
@@ -330,6 +345,8 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
         arguments = task_obj.arguments
         processor = cls(*arguments.get("args", ()), **arguments.get("kwargs", {}))
         processor.set_task_object(task_obj)
+        if cls._params_model is not None:
+            processor.read_params(arguments)
         return processor
 
     def _encoded(self, max_bytes: int) -> str:
@@ -339,6 +356,8 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
                 "it; make a new one for that, or raise PostponeTask to run this one again"
             )
         args, kwargs = self._called_with or (self.args, self.kwargs)
+        if self._params_model is not None:
+            return self._encoded_params(args, kwargs, max_bytes)
         return encode_arguments(args, kwargs, processor=type(self).__name__, max_bytes=max_bytes)
 
     @classmethod
@@ -362,7 +381,7 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
         return hashes
 
     @classmethod
-    def _encoded_items(cls, items: Iterable[Self | Sequence[Any]]) -> list[str]:
+    def _encoded_items(cls, items: Iterable[Self | Sequence[Any] | BaseModel]) -> list[str]:
         max_bytes = get_process_settings().MAX_ARGUMENTS_BYTES
         name, is_plain = cls.__name__, cls._keeps_arguments_as_they_are()
         texts = []
@@ -373,6 +392,8 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
                 else:
                     text = cls._encoded(cls._made_of(item), max_bytes)
                 texts.append(text)
+            except InvalidParams as error:
+                raise error.at(f"items[{place}]") from None
             except TypeError as error:
                 raise TypeError(f"items[{place}]: {error}") from error
             except ValueError as error:
@@ -384,15 +405,17 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
         """Say whether making a processor of arguments would neither check nor refuse anything."""
         base = BaseTaskProcessor
         is_plain = cls.__init__ is base.__init__ and cls.__new__ is base.__new__
-        return is_plain and not cls.__abstractmethods__
+        return is_plain and cls._params_model is None and not cls.__abstractmethods__
 
     @classmethod
-    def _made_of(cls, item: Self | Sequence[Any]) -> Self:
+    def _made_of(cls, item: Self | Sequence[Any] | BaseModel) -> Self:
         if isinstance(item, (tuple, list)):
             return cls(*item)
         if type(item) is cls:
             return item
-        got = type(item).__name__ if cls.SENSITIVE_PARAMS else shown(item)
+        if cls._params_model is not None and isinstance(item, cls._params_model):
+            return cls(item)
+        got = type(item).__name__ if secret_names(cls) else shown(item)
         raise TypeError(
             f"delay_many() of {cls.__name__} takes its own processors and tuples of positional "
             f"arguments, got {got}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, Literal, ParamSpec, TypedDict, TypeVar
+from typing import Any, Concatenate, Final, Literal, ParamSpec, TypedDict, TypeVar
 
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
 from django_partisan.config.schedules import Schedule
@@ -15,6 +15,10 @@ from django_partisan.processor.review import attribute_meant
 O = ParamSpec("O")  # noqa: E741 - as P is for parameters
 S = TypeVar("S")
 T = TypeVar("T")
+
+
+_OF_CLASSES: Final = frozenset({"SCHEMA_VERSION"})
+"""What only a class can have, with what it needs beside it."""
 
 
 class Rules(TypedDict, total=False):
@@ -44,7 +48,8 @@ class Rules(TypedDict, total=False):
 
 def attributes() -> dict[str, str]:
     """Return the attributes of a processor by the names that they have as options."""
-    return {name.lower(): name for name in vars(BaseTaskProcessor) if name.isupper()}
+    names = (name for name in vars(BaseTaskProcessor) if name.isupper())
+    return {name.lower(): name for name in names if name not in _OF_CLASSES}
 
 
 def attributes_of(options: dict[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,13 @@ from django.apps import apps
 
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
 from django_partisan.exceptions import ConfigurationError, UnknownQueue
+from django_partisan.payloads.secret_fields import is_complete
 from django_partisan.payloads.unique_part import check_names
 from django_partisan.processor.base import BaseTaskProcessor
 from django_partisan.processor.rules import check_rules
 from django_partisan.processor.run_method import check_run
 from django_partisan.processor.scheduled import check_schedules, own_schedules
+from django_partisan.processor.typed import check_params, upgrades
 from django_partisan.registry.autodiscover import module_names
 from django_partisan.registry.registry import registry
 from django_partisan.settings import PARTISAN_CONFIG, get_queue_settings
@@ -29,6 +31,8 @@ UNUSED_QUEUE: Final = "unused queue"
 WRONG_SCHEDULE: Final = "wrong schedule"
 UNUSED_SCHEDULES: Final = "unused schedules"
 GAP: Final = "gap"
+WRONG_PARAMS: Final = "wrong params"
+NO_UPGRADE: Final = "no upgrade"
 
 _ATTRIBUTES: Final = frozenset(name for name in vars(BaseTaskProcessor) if name.isupper())
 _CLOSE: Final = 0.8
@@ -57,6 +61,8 @@ _ELSEWHERE: Final = {
     "THROTTLE_SECONDS": "UNIQUE_FOR_SECONDS",
     "DEBOUNCE": "DEBOUNCE_SECONDS",
     "DEBOUNCE_MAX_WAIT": "DEBOUNCE_MAX_SECONDS",
+    "VERSION": "SCHEMA_VERSION",
+    "PARAMS_VERSION": "SCHEMA_VERSION",
 }
 
 
@@ -103,6 +109,7 @@ def _faults_of(name: str, processor_class: type[BaseTaskProcessor]) -> Iterator[
         remedy = "Write the method, or take the decorator away from what is only a base class."
         yield Finding(CANNOT_RUN, message, remedy)
     yield from _broken_rules(name, processor_class)
+    yield from _faults_of_params(name, processor_class)
     yield from _gaps(name, processor_class)
     yield from _mistyped_attributes(name, processor_class)
 
@@ -117,6 +124,31 @@ def _broken_rules(name: str, processor_class: type[BaseTaskProcessor]) -> Iterat
     except (TypeError, ValueError) as error:
         message = f"{name} cannot be run: {error}."
         yield Finding(CANNOT_RUN, message, "Correct it; it was set after the class was made.")
+
+
+def _faults_of_params(name: str, processor_class: type[BaseTaskProcessor]) -> Iterator[Finding]:
+    """Yield what is wrong with typed arguments now that every module is whole."""
+    model, taken = getattr(processor_class, "Params", None), processor_class._params_model  # noqa: SLF001
+    try:
+        check_params(processor_class, BaseTaskProcessor.__init__)
+    except (TypeError, ValueError) as error:
+        remedy = "Correct it; it was set after the class was made."
+        yield Finding(WRONG_PARAMS, f"{name}: {error}.", remedy)
+        return
+    if model is not taken:
+        message = f"{name}.Params was set after the class was made, so nobody looks at it."
+        yield Finding(WRONG_PARAMS, message, "Write class Params inside of the class.")
+    elif model is not None and not is_complete(model):
+        message = f"{name}.Params has annotations that name nothing: its tasks cannot be enqueued."
+        remedy = "Import what they name in its module, outside of `if TYPE_CHECKING:`."
+        yield Finding(WRONG_PARAMS, message, remedy)
+    if taken is not None and processor_class.SCHEMA_VERSION > 1 and not upgrades(processor_class):
+        yield Finding(
+            NO_UPGRADE,
+            f"{name} has SCHEMA_VERSION {processor_class.SCHEMA_VERSION} and no upgrade_params(): "
+            "tasks that are stored under an older one would end in error.",
+            "Write that classmethod, and look with `manage.py partisan check-payloads`.",
+        )
 
 
 def review_schedules(

@@ -81,7 +81,7 @@ def check_uniqueness(cls: type[Any]) -> None:
         if found.is_met(cls):
             raise ValueError(f"{name}.{found.attribute} {found.why}")
     # A decorator, as of a dataclass, may still give it the constructor that counts in the end.
-    if "__init__" in vars(cls):
+    if "__init__" in vars(cls) or cls._params_model is not None:
         check_names(cls)
 
 

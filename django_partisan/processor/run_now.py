@@ -8,13 +8,15 @@ from django.db import transaction
 
 from django_partisan.execution import done
 from django_partisan.lifecycle.rows import database
-from django_partisan.payloads.encoding import decode_arguments
+from django_partisan.payloads.encoding import decode_stored
 
 
 def run_now(cls: type[Any], arguments: str) -> Any:
     """Make a processor of stored arguments, as a worker does, and return what its run() returns."""
-    args, kwargs = decode_arguments(arguments)
-    processor = cls(*args, **kwargs)
+    stored = decode_stored(arguments)
+    processor = cls(*stored["args"], **stored["kwargs"])
+    if processor._params_model is not None:
+        processor.read_params(stored)
     if not processor.ATOMIC:
         return done(processor.run())
     with transaction.atomic(using=database()):

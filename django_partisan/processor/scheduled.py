@@ -50,7 +50,7 @@ def check_schedules(cls: type[Any]) -> None:
 
 def check_call(cls: type[Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     """Raise what a processor raises that does not take these arguments, as ``.delay()`` would."""
-    _encoded(cls, cls(*args, **kwargs)._called_with or (args, kwargs))  # noqa: SLF001
+    _stored(cls, cls(*args, **kwargs)._called_with or (args, kwargs))  # noqa: SLF001
 
 
 def scheduled_task(
@@ -62,7 +62,7 @@ def scheduled_task(
     priority: int | None,
     tick: datetime | None,
 ) -> NewTask:
-    """Return the task of a schedule, without running any code of the project.
+    """Return the task of a schedule, without running any code of the project but its validators.
 
     With a ``tick``, that is part of the unique key: each tick then gets a task of its own, also
     while others wait. Raises as ``.delay()`` does.
@@ -71,7 +71,7 @@ def scheduled_task(
     if queue_name:
         get_queue_settings(queue_name)
         template = template._replace(queue_name=queue_name)
-    arguments = _encoded(cls, (args, kwargs))
+    arguments = _stored(cls, (args, kwargs))
     key = cls._unique_hash(template, arguments) if cls.UNIQUE_FOR_PARAMS else None
     if key is not None and tick is not None:
         key = canonical_hash(key, tick.isoformat())
@@ -84,6 +84,15 @@ def _check(cls: type[Any], schedule: Schedule, key: str) -> None:
         checked_priority(schedule.priority)
     # Whether the processor takes them, `manage.py check` finds out: its module is whole by then.
     _encoded(cls, (tuple(schedule.args), dict(schedule.kwargs)))
+
+
+def _stored(cls: type[Any], call: tuple[Sequence[Any], Mapping[str, Any]]) -> str:
+    """Return the arguments as they are stored: validated, where the class has Params."""
+    if cls._params_model is None:
+        return _encoded(cls, call)
+    args, kwargs = call
+    text: str = cls._encoded_params(args, kwargs, get_process_settings().MAX_ARGUMENTS_BYTES)
+    return text
 
 
 def _encoded(cls: type[Any], call: tuple[Sequence[Any], Mapping[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from django_partisan.attempt import FAILED, FINISHED, RETRIED, ClaimedTask
 from django_partisan.control import pause
 from django_partisan.database import dialect_for
 from django_partisan.database.values import BatchRow, Cursor
-from django_partisan.lifecycle import managers
+from django_partisan.lifecycle import managers, to_run
 from django_partisan.lifecycle.enqueue_many import _duplicates
 from django_partisan.lifecycle.prune import delete_throttled
 from django_partisan.manager.claiming.cursors import Cursors
@@ -96,6 +96,23 @@ def test_a_claim_reads_little_more_than_its_batch(learn: Callable[[], None]) -> 
     assert sequential_scans(plan) == []
     # Once to pick each row, once to update it.
     assert BATCH <= rows_read(plan) <= 3 * BATCH
+
+
+@on_postgresql
+@pytest.mark.parametrize("number", range(5))
+def test_looking_through_what_is_to_run_reads_a_window_of_the_table_at_most(
+    number: int, learn: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(to_run, "WINDOW", 1000)
+    fill(5_000, status="finished")
+    fill(BATCH)
+    fill(5_000, status="finished")
+    fill(BATCH, status="in_process")
+    learn()
+    plan = plan_of(lambda: list(to_run.tasks_to_run()), number)
+    assert sequential_scans(plan) == []
+    assert indexes_in(plan) <= {PRIMARY, CLAIMED}
+    assert rows_read(plan) <= 1000
 
 
 @on_postgresql

@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
+from pydantic import BaseModel
 
 from django_partisan import registry
 from django_partisan.apps import PartisanConfig
@@ -25,9 +26,11 @@ from django_partisan.control import pause, pauses, resume
 from django_partisan.exceptions import (
     CancelTask,
     FailTask,
+    InvalidParams,
     PartisanException,
     PostponeTask,
     TaskTimedOut,
+    UnreadableParams,
 )
 from django_partisan.flows import Flow, chain, group
 from django_partisan.lifecycle import requeue
@@ -115,6 +118,40 @@ class Index(BaseTaskProcessor):
 
     def run(self) -> None:
         """Do nothing."""
+
+
+class Charge(BaseTaskProcessor):
+    """A processor with typed arguments, of its second version."""
+
+    SCHEMA_VERSION = 2
+
+    class Params(BaseModel):
+        """What it takes."""
+
+        amount: int
+        at: datetime | None = None
+
+    params: Params
+
+    @classmethod
+    def upgrade_params(cls, version: int, data: dict[str, Any]) -> dict[str, Any]:
+        """Take amounts of the first version, which were text."""
+        return {**data, "amount": int(data["amount"])}
+
+    def run(self) -> None:
+        """Read the arguments by their types."""
+        assert_type(self.params.amount, int)
+        assert_type(self.params.at, datetime | None)
+
+
+def _charge() -> None:
+    try:
+        Charge(5, at=timezone.now()).delay()
+        Charge.delay_many([Charge.Params(amount=5), (5,)])
+    except InvalidParams as error:
+        assert_type(error.faults, tuple[tuple[str, str], ...])
+    except UnreadableParams as error:
+        assert_type(error.version, int)
 
 
 @processor
