@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -100,6 +101,11 @@ def cancel(task: Task) -> bool:
     for values in fresh.values("status", "finished_at", "cancel_requested_at", "unique_key"):
         vars(task).update(values)
     return is_taken
+
+
+def follow_log(task: Task) -> Iterator[str]:
+    """Yield what a task prints, as it comes, until it has ended."""
+    return lifecycle.follow_output(task.pk)
 
 
 def rescue_orphans() -> int:

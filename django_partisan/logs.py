@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO, TypedDict
 
@@ -104,9 +105,13 @@ def _writes(handler: logging.Handler) -> bool:
 
 
 class Running:
-    """Which task runs in this process; a worker says it."""
+    """Which task runs in this process, and where its own lines go; a worker says it."""
 
     task: ClaimedTask | None = None
+    has_spoken = False
+    """Whether django-partisan itself has logged something; whoever reads it sets it back."""
+    write_line: Callable[[ClaimedTask, str], None] | None = None
+    """Puts a line into the log of a task; None where no output is kept."""
 
 
 running: Final = Running()
@@ -120,6 +125,8 @@ class TaskFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass."""
+        if record.name.startswith(LOGGER_NAME):
+            running.has_spoken = True
         if running.task is not None:
             for field, value in extra_of(running.task).items():
                 vars(record).setdefault(field, value)

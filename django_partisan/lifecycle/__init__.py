@@ -16,6 +16,7 @@ from django_partisan.lifecycle.dependencies import (
 from django_partisan.lifecycle.enqueue import enqueue
 from django_partisan.lifecycle.enqueue_many import enqueue_many
 from django_partisan.lifecycle.expiry import expire
+from django_partisan.lifecycle.outputs import delete_outputs, follow_output, store_outputs
 from django_partisan.lifecycle.pauses import current_pauses, free_held, pause, resume
 from django_partisan.lifecycle.prune import count_prunable, delete, delete_or_keep, prune
 from django_partisan.lifecycle.record import record, record_and_claim, still_held
@@ -34,12 +35,14 @@ __all__ = [
     "delete",
     "delete_completed",
     "delete_or_keep",
+    "delete_outputs",
     "enqueue",
     "enqueue_after",
     "enqueue_many",
     "enqueue_many_after",
     "expire",
     "fire_schedules",
+    "follow_output",
     "free_held",
     "lost_claims",
     "mark_started",
@@ -55,6 +58,7 @@ __all__ = [
     "rescue",
     "resume",
     "still_held",
+    "store_outputs",
     "survey",
     "take_over",
     "take_up",

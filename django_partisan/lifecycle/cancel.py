@@ -7,12 +7,14 @@ from functools import partial
 from typing import NamedTuple
 
 from django.db import connections
+from django.db.models import Q
 
 from django_partisan.database import dialect_for
 from django_partisan.database.conditions import is_in_process
 from django_partisan.lifecycle import notifications
 from django_partisan.lifecycle.conflicts import tried_again
 from django_partisan.lifecycle.dependencies import tell_dependents_after_commit
+from django_partisan.lifecycle.outputs import has_followers
 from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.lifecycle.telling import ASKED, tell_cancelled
 from django_partisan.models import Task
@@ -51,9 +53,23 @@ def request_cancel(ids: Iterable[int]) -> CancelRequest:
     )
 
 
-def requests_to(manager_id: int) -> dict[int, int]:
-    """Return the tasks that a manager holds and should stop: their leases by their ids."""
-    rows = task_rows().filter(
-        is_in_process(), manager_id=manager_id, cancel_requested_at__isnull=False
+class Requests(dict[int, int]):
+    """The tasks that a manager holds and should stop: their leases by their ids."""
+
+    followed: frozenset[int] = frozenset()
+    """Those that it holds and that somebody follows."""
+
+
+def requests_to(manager_id: int) -> Requests:
+    """Return what is asked of a manager: which of its tasks to stop, and which are followed."""
+    rows = (
+        task_rows()
+        .filter(is_in_process(), manager_id=manager_id)
+        .annotate(is_followed=has_followers())
+        .filter(Q(cancel_requested_at__isnull=False) | Q(is_followed=True))
+        .values_list("pk", "lease", "cancel_requested_at", "is_followed")
     )
-    return dict(rows.values_list("pk", "lease"))
+    asked = list(rows)
+    requests = Requests((pk, lease) for pk, lease, requested_at, _ in asked if requested_at)
+    requests.followed = frozenset(pk for pk, _, _, is_followed in asked if is_followed)
+    return requests

@@ -12,6 +12,7 @@ from django.db.models import ProtectedError, QuerySet, RestrictedError
 from django_partisan.database import dialect_for
 from django_partisan.lifecycle.dependencies import tell_dependents_after_commit
 from django_partisan.lifecycle.kept_parents import may_go, part_with
+from django_partisan.lifecycle.outputs import delete_outputs
 from django_partisan.lifecycle.related import held_by, pointed_at_for_the_database
 from django_partisan.lifecycle.rows import attempt_rows, database, task_rows
 from django_partisan.logs import Reasons
@@ -56,6 +57,7 @@ def _delete(tasks: QuerySet[Task], limit: int | None, refusals: list[Exception])
             tasks_found = _locked(tasks, limit) if can_skip_locked() else tasks
             # A DELETE comes first: on SQLite it takes the write lock under which the rest is read.
             attempt_rows().filter(task__in=tasks_found.order_by()).delete()
+            delete_outputs(tasks_found.order_by())
             found += tasks_found.values_list("pk", flat=True)
             kept = pointed_at_for_the_database(found)
             if not kept:

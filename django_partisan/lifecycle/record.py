@@ -14,6 +14,7 @@ from django_partisan.database import dialect_for
 from django_partisan.database.values import Claimed, Cursor, Recorded, TaskUpdate
 from django_partisan.exceptions import TaskExpired
 from django_partisan.fault_points import reach
+from django_partisan.lifecycle.outputs import delete_outputs
 from django_partisan.lifecycle.related import others_point_at_tasks
 from django_partisan.lifecycle.repeats import follow, is_link, tell_of_ends
 from django_partisan.lifecycle.rows import attempt_rows, database, task_rows
@@ -147,6 +148,9 @@ def _delete(ended_attempts: Sequence[EndedAttempt]) -> Recorded:
     told = [e.task.id for e in ended_attempts if e.task.attempts > 1 or e.task.rescues]
     if told:
         attempt_rows().filter(task_id__in=deleted.intersection(told)).delete()
+    again = [e.task.id for e in ended_attempts if e.task.lease > 1]
+    if again:  # What this try has printed was not stored.
+        delete_outputs(deleted.intersection(again))
     return Recorded(deleted, has_marks=False).joined(kept)
 
 

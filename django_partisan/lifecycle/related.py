@@ -9,13 +9,14 @@ from django.db.models import DO_NOTHING, ForeignKey, ProtectedError, QuerySet, R
 from django.db.models.fields.reverse_related import ForeignObjectRel
 
 from django_partisan.lifecycle.rows import database
-from django_partisan.models import Attempt, Task
+from django_partisan.models import Attempt, Follower, Output, Task
 
+_OWN = (Attempt, Output, Follower)
 _TASK = Task._meta  # noqa: SLF001 - Django's documented interface
 
 
 def others_point_at_tasks() -> bool:
-    """Say whether deleting a task may concern other rows than its attempts.
+    """Say whether deleting a task may concern other rows than its attempts and their output.
 
     Foreign keys count, the tables of many-to-many fields, models that inherit from Task, and
     generic relations. Django finds them once per process.
@@ -61,7 +62,7 @@ def _relations() -> Iterator[ForeignObjectRel]:
         is_reverse = field.auto_created and not field.concrete
         if is_reverse and (field.one_to_one or field.one_to_many):
             assert isinstance(field, ForeignObjectRel)
-            if field.related_model is not Attempt:
+            if field.related_model not in _OWN:
                 yield field
 
 

@@ -10,7 +10,9 @@ from django_partisan.models import (
     Attempt,
     Dependency,
     Flow,
+    Follower,
     ManagerProcess,
+    Output,
     Pause,
     StoredSchedule,
     Task,
@@ -42,6 +44,16 @@ def finished_rows() -> QuerySet[Task]:
 def attempt_rows() -> QuerySet[Attempt]:
     """Return the rows of all attempts, in the database of the tasks."""
     return Attempt.objects.using(database())
+
+
+def output_rows() -> QuerySet[Output]:
+    """Return the rows of what tries have printed, in the database of the tasks."""
+    return Output.objects.using(database())
+
+
+def follower_rows() -> QuerySet[Follower]:
+    """Return the rows of those who follow tasks, in the database of the tasks."""
+    return Follower.objects.using(database())
 
 
 def manager_rows() -> QuerySet[ManagerProcess]:

@@ -38,6 +38,8 @@ class WorkersManager(Organs):
     ``mode`` has it end by itself. ``label`` is a name for people. ``serves_schedules`` says whether
     it enqueues what is scheduled.
 
+    ``names_tasks`` has each line that a task prints shown with the task's id.
+
     Every other argument overrides the setting of the same name, of each queue. Raises
     ConfigurationError when settings or arguments are wrong.
     """

@@ -24,6 +24,7 @@ from django_partisan.manager.duties.fencing import Fencing
 from django_partisan.manager.duties.handing_out import HandingOut
 from django_partisan.manager.duties.local_ttl import LocalTtl
 from django_partisan.manager.duties.long_transactions import LongTransactions
+from django_partisan.manager.duties.outputs import Outputs
 from django_partisan.manager.duties.pauses import Pauses
 from django_partisan.manager.duties.pruning import PruningOfQueues
 from django_partisan.manager.duties.rescue import Rescue
@@ -39,6 +40,7 @@ from django_partisan.manager.heartbeat import Heartbeat, checked_label
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.pool.hard_limits import HardLimits
 from django_partisan.manager.pool.launcher_client import launcher_options
+from django_partisan.manager.pool.output import OutputPipes
 from django_partisan.manager.pool.worker_pool import WorkerPool
 from django_partisan.manager.queue_choice import choose_queues
 from django_partisan.manager.recorder import Recorder
@@ -75,6 +77,7 @@ class Organs:
         label: str = "",
         serves_schedules: bool = True,
         console: dict[str, Any] | None = None,
+        names_tasks: bool = False,
     ) -> None:
         self.mode = mode or RunMode()
         self.label = checked_label(label)
@@ -94,11 +97,11 @@ class Organs:
         self._overrides["workers_count"] = self.settings.WORKERS_COUNT
         self.process_settings = get_process_settings()
         self.selector = selectors.DefaultSelector()
-        self._make_organs(console)
+        self._make_organs(console, names_tasks=names_tasks)
         self._make_duties()
         self.selector.register(self.link.statement, selectors.EVENT_READ, self._take_answer)
 
-    def _make_organs(self, console: dict[str, Any] | None) -> None:
+    def _make_organs(self, console: dict[str, Any] | None, *, names_tasks: bool) -> None:
         settings, process_settings = self.settings, self.process_settings
         runtimes = Runtimes()
         stride = None
@@ -108,13 +111,20 @@ class Organs:
         """The tasks that wait here for a worker."""
         self.link = DatabaseLink(database(), self._on_connect)
         self.heartbeat = Heartbeat(self.choice.at_start(), process_settings, self.label)
+        deletes = cache(lambda name: settings_of(name).DELETE_TASKS_ON_COMPLETE)
         self.recorder = Recorder(
-            deletes=cache(lambda name: settings_of(name).DELETE_TASKS_ON_COMPLETE),
+            deletes=deletes,
             max_rescues=process_settings.MAX_RESCUES,
         )
         """The outcomes that wait to be recorded."""
-        options = launcher_options(self.choice.title, settings, process_settings, console)
-        self.pool = WorkerPool(settings.WORKERS_COUNT, options, self.selector, runtimes)
+        options = launcher_options(
+            self.choice.title, settings, process_settings, console, names_tasks=names_tasks
+        )
+        pipes = OutputPipes(self.selector) if process_settings.CAPTURE_OUTPUT else None
+        self.pool = WorkerPool(settings.WORKERS_COUNT, options, self.selector, runtimes, pipes)
+        self.outputs = Outputs(self.pool, deletes)
+        """What tries have printed and is still to be stored."""
+        self._storing = SideDuty(self.outputs, "storing what tasks print", self.link)
         self.queues = Queues(
             self.choice,
             self._settings_of,
@@ -135,6 +145,7 @@ class Organs:
             self.heartbeat,
             self.standing,
         )
+        self.round_trip.before_recording = self._storing.turn
         self.hard_limits = HardLimits(self.pool, self.queue)
         self.start_limit = None
         if self.mode.max_tasks is not None:
@@ -142,7 +153,14 @@ class Organs:
             pool, queue = self.pool, self.queue
             self.queues.start_room = lambda: limit.left(pool.in_hand + queue.qsize())
         self.pool.observe(
-            WorkerReports(self.round_trip, self.hard_limits, self.link, stride, self.start_limit)
+            WorkerReports(
+                self.round_trip,
+                self.hard_limits,
+                self.link,
+                stride,
+                self.start_limit,
+                self.outputs,
+            )
         )
 
     def _make_duties(self) -> None:
@@ -157,11 +175,13 @@ class Organs:
             round_trip,
             self.pool,
             completed.turn,
+            self._storing.turn,
             settings.SHUTDOWN_GRACE_SECONDS,
         )
         self.handing_out = HandingOut(self.queue, self.pool, standing)
         listener = self.queues.listener
-        cancels = Cancels(heartbeat, self.pool, self.hard_limits, listener, round_trip)
+        follow = self.outputs.follow
+        cancels = Cancels(heartbeat, self.pool, self.hard_limits, listener, round_trip, follow)
         pauses = Pauses(heartbeat, self.queues, self.pool, self.hard_limits, round_trip)
         sweep = Sweep(heartbeat, standing, self.queues.expect)
         dependents = Dependents(self.recorder, heartbeat, standing, self.queues.expect)
@@ -173,6 +193,7 @@ class Organs:
         draining = Draining(self.mode, self.queues, self.pool, round_trip, standing, self.shutdown)
         warning = LongTransactions(link, settings.LONG_TRANSACTION_SECONDS)
         self._side_duties: tuple[Duty, ...] = (
+            self._storing,
             SideDuty(dependents, "telling dependent tasks", link),
             SideDuty(Rescue(heartbeat, standing, settings), "rescuing orphans", link),
             SideDuty(Siblings(heartbeat, standing, settings), "looking for dead siblings", link),
@@ -200,6 +221,7 @@ class Organs:
             used_up,
             Tally(self.recorder, self.queue, self.pool),
             self.telling,
+            *([] if self.pool.pipes is None else [self.pool.pipes.forwarder]),
         )
         self._sides_due_at = 0.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from django.db import Error
 
@@ -48,6 +48,8 @@ class RoundTrip:
         self._heartbeat = heartbeat
         self._standing = standing
         self._released: set[str] = set()
+        self.before_recording: Callable[[float], None] = lambda _: None
+        """Called right before outcomes are recorded, with the moment."""
 
     def connected(self) -> None:
         """Begin anew on a fresh connection.
@@ -85,6 +87,7 @@ class RoundTrip:
                 self._claim(wanted, now)
             # In doubt about the database, what the loop does itself is the test of it.
             case True, Wanted() if self.recorder.is_plain and self._link.is_up:
+                self.before_recording(now)
                 self._begin_to_record_and_claim(wanted)
             case True, Wanted():
                 self._record(now)
@@ -142,6 +145,7 @@ class RoundTrip:
         return not (self._standing.may_claim and is_claim_near)
 
     def _record(self, now: float) -> None:
+        self.before_recording(now)
         try:
             self.recorder.flush(now)
         except Error as error:

@@ -39,6 +39,7 @@ class Shutdown:
         round_trip: RoundTrip,
         pool: WorkerPool,
         delete_completed: Callable[[float], None],
+        store_outputs: Callable[[float], None],
         grace_seconds: float,
     ) -> None:
         self._link = link
@@ -47,6 +48,7 @@ class Shutdown:
         self._round_trip = round_trip
         self._pool = pool
         self._delete_completed = delete_completed
+        self._store_outputs = store_outputs
         self._grace_seconds = grace_seconds
         self._signals = 0
         self._is_over = False
@@ -124,6 +126,7 @@ class Shutdown:
             self.exit_code = ExitCode.ERROR
 
     def _finish(self, recorder: Recorder, now: float) -> None:
+        self._store_outputs(now)
         recorder.flush(now)
         self._delete_completed(now)
         self._heartbeat.deregister()

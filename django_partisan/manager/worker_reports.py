@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Protocol
 
 from django_partisan import lifecycle
 from django_partisan.attempt import (
@@ -18,12 +19,20 @@ from django_partisan.lifecycle.telling import tell_died
 from django_partisan.lifecycle.transitions import orphan_outcome
 from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.pool.hard_limits import HardLimits
+from django_partisan.manager.pool.output import WorkerOutput
 from django_partisan.manager.pool.worker_handle import WorkerHandle
 from django_partisan.manager.round_trip import RoundTrip
 from django_partisan.manager.start_limit import StartLimit
 from django_partisan.manager.stride import Stride
 
 logger = logging.getLogger(__name__)
+
+
+class Outputs(Protocol):
+    """Who is given what tries have printed."""
+
+    def ended(self, output: WorkerOutput, task: ClaimedTask, outcome: Outcome) -> None:
+        """Take in that a try has ended, whose output is complete."""
 
 
 class WorkerReports:
@@ -36,12 +45,14 @@ class WorkerReports:
         link: DatabaseLink,
         stride: Stride | None,
         start_limit: StartLimit | None,
+        outputs: Outputs,
     ) -> None:
         self._round_trip = round_trip
         self._hard_limits = hard_limits
         self._link = link
         self._stride = stride
         self._start_limit = start_limit
+        self._outputs = outputs
 
     def ended(self, worker: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
         """Take a worker's report in."""
@@ -49,6 +60,8 @@ class WorkerReports:
             self._stride.ended(task, outcome.ended - outcome.started)
         if self._start_limit is not None:
             self._start_limit.ended()
+        if worker.output is not None:
+            self._outputs.ended(worker.output, task, outcome)
         if outcome.kind == RECORDED:
             self._round_trip.was_recorded(task)
             return
@@ -85,4 +98,6 @@ class WorkerReports:
         if outcome is None:
             kind = RELEASED if worker.kill_reason else CRASHED
             outcome = orphan_outcome(task, kind, WorkerDied(reason))
+        if worker.output is not None:
+            self._outputs.ended(worker.output, task, outcome)
         self._round_trip.ended(task, outcome, worker.pid)

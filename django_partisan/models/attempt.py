@@ -6,7 +6,9 @@ from django.db import models
 from django.db.models.functions import Now
 
 from django_partisan.models.moments import MomentField
+from django_partisan.models.output import Output
 from django_partisan.models.task import Task
+from django_partisan.payloads.printed import text_of_tries
 
 
 class Attempt(models.Model):
@@ -41,3 +43,9 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number} of task {self.task_id}: {self.outcome}"
+
+    @property
+    def log(self) -> str:
+        """What this try has printed; empty when nothing was kept."""
+        tries = Output.objects.using(self._state.db)
+        return text_of_tries(tries.filter(task_id=self.task_id, lease=self.lease))

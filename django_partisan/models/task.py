@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Protocol
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -16,6 +16,7 @@ from django_partisan.models.labels import LabelledManager, TagsField
 from django_partisan.models.moments import MomentField
 from django_partisan.models.object_keys import MAX_LENGTH, object_of
 from django_partisan.payloads.masking import masked
+from django_partisan.payloads.printed import text_of_tries
 from django_partisan.registry.registry import registry
 from django_partisan.settings import QueueSettings, get_queue_settings
 
@@ -40,6 +41,9 @@ class Inline(Protocol):
 
     def cancel(self, task: Task) -> bool:
         """Cancel a task; False when it had ended before."""
+
+    def follow_log(self, task: Task) -> Iterator[str]:
+        """Yield what a task prints, as it comes, until it has ended."""
 
 
 class TasksManager(LabelledManager["Task"]):
@@ -297,6 +301,24 @@ class Task(models.Model):
     def masked_arguments(self) -> Any:
         """The arguments as they may be shown: what SENSITIVE_PARAMS names is masked."""
         return masked(self.processor_class, self.arguments)
+
+    @property
+    def log(self) -> str:
+        """What all its tries have printed so far, the first one first; empty when nothing was kept.
+
+        Read anew at each look. Of a task that runs it is complete only up to the end of the try
+        before, unless somebody follows it: see :meth:`follow_log`.
+        """
+        return text_of_tries(self.output_set.order_by("pk"))
+
+    def follow_log(self) -> Iterator[str]:
+        """Yield what the task prints, as it comes, from its first try on, until it has ended.
+
+        Each text is what is new; an empty one says that nothing has come for half a second. The
+        manager may be on any host: it stores the lines of a followed task once a second. To be used
+        outside of a transaction.
+        """
+        return self.inline.follow_log(self)
 
     @property
     def tries_count(self) -> int:

@@ -29,6 +29,7 @@ from django_partisan.processor.after import after_of
 from django_partisan.processor.async_delay import AsyncDelay
 from django_partisan.processor.calls import Call, note, record_call, record_calls_of_own_new
 from django_partisan.processor.habits import Elsewhere, refusing_habits
+from django_partisan.processor.logger import OwnLogger
 from django_partisan.processor.new_task import on_duplicate_of, template_of, unique_hash
 from django_partisan.processor.rules import accept_old_queue_attribute, check_rules
 from django_partisan.processor.run_method import check_run
@@ -80,6 +81,8 @@ class BaseTaskProcessor(AsyncDelay, TypedArguments, abc.ABC):
     """Whether run() and the record of its end are one transaction on the tasks' database."""
     FRESH_SESSION: ClassVar[bool] = False
     """Whether the database connections that run() has used are closed after it, whatever it did."""
+    CAPTURE_OUTPUT: ClassVar[bool] = True
+    """Whether what run() prints is kept as the log of the task."""
     TIMEOUT_SECONDS: ClassVar[float | None] = None
     """How long run() may take: then TaskTimedOut is raised inside it."""
     GRACE_SECONDS: ClassVar[float] = DEFAULT_GRACE_SECONDS
@@ -95,6 +98,8 @@ class BaseTaskProcessor(AsyncDelay, TypedArguments, abc.ABC):
 
     SCHEMA_VERSION: ClassVar[int] = 1
     """Which shape the data of a stored task has; it grows with each change of that."""
+    logger = OwnLogger()
+    """Logs as any logger of its module does, with the task's fields, and into the task's log."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]

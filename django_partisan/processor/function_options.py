@@ -38,6 +38,7 @@ class Rules(TypedDict, total=False):
     sensitive_params: Sequence[str]
     atomic: bool
     fresh_session: bool
+    capture_output: bool
     timeout_seconds: float | None
     grace_seconds: float
     expires_seconds: float | None

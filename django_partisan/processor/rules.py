@@ -18,6 +18,7 @@ _KINDS = {
     "POSTPONE_CONFIG": (PostponeConfig, type(None)),
     "ATOMIC": (bool,),
     "FRESH_SESSION": (bool,),
+    "CAPTURE_OUTPUT": (bool,),
     "SCHEDULABLE": (bool,),
 }
 _SHORTEST_LIMIT = 0.001

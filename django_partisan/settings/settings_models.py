@@ -111,6 +111,8 @@ class ProcessSettings(BaseModel):
     """A function, as `module.function`, that workers call before Django is set up."""
     RUN_WITH_RUNSERVER: bool = False
     """Start a manager of all queues beside `manage.py runserver`; for development, with DEBUG."""
+    CAPTURE_OUTPUT: bool = True
+    """Keep what tasks print; False: it goes to the manager's own streams and nowhere else."""
     NOTIFY: bool = True
     """Wake managers through the database when a task is enqueued; False: they only poll."""
     HEARTBEAT_SECONDS: PositiveSeconds = 5.0

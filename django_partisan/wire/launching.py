@@ -17,9 +17,10 @@ REFUSED: Final = 5
 """The kind of a report: the machine lacks what the worker of that number needs, by this errno.
 
 Of number 0, which no worker has: what the launcher itself needs; it ends."""
-DESCRIPTORS: Final = 3
-"""What a worker is connected to the manager by: its channel, its tokens and its requests."""
-REQUEST: Final = struct.Struct("!I")
-"""A request to fork a worker: its number. Its descriptors travel with it."""
+DESCRIPTORS: Final = 7
+"""What a worker is connected to the manager by, at most: its channel, its tokens and its requests,
+and where its output is captured both ends of a pipe, shared memory and a socket."""
+REQUEST: Final = struct.Struct("!IB")
+"""A request to fork a worker: its number, and how many descriptors travel with it."""
 REPORT: Final = struct.Struct("!BIii")
 """A report: kind, number, pid, and the wait status, the errno, or the length of the text."""

@@ -12,6 +12,7 @@ worker   ``finished retried postponed failed      Id, lease, and the other field
          recorded cancelled``                     the error as a tuple: so the task has ended.
 worker   ``limited``                              Moment, limit, grace: a task with a time limit
                                                   starts.
+worker   ``line``                                 Id, lease, text: a line for that task's log.
 worker   ``retired``                              Nothing: the worker ends of its own accord.
 =======  =======================================  =================================================
 
@@ -73,9 +74,17 @@ class Retired(NamedTuple):
     """The worker ends of its own accord."""
 
 
+class Line(NamedTuple):
+    """A line, with its end, for the log of a task that runs: what a pipe does not carry."""
+
+    task_id: int
+    lease: int
+    text: str
+
+
 Order = Chunk | Stop
 """What a manager says."""
-Report = Outcome | Limited | Retired
+Report = Outcome | Limited | Line | Retired
 """What a worker says."""
 
 
@@ -92,6 +101,8 @@ def message_of(said: Order | Report) -> tuple[Any, ...]:
             return "chunk", number, [tuple(task) for task in tasks]
         case Limited():
             return "limited", *said
+        case Line():
+            return "line", *said
         case Stop():
             return ("stop",)
         case Retired():
@@ -130,6 +141,9 @@ def report_in(message: Any) -> Report:
             )
         case ("limited", started, limit, grace) if all(map(_is_number, message[1:])):
             return Limited(started, limit, grace)
+        case ("line", task_id, lease, text) if type(task_id) is type(lease) is int:
+            if _is_text(text):
+                return Line(task_id, lease, text)
         case ("retired",):
             return Retired()
     raise GarbledError

@@ -104,11 +104,11 @@ class Launcher:
             return False
         if len(data) < REQUEST.size:
             return False
-        number = REQUEST.unpack(data)[0]
+        number, count = REQUEST.unpack(data)
         for fd in fds:
             os.set_inheritable(fd, False)
         # What there is no room for never arrives.
-        if len(fds) < DESCRIPTORS:
+        if len(fds) < count:
             self._refuse(number, errno.EMFILE)
         else:
             self._fork(number, *fds)
@@ -142,7 +142,7 @@ class Launcher:
     def _refuse(self, number: int, lacking: int) -> None:
         self._report(REFUSED, number, 0, lacking, None)
 
-    def _be_worker(self, channel: int, tokens: int, requests: int) -> None:
+    def _be_worker(self, channel: int, tokens: int, requests: int, *output: int) -> None:
         """Run a worker in the forked child; never returns."""
         from django_partisan.worker.process import StarvedError, WorkerOptions, serve
 
@@ -153,7 +153,8 @@ class Launcher:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._close()
             with socket.socket(fileno=channel) as sock:
-                serve(sock, tokens, requests, WorkerOptions(**self._options["worker"]))
+                options = WorkerOptions(**self._options["worker"])
+                serve(sock, tokens, requests, options, output)
             code = 0
         except StarvedError as error:
             # The manager tells of it, once for all workers.
@@ -244,6 +245,7 @@ def _load_project(options: dict[str, Any]) -> None:
             "the project starts threads when it is loaded (%s); workers are forked without them",
             ", ".join(thread.name for thread in threading.enumerate()),
         )
+    _flush_streams()  # Else each worker would print it once more.
     gc.collect()
     gc.freeze()
 

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import threading
+from collections.abc import Callable
 from typing import NoReturn
 
 logger = logging.getLogger(__name__)
@@ -19,9 +20,13 @@ class Lifeline:
     the launcher is faster: it does the same, even while a task keeps Python from running a thread.
     """
 
-    def __init__(self, tokens: int) -> None:
-        """Take the pipe of tokens, whose only writer is the manager."""
+    def __init__(self, tokens: int, hand_back: Callable[[], None]) -> None:
+        """Take the pipe of tokens, whose only writer is the manager.
+
+        ``hand_back`` has what is printed go elsewhere than to the manager.
+        """
         self._tokens = tokens
+        self._hand_back = hand_back
 
     def start(self) -> None:
         """Begin to watch, in a thread."""
@@ -44,6 +49,7 @@ class Lifeline:
 
     def end(self) -> NoReturn:
         """End the worker, and what its tasks have started."""
+        self._hand_back()
         logger.error("the manager is gone; worker %d ends", os.getpid())
         logging.shutdown()
         if os.getpgrp() == os.getpid():

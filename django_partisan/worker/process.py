@@ -10,7 +10,7 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -34,6 +34,7 @@ from django_partisan.worker.descriptors import is_open, out_of_reach
 from django_partisan.worker.host import WorkerHost
 from django_partisan.worker.interruption import Interruption
 from django_partisan.worker.lifeline import Lifeline
+from django_partisan.worker.output import PipeOutput, attend
 from django_partisan.worker.process_state import ProcessState
 from django_partisan.worker.signals import ignore_signals, restore_in_children
 
@@ -48,6 +49,7 @@ class WorkerOptions(NamedTuple):
     title: str
     max_tasks: int | None
     max_memory_mb: int | None
+    names_tasks: bool = False
 
 
 class StarvedError(Exception):
@@ -62,7 +64,12 @@ class Worker:
     """
 
     def __init__(
-        self, sock: socket.socket, tokens: int, requests: int, options: WorkerOptions
+        self,
+        sock: socket.socket,
+        tokens: int,
+        requests: int,
+        options: WorkerOptions,
+        output: Sequence[int] = (),
     ) -> None:
         self._channel = BlockingChannel(sock)
         self._tokens = tokens
@@ -70,7 +77,8 @@ class Worker:
         self._descriptors = (sock.fileno(), tokens, requests)
         self._process_state: ProcessState | None = None
         self._host: WorkerHost | None = None
-        self._lifeline = Lifeline(tokens)
+        self._output = PipeOutput(output, names_tasks=options.names_tasks) if output else None
+        self._lifeline = Lifeline(tokens, self._hand_back)
         self._interruption = Interruption(requests, self._tell_limited)
         self._held_token: bytes | None = None
         self._options = options
@@ -84,8 +92,8 @@ class Worker:
         with _not_starving():
             self._lifeline.start()
             self._interruption.start()
-            self._process_state = ProcessState(self._descriptors)
-        self._host = WorkerHost(self._interruption, self._process_state)
+            self._process_state = self._noted_state()
+        self._host = WorkerHost(self._interruption, self._process_state, self._output)
         os.register_at_fork(after_in_child=self._let_go)
         restore_in_children()  # Last: what Ctrl-C raises in another one of these is lost.
         self._show("idle")
@@ -97,6 +105,21 @@ class Worker:
                     return
         except (EOFError, BrokenPipeError, ConnectionResetError):
             self._lifeline.end()
+
+    def _noted_state(self) -> ProcessState:
+        output = self._output
+        if output is None:
+            return ProcessState(self._descriptors)
+        output.start()
+        attend(output)
+        left_children = (output.has_had_children, False, output.must_move)
+        state = ProcessState((*self._descriptors, *output.descriptors), [left_children])
+        output.spares_are(state.spares_of_output)
+        return state
+
+    def _hand_back(self) -> None:
+        if self._output is not None:
+            self._output.hand_back()
 
     def _next_order(self) -> Order:
         waiting_since = time.monotonic()
@@ -146,13 +169,19 @@ class Worker:
         self._show(task.processor_class)
         close_ended_connections()
         self._process_state.prepare(task.processor_class)
+        if running.has_spoken:
+            self._end_words()
         running.task = task
+        if self._options.names_tasks and self._output is not None:
+            self._output.began(task)
         outcome = execute(task, self._host)
         if self._process_state.damage and not all(map(is_open, self._descriptors)):
             os._exit(CUT_OFF_WORKER)  # Nothing can be said any more but by the exit code.
         _log(task, outcome, self._lifeline)
         if not self._process_state.damage:  # Else they end with the worker, whatever they are.
             tidy_connections(task.processor_class)
+        if running.has_spoken:
+            self._end_words()
         reach("worker.ran")
         self._report(task, outcome)
         running.task = None
@@ -163,6 +192,12 @@ class Worker:
             self._channel.send(message_of(outcome))
         except ValueError as error:
             self._channel.send(message_of(unreportable(task, outcome, error)))
+
+    def _end_words(self) -> None:
+        """Keep what the worker itself has said out of the next task's output."""
+        running.has_spoken = False
+        if self._output is not None and self._output.is_whole():
+            self._output.ended_words()
 
     def _let_go(self) -> None:
         """Leave the manager to the worker alone: a process that a task forks is no worker."""
@@ -202,14 +237,21 @@ class Worker:
             setproctitle.setproctitle(f"{self._options.title} {doing}")
 
 
-def serve(sock: socket.socket, tokens: int, requests: int, options: WorkerOptions) -> None:
+def serve(
+    sock: socket.socket,
+    tokens: int,
+    requests: int,
+    options: WorkerOptions,
+    output: Sequence[int] = (),
+) -> None:
     """Be a worker in a freshly forked process; returns when it should exit."""
     ignore_signals()
     random.seed()
     watch_connections()
     with _not_starving():
         moved = socket.socket(fileno=_moved(sock.detach()))
-        worker = Worker(moved, _moved(tokens), _moved(requests), options)
+        others = list(map(_moved, (tokens, requests, *output)))
+        worker = Worker(moved, others[0], others[1], options, others[2:])
     with moved:
         worker.run()
 

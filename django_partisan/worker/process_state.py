@@ -21,6 +21,8 @@ from django.utils import timezone, translation
 from django_partisan.worker.descriptors import is_open, out_of_reach
 from django_partisan.worker.signals import plain_signals
 
+Part = tuple[Callable[[], Any], Any, Callable[[Any], None]]
+"""How to look at something, what was seen at the start, and how to put it back."""
 _SIGNALS: Final = range(1, 32)
 _STREAMS: Final = ("stdin", "stdout", "stderr")
 _PROBATION: Final = 20
@@ -41,8 +43,11 @@ class ProcessState:
     further task.
     """
 
-    def __init__(self, descriptors: Iterable[int]) -> None:
-        """Take note of everything; ``descriptors`` are those that the worker cannot do without."""
+    def __init__(self, descriptors: Iterable[int], more: Iterable[Part] = ()) -> None:
+        """Take note of everything; ``descriptors`` are those that the worker cannot do without.
+
+        ``more`` are other things to look at, as _PARTS makes them.
+        """
         self.damage = ""
         self._is_child = False
         self._look_at = 0.0
@@ -57,7 +62,12 @@ class ProcessState:
             self._descriptors.register(fd, 0)
         self._healthy = self._descriptors.poll(0)
         self._context = copy_context()
-        self._parts = [part() for part in _PARTS]
+        self._parts = [*(part() for part in _PARTS), *more]
+
+    @property
+    def spares_of_output(self) -> list[int]:
+        """The duplicates of descriptors 1 and 2 that they are mended with."""
+        return [spare for fd, spare in self._spares.items() if fd]
 
     def restore(self, processor: str) -> None:
         """Put back what a task has changed; end the process when it is a child of the task's."""
@@ -189,10 +199,8 @@ def _exit_code(code: object) -> int:
 
 # ----- parts: how to look, what was seen at the start, how to put it back -----
 
-_Part = tuple[Callable[[], Any], Any, Callable[[Any], None]]
 
-
-def _directory() -> _Part:
+def _directory() -> Part:
     def look() -> str | None:
         try:
             return os.getcwd()  # noqa: PTH109 - a Path costs more than the call
@@ -207,14 +215,14 @@ def _directory() -> _Part:
     return look, look(), put_back
 
 
-def _umask() -> _Part:
+def _umask() -> Part:
     known = os.umask(0o077)
     os.umask(known)
     # Looking is putting back.
     return lambda: os.umask(known), known, lambda _: None
 
 
-def _handlers() -> _Part:
+def _handlers() -> Part:
     def look() -> tuple[Any, ...]:
         return tuple(map(plain_signals.getsignal, _SIGNALS))
 
@@ -226,7 +234,7 @@ def _handlers() -> _Part:
     return look, look(), put_back
 
 
-def _blocked_signals() -> _Part:
+def _blocked_signals() -> Part:
     def look() -> set[int]:
         blocked: set[int] = plain_signals.pthread_sigmask(signal.SIG_BLOCK, ())
         return blocked
@@ -234,17 +242,17 @@ def _blocked_signals() -> _Part:
     return look, look(), lambda known: plain_signals.pthread_sigmask(signal.SIG_SETMASK, known)
 
 
-def _alarm() -> _Part:
+def _alarm() -> Part:
     # Looking is putting back: an alarm would end the next task, by default with its worker.
     none = (0.0, 0.0)
     return lambda: signal.setitimer(signal.ITIMER_REAL, 0), none, lambda _: None
 
 
-def _wakeup_descriptor() -> _Part:
+def _wakeup_descriptor() -> Part:
     return lambda: signal.set_wakeup_fd(-1), -1, lambda _: None
 
 
-def _environment() -> _Part:
+def _environment() -> Part:
     # Comparing os.environ itself decodes every value of it.
     data: dict[Any, Any] = vars(os.environ).get("_data", os.environ)
     known = dict(data)
@@ -261,7 +269,7 @@ def _environment() -> _Part:
     return lambda: data, known, put_back
 
 
-def _locale() -> _Part:
+def _locale() -> Part:
     def look() -> str:
         return locale.setlocale(locale.LC_ALL)
 
@@ -271,25 +279,25 @@ def _locale() -> _Part:
     return look, look(), put_back
 
 
-def _address_space() -> _Part:
+def _address_space() -> Part:
     def look() -> tuple[int, int]:
         return resource.getrlimit(resource.RLIMIT_AS)
 
     return look, look(), lambda known: resource.setrlimit(resource.RLIMIT_AS, known)
 
 
-def _recursion_limit() -> _Part:
+def _recursion_limit() -> Part:
     return sys.getrecursionlimit, sys.getrecursionlimit(), sys.setrecursionlimit
 
 
-def _collector() -> _Part:
+def _collector() -> Part:
     known = gc.isenabled()
     return gc.isenabled, known, lambda _: gc.enable() if known else gc.disable()
 
 
 # The recursion limit comes first: the others could stumble over one that is too low. The alarm
 # comes before the handlers: without the task's own handler it would end the process.
-_PARTS: Final[tuple[Callable[[], _Part], ...]] = (
+_PARTS: Final[tuple[Callable[[], Part], ...]] = (
     _recursion_limit,
     _directory,
     _umask,

@@ -29,6 +29,17 @@ class Login(BaseTaskProcessor):
             raise ValueError(f"cannot log in with {self.kwargs}") from error
 
 
+@registry.register
+class Tell(BaseTaskProcessor):
+    """Prints what it should keep to itself."""
+
+    SENSITIVE_PARAMS = ("password",)
+    UNIQUE_FOR_PARAMS = False
+
+    def run(self) -> None:
+        print(f"logging in with {self.kwargs['password']}, as ever")
+
+
 @processor(sensitive_params=("password", "card.number"), unique_for_params=False)
 def log_in(user: str, password: str, card: dict[str, Any]) -> None:
     """Fail with everything that it knows."""

@@ -144,6 +144,11 @@ class Manager:
         """Everything it has written so far."""
         return self._log.read_text(errors="replace")
 
+    @property
+    def log_path(self) -> Path:
+        """The file that it writes to."""
+        return self._log
+
     def workers(self) -> list[psutil.Process]:
         """Return its worker processes."""
         return self._titled("partisan/worker")

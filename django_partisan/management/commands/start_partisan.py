@@ -192,6 +192,8 @@ class Command(BaseCommand):
                 label=options["label"],
                 serves_schedules=not options["no_schedules"],
                 console=console if is_ours else None,
+                # Lines of JSON name their task themselves, and would be none with a name before.
+                names_tasks=options["verbosity"] > 1 and not options["json_logs"],
             )
             _watch_lifeline(manager)
             # What follows a reload must hear signals again.

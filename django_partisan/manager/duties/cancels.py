@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import Final
 
 from django_partisan import lifecycle
@@ -30,12 +31,15 @@ class Cancels:
         hard_limits: HardLimits,
         listener: Listener,
         round_trip: RoundTrip,
+        follow: Callable[[Collection[int]], None],
     ) -> None:
+        """``follow`` is told each time which tasks somebody follows: it is asked along with it."""
         self._heartbeat = heartbeat
         self._pool = pool
         self._hard_limits = hard_limits
         self._listener = listener
         self._round_trip = round_trip
+        self._follow = follow
         self._look_at = 0.0
 
     def turn(self, now: float) -> None:
@@ -43,6 +47,7 @@ class Cancels:
         if now < self.next_deadline() or self._heartbeat.manager_id is None:
             return
         leases = lifecycle.requests_to(self._heartbeat.manager_id)
+        self._follow(leases.followed)
         self._listener.may_have_cancels = False
         self._look_at = now + LOOK_SECONDS
         if leases:

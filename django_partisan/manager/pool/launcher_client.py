@@ -133,7 +133,7 @@ class LauncherClient:
         Raises the error when the system lacks what it takes to ask.
         """
         try:
-            request = [launching.REQUEST.pack(number)]
+            request = [launching.REQUEST.pack(number, len(descriptors))]
             socket.send_fds(self._control, request, descriptors)
         except OSError as error:
             if is_shortage(error):
@@ -213,8 +213,13 @@ def launcher_options(
     settings: QueueSettings,
     process_settings: ProcessSettings,
     console: dict[str, Any] | None,
+    *,
+    names_tasks: bool = False,
 ) -> dict[str, Any]:
-    """Return what the launcher of workers is told when it starts; ``title`` names their queues."""
+    """Return what the launcher of workers is told when it starts; ``title`` names their queues.
+
+    ``names_tasks``: whether workers say whose each line is that they print.
+    """
     return {
         "title": f"partisan/launcher {title}",
         "console": console,
@@ -223,6 +228,7 @@ def launcher_options(
             "title": f"partisan/worker {title}",
             "max_tasks": settings.TASKS_PER_WORKER_INSTANCE,
             "max_memory_mb": settings.WORKER_MAX_MEMORY_MB,
+            "names_tasks": names_tasks,
         },
     }
 

@@ -9,18 +9,20 @@ import select
 import signal
 import socket
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django_partisan.attempt import ClaimedTask, Outcome
 from django_partisan.exceptions import TaskCancelled, TaskTimedOut
 from django_partisan.manager.pool.launcher_client import LauncherClient
+from django_partisan.manager.pool.output import WorkerOutput
 from django_partisan.manager.runtimes import CHUNK_SECONDS
 from django_partisan.wire.channel import Channel, GarbledError
 from django_partisan.wire.messages import (
     Chunk,
     Limited,
+    Line,
     Report,
     Retired,
     Stop,
@@ -58,7 +60,13 @@ class WorkerHandle:
     requests to stop a task that runs.
     """
 
-    def __init__(self, number: int, now: float, launcher: LauncherClient) -> None:
+    def __init__(
+        self,
+        number: int,
+        now: float,
+        launcher: LauncherClient,
+        make_output: Callable[[], WorkerOutput] | None = None,
+    ) -> None:
         self.number = number
         self.launcher = launcher
         self.pid: int | None = None
@@ -81,6 +89,8 @@ class WorkerHandle:
             self.channel = Channel(ours)
             self.tokens, self._token_writer = _pipe(unless_complete)
             self._requests, self._request_writer = _pipe(unless_complete)
+            self.output = None if make_output is None else make_output()
+            """What its tasks print; None where that is not captured."""
             unless_complete.pop_all()
         os.set_blocking(self.tokens, False)
         os.set_blocking(self._request_writer, False)
@@ -108,8 +118,9 @@ class WorkerHandle:
 
     @property
     def descriptors(self) -> list[int]:
-        """What the worker process is given: its channel, its tokens, and the requests to it."""
-        return [self.theirs.fileno(), self.tokens, self._requests]
+        """What the worker process is given: channel, tokens, the requests to it, its output."""
+        output = [] if self.output is None else self.output.descriptors
+        return [self.theirs.fileno(), self.tokens, self._requests, *output]
 
     @property
     def running(self) -> ClaimedTask | None:
@@ -147,27 +158,31 @@ class WorkerHandle:
 
     def receive(self, now: float) -> list[tuple[ClaimedTask, Outcome]]:
         """Return the outcomes that have arrived, and note when the worker retires or is gone."""
-        messages, is_gone = self.channel.receive_all()
+        messages, is_gone = self._received()
         outcomes = []
         for message in messages:
             match self._understood(message):
                 case Outcome() as outcome:
                     outcomes.append((self._done(), outcome))
                     self.hard_limit = None
-                case Limited() as limited:
-                    self.hard_limit = self.hard_limit or _hard_limit(limited)
-                case Retired():
-                    self.is_stopping = True
                 case None:
                     logger.error("worker %s says what no worker says; it is replaced", self.pid)
                     is_gone = True
                     break
+                case report:
+                    self._note(report)
         if outcomes:
             self.changed_at = now
             if not self.in_hand:
                 self._weigh()
         self.is_gone = self.is_gone or is_gone
         return outcomes
+
+    def _received(self) -> tuple[deque[Any], bool]:
+        received = self.channel.receive_all()
+        if self.output is not None:
+            self.output.catch_up()  # The border of what has ended stands in there.
+        return received
 
     def stop(self) -> None:
         """Let the worker end after what it has started."""
@@ -219,6 +234,8 @@ class WorkerHandle:
     def close_theirs(self) -> None:
         """Close what only the worker's process needs, once it has it."""
         self.theirs.close()
+        if self.output is not None:
+            self.output.close_theirs()
         if self._requests >= 0:
             os.close(self._requests)
             self._requests = -1
@@ -227,6 +244,8 @@ class WorkerHandle:
         """Close every descriptor."""
         self.channel.close()
         self.close_theirs()
+        if self.output is not None:
+            self.output.close()
         for fd in (self.tokens, self._token_writer, self._request_writer, self.pidfd):
             if fd is not None:
                 os.close(fd)
@@ -262,6 +281,21 @@ class WorkerHandle:
         except GarbledError:
             return None
         return report if not isinstance(report, Outcome) or self._is_awaited(report) else None
+
+    def _note(self, report: Limited | Line | Retired) -> None:
+        match report:
+            case Limited():
+                self.hard_limit = self.hard_limit or _hard_limit(report)
+            case Line():
+                self._take_line(report)
+            case Retired():
+                self.is_stopping = True
+
+    def _take_line(self, line: Line) -> None:
+        """Take in a line for a task's log, unless nobody wants it or the task is not in hand."""
+        of = line.task_id, line.lease
+        if self.output is not None and any(item.task[:2] == of for item in self.in_hand):
+            self.output.add_line(*line)
 
     def _is_awaited(self, outcome: Outcome) -> bool:
         running = self.running

@@ -7,6 +7,7 @@ import os
 import selectors
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final, Protocol
 
 from django_partisan.attempt import ClaimedTask, Outcome
@@ -17,6 +18,7 @@ from django_partisan.manager.pool import reaping
 from django_partisan.manager.pool.chunks import Chunks
 from django_partisan.manager.pool.launcher_client import Exited, Refused, Started, death_reason
 from django_partisan.manager.pool.launcher_keeper import LauncherKeeper
+from django_partisan.manager.pool.output import OutputPipes
 from django_partisan.manager.pool.respawn import Respawn
 from django_partisan.manager.pool.scarcity import Scarcity
 from django_partisan.manager.pool.worker_handle import WorkerHandle
@@ -54,7 +56,10 @@ class WorkerPool:
         options: dict[str, Any],
         selector: selectors.BaseSelector,
         runtimes: Runtimes,
+        pipes: OutputPipes | None = None,
     ) -> None:
+        """``pipes`` are to capture what tasks print; None leaves it where it goes by itself."""
+        self.pipes = pipes
         self.count = count
         """How many workers there should be."""
         self._selector = selector
@@ -179,6 +184,8 @@ class WorkerPool:
         self._is_stopping = True
         self.kill("the manager ends")
         self.launcher.drop()
+        if self.pipes is not None:
+            self.pipes.close()
 
     # ----- what the launcher tells -----
 
@@ -241,7 +248,8 @@ class WorkerPool:
         launcher = self.launcher.client
         assert launcher is not None
         self._last_number += 1
-        worker = WorkerHandle(self._last_number, now, launcher)
+        make_output = None if self.pipes is None else self.pipes.make
+        worker = WorkerHandle(self._last_number, now, launcher, make_output)
         is_asked = False
         try:
             is_asked = launcher.request_worker(worker.number, worker.descriptors)
@@ -253,6 +261,9 @@ class WorkerPool:
         worker.close_theirs()
         reach("manager.asked_for_a_worker")
         self.workers[worker.number] = worker
+        if worker.output is not None:
+            lost = "the machine lacks a descriptor for what it prints"
+            worker.output.on_loss = partial(worker.kill, lost)
         self._selector.register(worker.channel, selectors.EVENT_READ, self._reader(worker))
         return True
 
@@ -291,6 +302,8 @@ class WorkerPool:
         self.receive(worker)
         del self.workers[worker.number]
         unstarted = worker.take_back()
+        if worker.output is not None and worker.running is not None:
+            worker.output.rest_is_of(worker.running)
         status = self._wait_for_status(worker)
         reason = f"worker {worker.pid} {death_reason(status)}"
         if is_cut_off:

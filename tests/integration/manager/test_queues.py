@@ -147,6 +147,7 @@ def test_the_queue_that_has_had_the_least_for_its_weight_is_claimed_from_first()
 
 class _Worker:
     pid = 1
+    output = None
 
 
 def test_in_strict_order_nothing_is_claimed_from_a_queue_while_one_before_it_has_more() -> None:
