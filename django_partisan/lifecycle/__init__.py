@@ -16,6 +16,12 @@ from django_partisan.lifecycle.dependencies import (
 from django_partisan.lifecycle.enqueue import enqueue
 from django_partisan.lifecycle.enqueue_many import enqueue_many
 from django_partisan.lifecycle.expiry import expire
+from django_partisan.lifecycle.interims import (
+    forget_checkpoints,
+    leases_held,
+    stored_checkpoint,
+    write_interims,
+)
 from django_partisan.lifecycle.pauses import current_pauses, free_held, pause, resume
 from django_partisan.lifecycle.prune import count_prunable, delete, delete_or_keep, prune
 from django_partisan.lifecycle.record import record, record_and_claim, still_held
@@ -40,7 +46,9 @@ __all__ = [
     "enqueue_many_after",
     "expire",
     "fire_schedules",
+    "forget_checkpoints",
     "free_held",
+    "leases_held",
     "lost_claims",
     "mark_started",
     "pause",
@@ -55,9 +63,11 @@ __all__ = [
     "rescue",
     "resume",
     "still_held",
+    "stored_checkpoint",
     "survey",
     "take_over",
     "take_up",
     "tell_dependents",
     "tell_dependents_after_commit",
+    "write_interims",
 ]

@@ -9,7 +9,7 @@ from django.db.models import DO_NOTHING, ForeignKey, ProtectedError, QuerySet, R
 from django.db.models.fields.reverse_related import ForeignObjectRel
 
 from django_partisan.lifecycle.rows import database
-from django_partisan.models import Attempt, Task
+from django_partisan.models import Attempt, Progress, Task
 
 _TASK = Task._meta  # noqa: SLF001 - Django's documented interface
 
@@ -61,7 +61,7 @@ def _relations() -> Iterator[ForeignObjectRel]:
         is_reverse = field.auto_created and not field.concrete
         if is_reverse and (field.one_to_one or field.one_to_many):
             assert isinstance(field, ForeignObjectRel)
-            if field.related_model is not Attempt:
+            if field.related_model not in (Attempt, Progress):
                 yield field
 
 

@@ -12,6 +12,7 @@ from django_partisan.models import (
     Flow,
     ManagerProcess,
     Pause,
+    Progress,
     StoredSchedule,
     Task,
     Untold,
@@ -72,3 +73,8 @@ def untold_rows() -> QuerySet[Untold]:
 def flow_rows() -> QuerySet[Flow]:
     """Return the rows of all flows, in the database of the tasks."""
     return Flow.objects.using(database())
+
+
+def progress_rows() -> QuerySet[Progress]:
+    """Return the rows of what tasks have told of themselves, in the database of the tasks."""
+    return Progress.objects.using(database())

@@ -4,6 +4,7 @@ from django_partisan.models.attempt import Attempt
 from django_partisan.models.flow import Dependency, Flow, FlowProgress, Untold
 from django_partisan.models.manager_process import ManagerProcess
 from django_partisan.models.pause import Pause
+from django_partisan.models.progress import Progress, TaskProgress
 from django_partisan.models.schedule import StoredSchedule
 from django_partisan.models.task import Task, TasksManager
 
@@ -14,8 +15,10 @@ __all__ = [
     "FlowProgress",
     "ManagerProcess",
     "Pause",
+    "Progress",
     "StoredSchedule",
     "Task",
+    "TaskProgress",
     "TasksManager",
     "Untold",
 ]

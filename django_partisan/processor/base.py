@@ -27,6 +27,7 @@ from django_partisan.processor.rules import accept_old_queue_attribute, check_ru
 from django_partisan.processor.run_method import check_run
 from django_partisan.processor.run_now import run_now
 from django_partisan.processor.scheduled import check_call, check_schedules, scheduled_task
+from django_partisan.processor.telling import Telling
 from django_partisan.registry.registry import registry
 from django_partisan.settings import get_process_settings
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from django_partisan.models import Task
 
 
-class BaseTaskProcessor(AsyncDelay, abc.ABC):
+class BaseTaskProcessor(AsyncDelay, Telling, abc.ABC):
     """Subclass this, write :meth:`run`, register the class, and call ``YourClass(...).delay()``.
 
     Positional and keyword arguments are kept as ``self.args`` and ``self.kwargs``; they travel as

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django_partisan.attempt import ClaimedTask, Outcome
+from django_partisan.attempt import ClaimedTask, Interim, Outcome
 from django_partisan.exceptions import TaskCancelled, TaskTimedOut
 from django_partisan.manager.pool.launcher_client import LauncherClient
 from django_partisan.manager.runtimes import CHUNK_SECONDS
@@ -73,6 +73,7 @@ class WorkerHandle:
         self.kill_reason = ""
         self.hard_limit: HardLimit | None = None
         self.is_over_limit = False
+        self.told: list[Interim] = []
         self._next_chunk = 0
         with contextlib.ExitStack() as unless_complete:
             ours, self.theirs = socket.socketpair()
@@ -146,7 +147,10 @@ class WorkerHandle:
         return [item.task for item in taken]
 
     def receive(self, now: float) -> list[tuple[ClaimedTask, Outcome]]:
-        """Return the outcomes that have arrived, and note when the worker retires or is gone."""
+        """Return the outcomes that have arrived, and note when the worker retires or is gone.
+
+        What it tells of tasks that go on is left in ``told``.
+        """
         messages, is_gone = self.channel.receive_all()
         outcomes = []
         for message in messages:
@@ -154,14 +158,12 @@ class WorkerHandle:
                 case Outcome() as outcome:
                     outcomes.append((self._done(), outcome))
                     self.hard_limit = None
-                case Limited() as limited:
-                    self.hard_limit = self.hard_limit or _hard_limit(limited)
-                case Retired():
-                    self.is_stopping = True
                 case None:
                     logger.error("worker %s says what no worker says; it is replaced", self.pid)
                     is_gone = True
                     break
+                case report:
+                    self._note(report)
         if outcomes:
             self.changed_at = now
             if not self.in_hand:
@@ -262,6 +264,17 @@ class WorkerHandle:
         except GarbledError:
             return None
         return report if not isinstance(report, Outcome) or self._is_awaited(report) else None
+
+    def _note(self, report: Limited | Retired | Interim) -> None:
+        match report:
+            case Limited() as limited:
+                self.hard_limit = self.hard_limit or _hard_limit(limited)
+            case Retired():
+                self.is_stopping = True
+            case Interim() as interim:
+                # A thread of a task that has ended may tell more.
+                if any(item.task[:2] == interim[:2] for item in self.in_hand):
+                    self.told.append(interim)
 
     def _is_awaited(self, outcome: Outcome) -> bool:
         running = self.running

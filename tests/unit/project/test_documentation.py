@@ -31,7 +31,7 @@ from django_partisan.logs import TaskExtra
 from django_partisan.management.commands.start_partisan import Command
 from django_partisan.management.verbs import VERBS
 from django_partisan.manager import stop_signals
-from django_partisan.models import Attempt, ManagerProcess, Pause, StoredSchedule, Task
+from django_partisan.models import Attempt, ManagerProcess, Pause, Progress, StoredSchedule, Task
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.schedules import Schedule
 from django_partisan.settings import PREFIX, QUEUES_SETTING, ProcessSettings, QueueSettings
@@ -128,7 +128,7 @@ def test_the_outcomes_of_attempts_in_the_transition_table_are_those_of_the_model
 # --- tables and attributes
 
 
-@pytest.mark.parametrize("model", [Task, Attempt, ManagerProcess, StoredSchedule, Pause])
+@pytest.mark.parametrize("model", [Task, Attempt, ManagerProcess, StoredSchedule, Pause, Progress])
 def test_the_columns_are_those_of_the_model(model: type[Model]) -> None:
     told = [column for column, _ in table("models", f"Columns of {model.__name__}")]
     assert told == columns_of(model)
