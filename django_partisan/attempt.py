@@ -100,9 +100,9 @@ class Interim(NamedTuple):
         if older is None or older.lease != self.lease:
             return self
         kept = self
-        if self.done is None:
+        if self.done is None and older.done is not None:
             kept = kept._replace(done=older.done, total=older.total, message=older.message)
-        if self.checkpoint is None:
+        if self.checkpoint is None and older.checkpoint is not None:
             kept = kept._replace(
                 number=older.number,
                 checkpoint=older.checkpoint,

@@ -20,6 +20,7 @@ from django_partisan.lifecycle.interims import (
     forget_checkpoints,
     leases_held,
     stored_checkpoint,
+    write_checkpoint,
     write_interims,
 )
 from django_partisan.lifecycle.pauses import current_pauses, free_held, pause, resume
@@ -69,5 +70,6 @@ __all__ = [
     "take_up",
     "tell_dependents",
     "tell_dependents_after_commit",
+    "write_checkpoint",
     "write_interims",
 ]

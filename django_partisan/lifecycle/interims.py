@@ -10,6 +10,9 @@ from django.db.models import Exists, OuterRef
 
 from django_partisan.attempt import Interim
 from django_partisan.database import dialect_for
+from django_partisan.database.autocommit import autocommit
+from django_partisan.exceptions import LeaseLost
+from django_partisan.lifecycle.conflicts import tried_again
 from django_partisan.lifecycle.rows import database, progress_rows, task_rows
 
 
@@ -37,6 +40,31 @@ def forget_checkpoints(ids: Sequence[int]) -> None:
     rows = progress_rows().filter(pk__in=ids)
     rows.exclude(Exists(task_rows().filter(pk=OuterRef("pk")))).delete()
     rows.filter(checkpoint__isnull=False).update(checkpoint=None, checkpointed_at=None)
+
+
+def write_checkpoint(interim: Interim) -> None:
+    """Write a checkpoint on the caller's own connection: it commits with the caller's transaction.
+
+    Without one it is committed when this returns. Within one the task stays locked until that ends:
+    nobody rescues or cancels it meanwhile, and its effects commit with the checkpoint or not at
+    all. Raises LeaseLost when the task is somebody else's by now, and lets no transaction commit
+    then, whoever catches that.
+    """
+    alias = database()
+    connection = connections[alias]
+
+    def write() -> set[int]:
+        with autocommit(connection):
+            return dialect_for(alias).write_interims(connection, [interim], waits=True)
+
+    if interim.task_id in tried_again(alias, write):
+        return
+    if connection.in_atomic_block:
+        connection.needs_rollback = True
+    raise LeaseLost(
+        f"Task {interim.task_id} is not this worker's any more (lease {interim.lease} has passed): "
+        "its checkpoint is not saved. It was rescued, cancelled or finished elsewhere."
+    )
 
 
 class StoredCheckpoint(NamedTuple):

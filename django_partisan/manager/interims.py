@@ -39,9 +39,13 @@ class Interims:
         return len(self._pending)
 
     def add(self, interim: Interim) -> None:
-        """Take in what a task tells, in place of what it has told before."""
-        self._pending[interim.task_id] = interim.over(self._pending.get(interim.task_id))
+        """Take in what a task tells, in place of what it has told before.
+
+        One that says nothing says that the task has a checkpoint, which it has written itself.
+        """
         self.tellers.add(interim.task_id)
+        if interim.done is not None or interim.checkpoint is not None:
+            self._pending[interim.task_id] = interim.over(self._pending.get(interim.task_id))
 
     def finished(self, task_id: int) -> None:
         """Take in that a task that has told something has finished: nothing will resume it."""

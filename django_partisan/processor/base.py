@@ -21,13 +21,13 @@ from django_partisan.payloads.unique_part import encoded, unique_part
 from django_partisan.processor.after import after_of
 from django_partisan.processor.async_delay import AsyncDelay
 from django_partisan.processor.calls import Call, note, record_call, record_calls_of_own_new
+from django_partisan.processor.checkpoints import Resumable
 from django_partisan.processor.habits import Elsewhere, refusing_habits
 from django_partisan.processor.new_task import on_duplicate_of, template_of, unique_hash
 from django_partisan.processor.rules import accept_old_queue_attribute, check_rules
 from django_partisan.processor.run_method import check_run
 from django_partisan.processor.run_now import run_now
 from django_partisan.processor.scheduled import check_call, check_schedules, scheduled_task
-from django_partisan.processor.telling import Telling
 from django_partisan.registry.registry import registry
 from django_partisan.settings import get_process_settings
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from django_partisan.models import Task
 
 
-class BaseTaskProcessor(AsyncDelay, Telling, abc.ABC):
+class BaseTaskProcessor(AsyncDelay, Resumable, abc.ABC):
     """Subclass this, write :meth:`run`, register the class, and call ``YourClass(...).delay()``.
 
     Positional and keyword arguments are kept as ``self.args`` and ``self.kwargs``; they travel as
