@@ -75,3 +75,38 @@ class Outcome(NamedTuple):
     delay_seconds: float | None = None
     due_at: float | None = None
     error: ErrorReport | None = None
+
+
+class Interim(NamedTuple):
+    """What a running task tells of itself; ``at`` is a moment of the monotonic clock.
+
+    Without a ``done`` it says nothing of its progress, without a ``checkpoint`` (JSON text) nothing
+    of where it could be resumed. The checkpoint with the highest ``number`` of a lease holds.
+    """
+
+    task_id: int
+    lease: int
+    at: float
+    done: float | None = None
+    total: float | None = None
+    message: str = ""
+    number: int = 0
+    checkpoint: str | None = None
+    version: int = 1
+    resumptions: int = 0
+
+    def over(self, older: Interim | None) -> Interim:
+        """Return what holds after both, where the other was told before under the same lease."""
+        if older is None or older.lease != self.lease:
+            return self
+        kept = self
+        if self.done is None and older.done is not None:
+            kept = kept._replace(done=older.done, total=older.total, message=older.message)
+        if self.checkpoint is None and older.checkpoint is not None:
+            kept = kept._replace(
+                number=older.number,
+                checkpoint=older.checkpoint,
+                version=older.version,
+                resumptions=older.resumptions,
+            )
+        return kept

@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 from django_partisan.admin.in_process import holders_of
+from django_partisan.admin.progress import progress_of
 from django_partisan.admin.rendering import short_name
 from django_partisan.admin.stored import shown_in_short
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
@@ -67,9 +68,11 @@ class TaskList(ChangeList):
         self.result_list: Any = list(self.result_list)
         shown = shown_in_short(self.result_list)
         holders = holders_of(self.result_list)
+        told = progress_of(self.result_list)
         for task in self.result_list:
             task.in_short = shown[task.pk]
             task.holder = holders.get(task.manager_id)
+            task.told = told.get(task.pk)
 
 
 class StatusFilter(admin.ChoicesFieldListFilter):

@@ -37,6 +37,12 @@ from django_partisan.admin.lists import (
 from django_partisan.admin.managers import liveness
 from django_partisan.admin.objects import link_to
 from django_partisan.admin.pauses import PausedFilter, paused_tasks
+from django_partisan.admin.progress import (
+    checkpoint_in_full,
+    progress_in_full,
+    progress_in_short,
+    progress_of,
+)
 from django_partisan.admin.rendering import (
     NOTHING,
     badge,
@@ -99,6 +105,9 @@ class TaskAdmin(WithDependencies):
         "blocked_by": "Of what it was stored after, so much has not ended; a group counts as one.",
         "waits_for": "What has not ended yet of what it comes after.",
         "waited_for_by": "What waits for its end, or has waited.",
+        "progress_shown": "How far it is, by its own account.",
+        "checkpoint_shown": "From here it goes on when it is tried again.",
+        "resumptions": "Errors that have cost no retry, since it had come further.",
         "repeats": "What comes after it, once it has finished. Cancel it to end that.",
         "duration": "Of the last attempt, once that has ended.",
         "attempts": "How often it was tried since it was stored or put back in its queue.",
@@ -123,8 +132,11 @@ class TaskAdmin(WithDependencies):
         return super().get_form(*args, **kwargs, help_texts=self.help_texts)
 
     def get_fieldsets(self, request: HttpRequest, obj: Task | None = None) -> Any:
-        """Show the object as well, of a task that has one."""
+        """Show the object as well, of a task that has one, and what a task has told of itself."""
         (title, first), *rest = super().get_fieldsets(request, obj)
+        if obj is not None and (told := progress_of([obj]).get(obj.pk)):
+            obj.told = told  # type: ignore[attr-defined]
+            rest.insert(1, ("Progress", {"fields": _PROGRESS}))
         if obj is None or obj.object_key is None:
             return [(title, first), *rest]
         return [(title, {**first, "fields": (*first["fields"], "object")}), *rest]
@@ -207,6 +219,7 @@ class TaskAdmin(WithDependencies):
     def status_line(self, task: Task) -> SafeString:
         """The status; below it when the task is due, since when it runs, what went wrong."""
         note = with_note(self.status_badge(task), self._note(task))
+        note = with_note(note, progress_in_short(task, task.told))  # type: ignore[attr-defined]
         return with_note(note, task.in_short.error, "failure")  # type: ignore[attr-defined]
 
     def _note(self, task: Task) -> str | SafeString:
@@ -289,6 +302,21 @@ class TaskAdmin(WithDependencies):
         """What the processor returned, indented."""
         return json_block(shown_result(task))
 
+    @admin.display(description="progress")
+    def progress_shown(self, task: Task) -> str | SafeString:
+        """How far it is, by its own account."""
+        return progress_in_full(task, task.told)  # type: ignore[attr-defined]
+
+    @admin.display(description="checkpoint")
+    def checkpoint_shown(self, task: Task) -> str | SafeString:
+        """From where it would go on, indented."""
+        return checkpoint_in_full(task, task.told)  # type: ignore[attr-defined]
+
+    @admin.display(description="resumptions")
+    def resumptions(self, task: Task) -> int:
+        """How often an error has cost no retry, since there was progress."""
+        return int(task.told.resumptions)  # type: ignore[attr-defined]
+
     @admin.display(description="moments")
     def timeline(self, task: Task) -> SafeString:
         """The moments that the task went through, in their order in time."""
@@ -317,6 +345,7 @@ class TaskAdmin(WithDependencies):
         return format_html('<a href="{}">{}</a> {} {}', url, manager, liveness(manager), where)
 
 
+_PROGRESS = ("progress_shown", "checkpoint_shown", "resumptions")
 _LOOKUPS = {"id", "id__exact", "id__in", "pk", "pk__in", "status", "status__exact"} | {
     filter_.parameter_name for filter_ in FILTERS
 }

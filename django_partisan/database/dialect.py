@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from django.db import DataError, Error, IntegrityError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from django_partisan.attempt import ClaimedTask
+from django_partisan.attempt import ClaimedTask, Interim
 from django_partisan.database.moments import moment_of
 from django_partisan.database.values import (
     Aside,
@@ -49,6 +49,8 @@ class Dialect(abc.ABC):
     """The database's own now, in SQL."""
     microseconds_sql: ClassVar[str]
     """A moment as a number, in SQL with ``{}`` for the moment; see :mod:`.moments`."""
+    interims_statement: ClassVar[Callable[..., tuple[str, list[Any]]]]
+    """Makes the statement, with its parameters, that writes what running tasks tell."""
     throttle_is_over: ClassVar[str]
     """The condition on a task that UNIQUE_FOR_SECONDS has passed since its start."""
 
@@ -122,6 +124,18 @@ class Dialect(abc.ABC):
         What would wait again is cancelled instead where that was asked for. Ends of tasks that
         others wait for leave a mark, with which :meth:`tell_dependents` goes on.
         """
+
+    def write_interims(
+        self, connection: BaseDatabaseWrapper, interims: Sequence[Interim], *, waits: bool
+    ) -> set[int]:
+        """Write what tasks tell whose lease still holds; return their ids.
+
+        With ``waits`` a task must be in process, whoever has locked its row is waited for, and it
+        stays locked until the transaction ends. Without, a locked one is left out.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(*self.interims_statement(interims, waits=waits))
+            return fetch_ids(cursor)
 
     @abc.abstractmethod
     def delete_recorded(

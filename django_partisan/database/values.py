@@ -20,6 +20,8 @@ ATTEMPT = "django_partisan_attempt"
 """The table of attempts."""
 DEPENDENCY = "django_partisan_dependency"
 """The table of which task waits for which."""
+PROGRESS = "django_partisan_progress"
+"""The table of what tasks have told of themselves."""
 UNTOLD = "django_partisan_untold"
 """The table of ends that dependents have not been told of."""
 LABELS = ("verbose_name", "creator_key", "tags")

@@ -16,6 +16,13 @@ from django_partisan.lifecycle.dependencies import (
 from django_partisan.lifecycle.enqueue import enqueue
 from django_partisan.lifecycle.enqueue_many import enqueue_many
 from django_partisan.lifecycle.expiry import expire
+from django_partisan.lifecycle.interims import (
+    forget_checkpoints,
+    leases_held,
+    stored_checkpoint,
+    write_checkpoint,
+    write_interims,
+)
 from django_partisan.lifecycle.outputs import delete_outputs, follow_output, store_outputs
 from django_partisan.lifecycle.pauses import current_pauses, free_held, pause, resume
 from django_partisan.lifecycle.prune import count_prunable, delete, delete_or_keep, prune
@@ -43,7 +50,9 @@ __all__ = [
     "expire",
     "fire_schedules",
     "follow_output",
+    "forget_checkpoints",
     "free_held",
+    "leases_held",
     "lost_claims",
     "mark_started",
     "pause",
@@ -59,9 +68,12 @@ __all__ = [
     "resume",
     "still_held",
     "store_outputs",
+    "stored_checkpoint",
     "survey",
     "take_over",
     "take_up",
     "tell_dependents",
     "tell_dependents_after_commit",
+    "write_checkpoint",
+    "write_interims",
 ]

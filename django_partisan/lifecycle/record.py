@@ -17,7 +17,7 @@ from django_partisan.fault_points import reach
 from django_partisan.lifecycle.outputs import delete_outputs
 from django_partisan.lifecycle.related import others_point_at_tasks
 from django_partisan.lifecycle.repeats import follow, is_link, tell_of_ends
-from django_partisan.lifecycle.rows import attempt_rows, database, task_rows
+from django_partisan.lifecycle.rows import attempt_rows, database, progress_rows, task_rows
 from django_partisan.lifecycle.telling import tell_ended, tell_finished, that_tells
 from django_partisan.lifecycle.transitions import (
     CANCEL,
@@ -145,6 +145,9 @@ def _delete(ended_attempts: Sequence[EndedAttempt]) -> Recorded:
         kept.has_marks |= finished.has_marks
         task_rows().filter(pk__in=finished).only("pk").delete()
         deleted |= finished
+    if again := [e.task.id for e in ended_attempts if e.task.lease > 1]:
+        # The manager of the last claim forgets the rest, and knows nothing of those before it.
+        progress_rows().filter(pk__in=deleted.intersection(again)).delete()
     told = [e.task.id for e in ended_attempts if e.task.attempts > 1 or e.task.rescues]
     if told:
         attempt_rows().filter(task_id__in=deleted.intersection(told)).delete()

@@ -9,9 +9,9 @@ from django.db.models import DO_NOTHING, ForeignKey, ProtectedError, QuerySet, R
 from django.db.models.fields.reverse_related import ForeignObjectRel
 
 from django_partisan.lifecycle.rows import database
-from django_partisan.models import Attempt, Follower, Output, Task
+from django_partisan.models import Attempt, Follower, Output, Progress, Task
 
-_OWN = (Attempt, Output, Follower)
+_OWN = (Attempt, Follower, Output, Progress)
 _TASK = Task._meta  # noqa: SLF001 - Django's documented interface
 
 

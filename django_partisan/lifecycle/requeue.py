@@ -13,7 +13,13 @@ from django.db.models.functions import Now
 from django_partisan.lifecycle.conflicts import tried_again
 from django_partisan.lifecycle.dependencies import tell_dependents
 from django_partisan.lifecycle.notifications import announce
-from django_partisan.lifecycle.rows import database, dependency_rows, task_rows, untold_rows
+from django_partisan.lifecycle.rows import (
+    database,
+    dependency_rows,
+    progress_rows,
+    task_rows,
+    untold_rows,
+)
 from django_partisan.lifecycle.uniqueness import regain_uniqueness
 from django_partisan.models import Task
 
@@ -26,7 +32,7 @@ def requeue(ids: Iterable[int]) -> list[int]:
 
     They expire no more: somebody wants them to run. One that still waits for others waits on. A
     task that is not terminal is left alone. Its former attempts stay readable, and who has waited
-    for it does not wait again.
+    for it does not wait again. One that had not finished goes on from its checkpoint.
     """
     alias = database()
     moved = tried_again(alias, partial(_moved, alias, list(ids)))
@@ -39,9 +45,9 @@ def _moved(alias: str, ids: list[int]) -> list[int]:
         queryset = task_rows().filter(pk__in=ids, status__in=Task.TERMINAL_STATUSES)
         # What joins groups of a flow has no processor: nothing could run it.
         tasks = queryset.exclude(processor_class="").select_for_update(no_key=True).order_by("pk")
-        rows = list(tasks.values_list("pk", "queue_name", "has_dependents"))
-        left = _part_with_dependents([pk for pk, _, has_dependents in rows if has_dependents])
-        moved = [pk for pk, _, _ in rows if pk not in left]
+        rows = list(tasks.values_list("pk", "queue_name", "has_dependents", "status"))
+        left = _part_with_dependents([pk for pk, _, has_dependents, _ in rows if has_dependents])
+        moved = [pk for pk, *_ in rows if pk not in left]
         task_rows().filter(pk__in=moved).update(
             status=Case(
                 When(blocked_by__gt=0, then=Value(Task.STATUS_WAITING)),
@@ -63,9 +69,17 @@ def _moved(alias: str, ids: list[int]) -> list[int]:
             crashes=0,
             has_dependents=False,
         )
-        for queue_name in {queue_name for pk, queue_name, _ in rows if pk not in left}:
+        _begin_anew(moved, [pk for pk, *_, status in rows if status == Task.STATUS_FINISHED])
+        for queue_name in {queue_name for pk, queue_name, *_ in rows if pk not in left}:
             announce(alias, queue_name)
     return moved
+
+
+def _begin_anew(moved: Sequence[int], finished: Sequence[int]) -> None:
+    """Forget what finished tasks have told; the others go on from their checkpoints."""
+    told = progress_rows().filter(pk__in=moved)
+    told.filter(pk__in=finished).delete()
+    told.update(resumptions=0)
 
 
 def _part_with_dependents(parents: Sequence[int]) -> set[int]:

@@ -14,6 +14,7 @@ from django_partisan.models import (
     ManagerProcess,
     Output,
     Pause,
+    Progress,
     StoredSchedule,
     Task,
     Untold,
@@ -84,3 +85,8 @@ def untold_rows() -> QuerySet[Untold]:
 def flow_rows() -> QuerySet[Flow]:
     """Return the rows of all flows, in the database of the tasks."""
     return Flow.objects.using(database())
+
+
+def progress_rows() -> QuerySet[Progress]:
+    """Return the rows of what tasks have told of themselves, in the database of the tasks."""
+    return Progress.objects.using(database())

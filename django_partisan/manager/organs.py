@@ -200,6 +200,7 @@ class Organs:
             SideDuty(discovery, "looking for queues", link),
             SideDuty(cancels, "looking for tasks to cancel", link),
             SideDuty(pauses, "looking for pauses", link),
+            SideDuty(self.recorder.interims, "writing what tasks tell of themselves", link),
             SideDuty(sweep, "freeing held tasks and ending expired ones", link),
             SideDuty(takeover, "taking over a former manager's tasks", link),
             SideDuty(local_ttl, "giving tasks back that have waited for too long", link),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from django.db import Error
@@ -19,6 +19,7 @@ from django_partisan.lifecycle.related import others_point_at_tasks
 from django_partisan.lifecycle.rows import database
 from django_partisan.lifecycle.transitions import EndedAttempt
 from django_partisan.logs import extra_of
+from django_partisan.manager.interims import Interims
 
 logger = logging.getLogger(__name__)
 FLUSH_SECONDS: Final = 0.02
@@ -44,6 +45,8 @@ class Recorder:
         self._others_point_at_tasks = others_point_at_tasks()
         self._max_rescues = max_rescues
         self._pending: list[EndedAttempt] = []
+        self.interims = Interims()
+        """What tasks tell that go on: it is written before their end."""
         self._flush_at = 0.0
         self.counts: Counter[str] = Counter()
         self.completed: deque[int] = deque(maxlen=_MOST_COMPLETED)
@@ -76,6 +79,8 @@ class Recorder:
     @property
     def is_plain(self) -> bool:
         """Whether everything pending can be recorded in one statement with a claim."""
+        if self.interims:
+            return False
         names = set()
         for ended in self._pending:
             if ended.outcome.kind != FINISHED or ended.task.repeat_seconds is not None:
@@ -85,6 +90,7 @@ class Recorder:
 
     def flush(self, now: float) -> None:
         """Record everything; raises the database's error with everything still pending."""
+        self.interims.write()
         batch = self.batch()
         if batch:
             self.confirm(batch, self._record(batch), now)
@@ -127,10 +133,20 @@ class Recorder:
         for ended in missing:
             if ended.task.id not in held:
                 self._note_stale(ended)
+        if self.interims.tellers:
+            self._part_with_tellers(e for e in batch if id(e) in confirmed)
+
+    def _part_with_tellers(self, confirmed: Iterable[EndedAttempt]) -> None:
+        for ended in confirmed:
+            if ended.outcome.kind == FINISHED and ended.task.id in self.interims.tellers:
+                self.interims.finished(ended.task.id)
+            self.interims.tellers.discard(ended.task.id)
 
     def was_recorded(self, task: ClaimedTask) -> None:
         """Take note of a task whose worker has recorded itself that it finished."""
         self.counts[FINISHED] += 1
+        if task.id in self.interims.tellers:
+            self.interims.finished(task.id)
         if self._others_point_at_tasks and self._deletes(task.queue_name):
             self.completed.append(task.id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from typing import Protocol
 
 from django_partisan import lifecycle
@@ -12,6 +13,7 @@ from django_partisan.attempt import (
     RECORDED,
     RELEASED,
     ClaimedTask,
+    Interim,
     Outcome,
 )
 from django_partisan.exceptions import WorkerDied
@@ -53,6 +55,11 @@ class WorkerReports:
         self._stride = stride
         self._start_limit = start_limit
         self._outputs = outputs
+
+    def told(self, interims: Iterable[Interim]) -> None:
+        """Take in what tasks that go on tell of themselves."""
+        for interim in interims:
+            self._round_trip.recorder.interims.add(interim)
 
     def ended(self, worker: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
         """Take a worker's report in."""

@@ -5,6 +5,7 @@ from django_partisan.models.flow import Dependency, Flow, FlowProgress, Untold
 from django_partisan.models.manager_process import ManagerProcess
 from django_partisan.models.output import Follower, Output
 from django_partisan.models.pause import Pause
+from django_partisan.models.progress import Progress, TaskProgress
 from django_partisan.models.schedule import StoredSchedule
 from django_partisan.models.task import Task, TasksManager
 
@@ -17,8 +18,10 @@ __all__ = [
     "ManagerProcess",
     "Output",
     "Pause",
+    "Progress",
     "StoredSchedule",
     "Task",
+    "TaskProgress",
     "TasksManager",
     "Untold",
 ]

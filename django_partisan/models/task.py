@@ -15,6 +15,7 @@ from django_partisan.models.flow import Flow
 from django_partisan.models.labels import LabelledManager, TagsField
 from django_partisan.models.moments import MomentField
 from django_partisan.models.object_keys import MAX_LENGTH, object_of
+from django_partisan.models.progress import Progress, TaskProgress
 from django_partisan.payloads.masking import masked
 from django_partisan.payloads.printed import text_of_tries
 from django_partisan.registry.registry import registry
@@ -291,6 +292,15 @@ class Task(models.Model):
         if found is not None:
             found.member_id = self.pk
         return found
+
+    @property
+    def progress(self) -> TaskProgress | None:
+        """What the task has told of its progress last, read anew; None where it has told nothing.
+
+        It stays after the end of the task.
+        """
+        found = Progress.objects.using(self._state.db).filter(pk=self.pk).first()
+        return None if found is None else found.told
 
     @property
     def creator(self) -> models.Model | None:

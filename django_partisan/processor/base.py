@@ -28,6 +28,7 @@ from django_partisan.payloads.unique_part import encoded, unique_part
 from django_partisan.processor.after import after_of
 from django_partisan.processor.async_delay import AsyncDelay
 from django_partisan.processor.calls import Call, note, record_call, record_calls_of_own_new
+from django_partisan.processor.checkpoints import Resumable
 from django_partisan.processor.habits import Elsewhere, refusing_habits
 from django_partisan.processor.logger import OwnLogger
 from django_partisan.processor.new_task import on_duplicate_of, template_of, unique_hash
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from django_partisan.models import Task
 
 
-class BaseTaskProcessor(AsyncDelay, TypedArguments, abc.ABC):
+class BaseTaskProcessor(AsyncDelay, Resumable, TypedArguments, abc.ABC):
     """Subclass this, write :meth:`run`, register the class, and call ``YourClass(...).delay()``.
 
     Positional and keyword arguments are kept as ``self.args`` and ``self.kwargs``; they travel as

@@ -5,6 +5,7 @@ from __future__ import annotations
 import marshal
 import socket
 import struct
+import threading
 from collections import deque
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ class BlockingChannel:
         self._socket = sock
         sock.setblocking(True)
         self._unpacker = _Unpacker()
+        self._sending = threading.Lock()
 
     def receive(self) -> Any:
         """Return the next message; raise EOFError once the other end is gone."""
@@ -36,8 +38,10 @@ class BlockingChannel:
         return self._unpacker.messages.popleft()
 
     def send(self, message: Any) -> None:
-        """Send a message; raise OSError once the other end is gone."""
-        self._socket.sendall(_packed(message))
+        """Send a message as a whole, from any thread; raise OSError once the other end is gone."""
+        data = _packed(message)
+        with self._sending:
+            self._socket.sendall(data)
 
 
 class Channel:

@@ -14,6 +14,8 @@ worker   ``limited``                              Moment, limit, grace: a task w
                                                   starts.
 worker   ``line``                                 Id, lease, text: a line for that task's log.
 worker   ``retired``                              Nothing: the worker ends of its own accord.
+worker   ``interim``                              The fields of an Interim: how far a task is that
+                                                  goes on.
 =======  =======================================  =================================================
 
 What a task that runs is to be told cannot wait for its end, so it has a pipe of its own, in which
@@ -38,6 +40,7 @@ from django_partisan.attempt import (
     RETRIED,
     ClaimedTask,
     ErrorReport,
+    Interim,
     Outcome,
 )
 from django_partisan.payloads.encoding import is_storable
@@ -46,6 +49,7 @@ from django_partisan.wire.channel import GarbledError
 _OUTCOMES: Final = frozenset({FINISHED, RETRIED, POSTPONED, FAILED, RECORDED, CANCELLED})
 _FAR: Final = 1e12
 """Seconds: further away is no moment and no delay, and no number that is none."""
+_MOST, _MOST_SMALL = 2**63 - 1, 2**31 - 1
 _CANCEL: Final = struct.Struct("!cqq")
 MAX_CANCEL_BYTES: Final = _CANCEL.size * 64
 """How much to read at once of the pipe of requests: whole ones, as each is written at once."""
@@ -84,7 +88,7 @@ class Line(NamedTuple):
 
 Order = Chunk | Stop
 """What a manager says."""
-Report = Outcome | Limited | Line | Retired
+Report = Outcome | Limited | Line | Retired | Interim
 """What a worker says."""
 
 
@@ -99,10 +103,8 @@ def message_of(said: Order | Report) -> tuple[Any, ...]:
             return _outcome_message(said)
         case Chunk(number, tasks):
             return "chunk", number, [tuple(task) for task in tasks]
-        case Limited():
-            return "limited", *said
-        case Line():
-            return "line", *said
+        case Limited() | Line() | Interim():
+            return type(said).__name__.lower(), *said
         case Stop():
             return ("stop",)
         case Retired():
@@ -146,6 +148,8 @@ def report_in(message: Any) -> Report:
                 return Line(task_id, lease, text)
         case ("retired",):
             return Retired()
+        case ("interim", *fields) if _is_interim(fields):
+            return Interim._make(fields)
     raise GarbledError
 
 
@@ -180,6 +184,28 @@ def _is_report(message: Any) -> bool:
 def _is_error(error: Any) -> bool:
     size = len(ErrorReport._fields)
     return type(error) is tuple and len(error) == size and all(map(_is_text, error))
+
+
+def _is_interim(fields: Sequence[Any]) -> bool:
+    if len(fields) != len(Interim._fields):
+        return False
+    task_id, lease, at, done, total, message, number, checkpoint, version, resumptions = fields
+    return (
+        all(type(one) is int for one in (task_id, lease, number, version, resumptions))
+        and 0 <= number <= _MOST
+        and -_MOST_SMALL <= version <= _MOST_SMALL
+        and 0 <= resumptions <= _MOST_SMALL
+        and _is_number(at)
+        and at >= 0
+        and (done is None or _is_count(done))
+        and (total is None or _is_count(total))
+        and _is_text(message)
+        and (checkpoint is None or _is_text(checkpoint))
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is float and 0 <= value < float("inf")
 
 
 def _is_number(value: Any) -> bool:

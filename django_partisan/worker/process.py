@@ -19,6 +19,7 @@ import setproctitle
 from django_partisan.attempt import FINISHED, RECORDED, ClaimedTask, Outcome
 from django_partisan.config.const import CUT_OFF_WORKER
 from django_partisan.execution import execute, unreportable
+from django_partisan.execution.interims import hearing
 from django_partisan.fault_points import reach
 from django_partisan.logs import extra_of, running
 from django_partisan.shortage import is_shortage
@@ -32,6 +33,7 @@ from django_partisan.worker.connections import (
 )
 from django_partisan.worker.descriptors import is_open, out_of_reach
 from django_partisan.worker.host import WorkerHost
+from django_partisan.worker.interims import Interims
 from django_partisan.worker.interruption import Interruption
 from django_partisan.worker.lifeline import Lifeline
 from django_partisan.worker.output import PipeOutput, attend
@@ -80,6 +82,7 @@ class Worker:
         self._output = PipeOutput(output, names_tasks=options.names_tasks) if output else None
         self._lifeline = Lifeline(tokens, self._hand_back)
         self._interruption = Interruption(requests, self._tell_limited)
+        self._interims = Interims(lambda told: self._channel.send(message_of(told)))
         self._held_token: bytes | None = None
         self._options = options
         self._tasks_left = _jittered(options.max_tasks)
@@ -92,8 +95,10 @@ class Worker:
         with _not_starving():
             self._lifeline.start()
             self._interruption.start()
+            self._interims.start()
             self._process_state = self._noted_state()
         self._host = WorkerHost(self._interruption, self._process_state, self._output)
+        hearing.listener = self._interims
         os.register_at_fork(after_in_child=self._let_go)
         restore_in_children()  # Last: what Ctrl-C raises in another one of these is lost.
         self._show("idle")
@@ -188,6 +193,8 @@ class Worker:
         reach("worker.reported")
 
     def _report(self, task: ClaimedTask, outcome: Outcome) -> None:
+        if self._interims.tellers:
+            self._interims.settle(task)
         try:
             self._channel.send(message_of(outcome))
         except ValueError as error:

@@ -36,7 +36,14 @@ from django_partisan.flows import Flow, chain, group
 from django_partisan.lifecycle import requeue
 from django_partisan.logs import JsonFormatter
 from django_partisan.manager import WorkersManager
-from django_partisan.models import Attempt, ManagerProcess, Pause, StoredSchedule, Task
+from django_partisan.models import (
+    Attempt,
+    ManagerProcess,
+    Pause,
+    StoredSchedule,
+    Task,
+    TaskProgress,
+)
 from django_partisan.processor import BaseTaskProcessor, processor
 from django_partisan.schedules import Schedule
 from django_partisan.settings import PARTISAN_CONFIG, QueueSettings, get_queue_settings
@@ -274,6 +281,10 @@ def looking(task: Task) -> tuple[bool, datetime | None, QuerySet[Attempt, Attemp
     assert_type(task.settings, QueueSettings)
     assert_type(task.creator, Model | None)
     assert_type(task.verbose_name, str | None)
+    assert_type(task.progress, TaskProgress | None)
+    bound = SendInvoice()
+    assert_type(bound.progress(1, 2.5, "half"), None)
+    assert_type(bound.checkpoint({"page": 1}, durable=True), None)
     found = Task.objects.tagged("mail", "vip").created_by(User())
     assert_type(found.first(), Task | None)
     assert_type(ManagerProcess.objects.first(), ManagerProcess | None)

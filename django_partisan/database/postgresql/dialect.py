@@ -25,6 +25,7 @@ from django_partisan.database.postgresql.inserts import (
     batch_statement,
     insert_statement,
 )
+from django_partisan.database.postgresql.interims import interims_statement
 from django_partisan.database.postgresql.notifications import (
     drain_notifications,
     watch_notifications,
@@ -130,6 +131,7 @@ class PostgreSQL(Dialect):
     """PostgreSQL 14 or newer, by psycopg2 or psycopg 3."""
 
     can_notify: ClassVar[bool] = True
+    interims_statement = staticmethod(interims_statement)
     now_sql: ClassVar[str] = "statement_timestamp()"
     microseconds_sql: ClassVar[str] = "(extract(epoch FROM {}) * 1000000)::bigint"
     throttle_is_over: ClassVar[str] = """unique_for_seconds IS NOT NULL

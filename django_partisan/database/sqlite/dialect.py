@@ -35,6 +35,7 @@ from django_partisan.database.sqlite.inserts import (
     insert_statement,
     links_of,
 )
+from django_partisan.database.sqlite.interims import interims_statement
 from django_partisan.database.sqlite.moments import NOW, moment_of
 from django_partisan.database.sqlite.statements import (
     CLAIM,
@@ -93,6 +94,7 @@ class SQLite(Dialect):
     """SQLite 3.35 or newer, in WAL mode."""
 
     has_one_manager: ClassVar[bool] = True
+    interims_statement = staticmethod(interims_statement)
     now_sql: ClassVar[str] = NOW
     microseconds_sql: ClassVar[str] = MICROSECONDS
     throttle_is_over: ClassVar[str] = """unique_for_seconds IS NOT NULL

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django_partisan.attempt import ClaimedTask, Outcome
+from django_partisan.attempt import ClaimedTask, Interim, Outcome
 from django_partisan.exceptions import TaskCancelled, TaskTimedOut
 from django_partisan.manager.pool.launcher_client import LauncherClient
 from django_partisan.manager.pool.output import WorkerOutput
@@ -81,6 +81,7 @@ class WorkerHandle:
         self.kill_reason = ""
         self.hard_limit: HardLimit | None = None
         self.is_over_limit = False
+        self.told: list[Interim] = []
         self._next_chunk = 0
         with contextlib.ExitStack() as unless_complete:
             ours, self.theirs = socket.socketpair()
@@ -157,7 +158,10 @@ class WorkerHandle:
         return [item.task for item in taken]
 
     def receive(self, now: float) -> list[tuple[ClaimedTask, Outcome]]:
-        """Return the outcomes that have arrived, and note when the worker retires or is gone."""
+        """Return the outcomes that have arrived, and note when the worker retires or is gone.
+
+        What it tells of tasks that go on is left in ``told``.
+        """
         messages, is_gone = self._received()
         outcomes = []
         for message in messages:
@@ -282,7 +286,7 @@ class WorkerHandle:
             return None
         return report if not isinstance(report, Outcome) or self._is_awaited(report) else None
 
-    def _note(self, report: Limited | Line | Retired) -> None:
+    def _note(self, report: Limited | Line | Retired | Interim) -> None:
         match report:
             case Limited():
                 self.hard_limit = self.hard_limit or _hard_limit(report)
@@ -290,12 +294,18 @@ class WorkerHandle:
                 self._take_line(report)
             case Retired():
                 self.is_stopping = True
+            case Interim():
+                # A thread of a task that has ended may tell more.
+                if self._has_in_hand(report.task_id, report.lease):
+                    self.told.append(report)
 
     def _take_line(self, line: Line) -> None:
         """Take in a line for a task's log, unless nobody wants it or the task is not in hand."""
-        of = line.task_id, line.lease
-        if self.output is not None and any(item.task[:2] == of for item in self.in_hand):
+        if self.output is not None and self._has_in_hand(line.task_id, line.lease):
             self.output.add_line(*line)
+
+    def _has_in_hand(self, task_id: int, lease: int) -> bool:
+        return any(item.task[:2] == (task_id, lease) for item in self.in_hand)
 
     def _is_awaited(self, outcome: Outcome) -> bool:
         running = self.running

@@ -6,11 +6,11 @@ import logging
 import os
 import selectors
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final, Protocol
 
-from django_partisan.attempt import ClaimedTask, Outcome
+from django_partisan.attempt import ClaimedTask, Interim, Outcome
 from django_partisan.config.const import NEVER, STARVED_WORKER
 from django_partisan.fault_points import reach
 from django_partisan.manager.local_queue import LocalQueue
@@ -33,6 +33,9 @@ _LAST_BREATH_SECONDS: Final = 0.1
 
 class PoolObserver(Protocol):
     """What the pool tells of its workers: outcomes, deaths, starts that have to be proven."""
+
+    def told(self, interims: Iterable[Interim]) -> None:
+        """Take note of what tasks tell of themselves; none of them has ended before that."""
 
     def ended(self, worker: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
         """Take note of a worker's report."""
@@ -143,7 +146,11 @@ class WorkerPool:
 
     def receive(self, worker: WorkerHandle) -> None:
         """Take in what a worker has reported so far."""
-        for task, outcome in worker.receive(time.monotonic()):
+        outcomes = worker.receive(time.monotonic())
+        if worker.told:
+            self._observer.told(worker.told)
+            worker.told = []
+        for task, outcome in outcomes:
             reach("manager.heard")
             if outcome.started is not None:
                 self._runtimes.learn(task.processor_class, outcome.ended - outcome.started)

@@ -37,6 +37,7 @@ from django_partisan.models import (
     ManagerProcess,
     Output,
     Pause,
+    Progress,
     StoredSchedule,
     Task,
 )
@@ -137,7 +138,7 @@ def test_the_outcomes_of_attempts_in_the_transition_table_are_those_of_the_model
 
 
 @pytest.mark.parametrize(
-    "model", [Task, Attempt, Output, Follower, ManagerProcess, StoredSchedule, Pause]
+    "model", [Task, Attempt, Output, Follower, ManagerProcess, StoredSchedule, Pause, Progress]
 )
 def test_the_columns_are_those_of_the_model(model: type[Model]) -> None:
     told = [column for column, _ in table("models", f"Columns of {model.__name__}")]

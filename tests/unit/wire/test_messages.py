@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_partisan import attempt
-from django_partisan.attempt import CRASHED, EXPIRED, ORPHANED, RELEASED, ErrorReport, Outcome
+from django_partisan.attempt import (
+    CRASHED,
+    EXPIRED,
+    ORPHANED,
+    RELEASED,
+    ErrorReport,
+    Interim,
+    Outcome,
+)
 from django_partisan.wire import messages
 from django_partisan.wire.channel import GarbledError
 from django_partisan.wire.messages import (
@@ -44,6 +52,7 @@ OUTCOME = Outcome(
     due_at=7.0,
     error=ErrorReport("type", "message", "traceback"),
 )
+INTERIM = Interim(1, 2, 3.0, 4.0, 5.0, "message", 6, "[7]", 8, 9)
 FIELDS = {"task_id": 1, "lease": 2, "started": 3, "ended": 4, "result": 5, "delay": 6, "due": 7}
 
 
@@ -74,6 +83,9 @@ def test_an_order_is_read_as_it_was_given(order: messages.Order) -> None:
         OUTCOME._replace(kind="postponed", delay_seconds=3, due_at=-1e11, error=None),
         Limited(1.5, 2, 3.5),
         Retired(),
+        INTERIM,
+        Interim(1, 2, 3.0),
+        INTERIM._replace(done=1e300, total=None, checkpoint=None, number=2**63 - 1),
     ],
 )
 def test_a_report_is_read_as_it_was_made(report: messages.Report) -> None:
@@ -88,6 +100,7 @@ def test_every_message_is_a_tuple_that_begins_with_its_kind_and_the_table_has_th
         Stop(),
         Limited(1.0, 2.0, 3.0),
         Retired(),
+        INTERIM,
     ]
     outcomes = [OUTCOME._replace(kind=kind) for kind in REPORTED]
     kinds = [message_of(value)[0] for value in (*said, *outcomes)]
@@ -116,7 +129,7 @@ def test_manager_and_worker_do_not_say_what_the_other_says() -> None:
     for order in (Chunk(1, []), Stop()):
         with pytest.raises(GarbledError):
             report_in(message_of(order))
-    for report in (OUTCOME, Limited(1.0, 2.0, 3.0), Retired()):
+    for report in (OUTCOME, Limited(1.0, 2.0, 3.0), Retired(), INTERIM):
         with pytest.raises(GarbledError):
             order_in(message_of(report))
 
@@ -147,6 +160,23 @@ def test_an_outcome_that_nobody_could_record_is_garbled(field: str, value: Any) 
 
 @pytest.mark.parametrize(
     ("field", "value"),
+    [
+        *itertools.product(["task_id", "lease", "number"], [None, 1.0, True, "1"]),
+        *itertools.product(["version", "resumptions"], [None, 1.0, True, 2**31]),
+        *itertools.product(["number", "resumptions"], [-1, 2**63]),
+        *itertools.product(["at"], [None, -1.0, *NO_NUMBERS]),
+        *itertools.product(["done", "total"], [1, -1.0, *NO_NUMBERS]),
+        *itertools.product(["message", "checkpoint"], NO_TEXTS),
+        ("message", None),
+    ],
+)
+def test_an_interim_that_nobody_could_write_is_garbled(field: str, value: Any) -> None:
+    with pytest.raises(GarbledError):
+        report_in(travelled(message_of(INTERIM._replace(**{field: value}))))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
     [("delay_seconds", "soon"), ("delay_seconds", object()), ("due_at", float("nan"))],
 )
 def test_what_a_task_has_smuggled_into_its_outcome_is_refused_before_it_is_sent(
@@ -161,7 +191,7 @@ plain = st.recursive(
     lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text(), inner),
     max_leaves=12,
 )
-kinds = st.sampled_from([*REPORTED, "limited", "retired", "chunk", "stop"])
+kinds = st.sampled_from([*REPORTED, "limited", "retired", "interim", "chunk", "stop"])
 forged = plain | st.tuples(kinds, st.lists(plain, max_size=10)).map(lambda m: (m[0], *m[1]))
 
 

@@ -1,0 +1,31 @@
+"""Where running tasks tell of themselves: whoever hosts the attempts of a process listens there."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from django_partisan.attempt import Interim
+
+
+class Listener(Protocol):
+    """Who takes in what the running tasks of this process tell; may be called from any thread."""
+
+    def note(self, interim: Interim) -> None:
+        """Take in what a task tells, on top of what it has told before; costs next to nothing."""
+
+
+class _Nobody:
+    """Listens where no host does."""
+
+    def note(self, interim: Interim) -> None:
+        """Let it go."""
+
+
+class Hearing:
+    """Has the listener of this process: one for all of its tasks, each of which names itself."""
+
+    listener: Listener = _Nobody()
+
+
+hearing = Hearing()
+"""Of this process."""

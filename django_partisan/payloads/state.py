@@ -1,0 +1,39 @@
+"""The state of a checkpoint as text, encoded as arguments are."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django_partisan.payloads.encoding import decode_arguments, encode_arguments, size_in_bytes
+
+MAX_STATE_BYTES: Final = 64 * 1024
+"""Bytes of JSON that a checkpoint may take."""
+# What arguments have around the first of them: whatever they may be, a state may be as well.
+_BEFORE, _BEHIND = '{"args":[', '],"kwargs":{}}'
+
+
+def encode_state(state: Any, processor: str) -> str:
+    """Return a state as JSON text.
+
+    Raises TypeError and ValueError for what arguments may not be either, and ValueError for more
+    than MAX_STATE_BYTES.
+    """
+    name = f"checkpoint() of {processor}"
+    text = encode_arguments((state,), {}, processor=name, max_bytes=_UNBOUNDED)
+    text = text[len(_BEFORE) : -len(_BEHIND)]
+    size = size_in_bytes(text)
+    if size > MAX_STATE_BYTES:
+        raise ValueError(
+            f"The state given to {name} takes {size} bytes as JSON; at most {MAX_STATE_BYTES} are "
+            "allowed. Store the data elsewhere, and keep where to go on."
+        )
+    return text
+
+
+def decode_state(text: str) -> Any:
+    """Return the state of a text that :func:`encode_state` has made; ValueError for others."""
+    [state], _ = decode_arguments(f"{_BEFORE}{text}{_BEHIND}")
+    return state
+
+
+_UNBOUNDED: Final = 1 << 62
