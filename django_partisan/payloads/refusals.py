@@ -56,7 +56,8 @@ def _text_of(details: ErrorDetails, known: set[str], hidden: list[str]) -> str:
     if details["type"] == "missing":
         return "is required"
     if details["type"] == "extra_forbidden":
-        return f"unknown{did_you_mean(details['loc'][-1], known)}"
+        [first, *inner] = details["loc"]
+        return "unknown" if inner else f"unknown{did_you_mean(first, known)}"
     return scrubbed(details["msg"], hidden)
 
 
