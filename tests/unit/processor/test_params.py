@@ -511,6 +511,7 @@ def test_a_secret_is_stored_as_it_is_and_read_as_a_secret() -> None:
         Login("alice", "hunter2", pin="hunter2"),
         Login("alice", "h2", pin=1),
         Login(["hunter2"], "hunter2"),
+        Login(b"hunter2\xff", "hunter2"),
         Login("alice", pasword="hunter2"),
         Login("alice", {"x": "hunter2"}),
         Login("alice", "hunter2", cards=[{"number": "hunter2", "own": "x"}]),
