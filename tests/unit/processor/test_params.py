@@ -26,6 +26,7 @@ from django_partisan.exceptions import InvalidParams, PartisanException, Unreada
 from django_partisan.payloads.masking import secret_names
 from django_partisan.payloads.secret_fields import secret_fields
 from django_partisan.processor import BaseTaskProcessor, review
+from django_partisan.schedules import Schedule
 
 MIB = 2**20
 
@@ -684,3 +685,14 @@ class Tree(BaseModel):
 def test_secret_fields_are_found_however_deep(annotation: Any, paths: tuple[str, ...]) -> None:
     model = pydantic.create_model("Model", x=(annotation, ...))
     assert secret_fields(model) == paths
+
+
+def test_schedules_of_the_code_are_validated_by_check_and_hold_what_json_knows() -> None:
+    schedules = [Schedule(manual=True, name=f"of {n}", kwargs={"amount": n}) for n in (0, 1)]
+    made: Any = type("Made", (Charge,), {"SCHEDULES": schedules})
+    [found] = review.review_schedules("shop.Made", made, {})
+    assert found.kind == review.WRONG_SCHEDULE
+    assert "SCHEDULES[0] has arguments that the processor does not take: " in found.message
+    assert "amount: Input should be greater than 0, got 0 (int)" in found.message
+    with pytest.raises(TypeError, match="Decimal objects are not JSON"):
+        type("Odd", (Charge,), {"SCHEDULES": [Schedule(manual=True, args=(Decimal(1),))]})
