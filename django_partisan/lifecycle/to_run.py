@@ -15,7 +15,7 @@ from django_partisan.models import Task
 
 STATUSES: Final = (Task.STATUS_NEW, Task.STATUS_WAITING, Task.STATUS_IN_PROCESS)
 """What is not over."""
-WINDOW: Final = 10_000
+WINDOW: Final = 2_000
 """Rows that one statement walks over at most, of whatever status they are."""
 PAGE: Final = 100
 """Tasks that one statement returns at most, as arguments may be long."""

@@ -26,6 +26,23 @@ def dumped(params: BaseModel) -> Any:
     return _told(plain, live)
 
 
+def is_alike(before: Any, after: Any) -> bool:
+    """Say whether what was read from JSON has the values of before, or at least their kinds.
+
+    Where it is not equal, an equal dump has to show that nothing is lost. A list may have been a
+    tuple, and what a model keeps for itself does not count.
+    """
+    if isinstance(before, BaseModel) and isinstance(after, BaseModel):
+        before, after = vars(before), vars(after)
+    if isinstance(before, list | tuple) and isinstance(after, list | tuple):
+        return len(before) == len(after) and all(map(is_alike, before, after))
+    if isinstance(before, dict) and isinstance(after, dict):
+        return before.keys() == after.keys() and all(
+            is_alike(value, after[key]) for key, value in before.items()
+        )
+    return bool(before == after) or type(before) is type(after)
+
+
 def _told(plain: Any, live: Any) -> Any:
     """Return JSON values with what the live ones hide from it."""
     if is_secret(live):

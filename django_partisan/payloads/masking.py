@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 
 from django_partisan.exceptions import ProcessorClassNotFound
 from django_partisan.payloads.parameters import parameters_of
-from django_partisan.payloads.secret_fields import secret_fields
+from django_partisan.payloads.secret_fields import secret_fields, stored_paths
 from django_partisan.registry.registry import registry
 
 MASK: Final = "********"
@@ -115,7 +115,9 @@ def secret_names(processor_class: Any) -> Sequence[str]:
     """Return what a processor calls secret, and the fields of its ``Params`` that hide values."""
     names = tuple(getattr(processor_class, "SENSITIVE_PARAMS", ()))
     model = getattr(processor_class, "_params_model", None)
-    return names if model is None else (*names, *secret_fields(model))
+    if model is None:
+        return names
+    return (*(each for name in names for each in stored_paths(model, name)), *secret_fields(model))
 
 
 def _class_of(processor: str) -> Any:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from django_partisan.config.wording import counted, listed, shown
 from django_partisan.exceptions import InvalidParams, UnreadableParams
-from django_partisan.payloads.dumped import dumped
+from django_partisan.payloads.dumped import dumped, is_alike
 from django_partisan.payloads.encoding import FIRST_VERSION, fault_in
 from django_partisan.payloads.masking import secret_names
 from django_partisan.payloads.refusals import Fault, faults_of, takes, unknown_names
@@ -103,23 +103,33 @@ def _there_and_back(processor_class: Any, params: BaseModel) -> Checked | _Fault
     """Return a model as it is stored, and as it will be read."""
     try:
         data = dumped(params)
-    except (PydanticSerializationError, UnicodeDecodeError, ValueError, TypeError) as error:
-        if secret_names(processor_class):
-            return [("", f"they cannot be written as JSON ({type(error).__name__})")]
-        return [("", f"they cannot be written as JSON: {error}")]
+    except (ValueError, TypeError) as error:  # PydanticSerializationError is a ValueError
+        told = type(error).__name__ if secret_names(processor_class) else error
+        return [("", f"they cannot be written as JSON: {told}")]
     if not isinstance(data, dict):
-        return [("", f"as JSON they are no object, but {shown(data)}")]
-    again = _validated(processor_class, data, is_json=True)
+        return [("", f"as JSON they are no object, but of type {type(data).__name__}")]
+    return _read_again(processor_class, params, data)
+
+
+def _read_again(processor_class: Any, params: BaseModel, data: dict[str, Any]) -> Checked | _Faults:
+    try:
+        again = _validated(processor_class, data, is_json=True)
+    except PydanticSerializationError:  # a text that is no Unicode
+        return _unfit(data)
     if not isinstance(again, BaseModel):
         return [(name, f"{text} - when it is read from its own JSON") for name, text in again]
-    if again != params and dumped(again) != data:
-        return [("", _difference(params, again, data))]
+    if again != params and not (is_alike(params, again) and dumped(again) == data):
+        return _unfit(data) or [("", _difference(params, again))]
     return Checked(data, again)
 
 
-def _difference(before: BaseModel, after: BaseModel, data: dict[str, Any]) -> str:
-    if fault := fault_in(data):
-        return fault
+def _unfit(data: dict[str, Any]) -> _Faults:
+    """Return a fault for each field that has what JSON cannot keep."""
+    faults = [(name, fault_in(value)) for name, value in data.items()]
+    return [fault for fault in faults if fault[1]]
+
+
+def _difference(before: BaseModel, after: BaseModel) -> str:
     fields = type(after).model_fields
     names = [name for name in fields if getattr(before, name, None) != getattr(after, name, None)]
     return (

@@ -29,10 +29,10 @@ def faults_of(
     found = []
     for details in error.errors(include_url=False)[:_MOST]:
         path = [str(step) for step in details["loc"]]
-        text = _text_of(details, known, hidden)
+        text = _text_of(details, known)
         if _may_show(details["input"]) and _is_open(path, secret, known):
             text = f"{text}, got {shown(details['input'])}"
-        found.append((".".join(path), text))
+        found.append((".".join(path), scrubbed(text, hidden)))
     return found
 
 
@@ -52,12 +52,13 @@ def takes(model: type[BaseModel]) -> str:
     return f"Its Params takes ({listed(named, most=20)})"
 
 
-def _text_of(details: ErrorDetails, known: set[str], hidden: list[str]) -> str:
+def _text_of(details: ErrorDetails, known: set[str]) -> str:
     if details["type"] == "missing":
         return "is required"
     if details["type"] == "extra_forbidden":
-        return f"unknown{did_you_mean(details['loc'][-1], known)}"
-    return scrubbed(details["msg"], hidden)
+        [first, *inner] = details["loc"]
+        return "unknown" if inner else f"unknown{did_you_mean(first, known)}"
+    return details["msg"]
 
 
 def _may_show(value: object) -> bool:

@@ -14,7 +14,6 @@ _KINDS: Final = (SecretStr, SecretBytes, Secret)
 _HERE: Final = ""
 
 
-@lru_cache(maxsize=1000)
 def secret_fields(model: type[BaseModel]) -> tuple[str, ...]:
     """Return the paths to whatever is a ``SecretStr``, ``SecretBytes`` or ``Secret`` in a model.
 
@@ -22,15 +21,45 @@ def secret_fields(model: type[BaseModel]) -> tuple[str, ...]:
     secrets, all of it is secret, and so is a model inside itself. Every field is where the
     annotations are not known: then nobody can tell.
     """
-    try:
-        if is_complete(model):
-            has_any = bool(list(_paths_of(model, (), at_loop=())))
-            paths = _paths_of(model, (), at_loop=(_HERE,)) if has_any else ()
-            return tuple(dict.fromkeys(paths))
-    except Exception:  # noqa: BLE001, S110 - annotations may be any objects
-        pass
+    found = _known_paths(model) if is_complete(model) else None
+    if found is not None:
+        return found
     fields = model.model_fields.items()
     return tuple(each for name, field in fields for each in names_of(name, field))
+
+
+@lru_cache(maxsize=1000)
+def _known_paths(model: type[BaseModel]) -> tuple[str, ...] | None:
+    try:
+        has_any = bool(list(_paths_of(model, (), at_loop=())))
+        return tuple(dict.fromkeys(_paths_of(model, (), at_loop=(_HERE,)) if has_any else ()))
+    except Exception:  # noqa: BLE001 - annotations may be any objects
+        return None
+
+
+def stored_paths(model: type[BaseModel], path: str) -> list[str]:
+    """Return a path by all names of the fields that it leads through: aliases are what is stored.
+
+    What is no field stays as it is: an older version may have had it.
+    """
+    is_complete(model)  # Its annotations then are types.
+    head, _, rest = path.partition(".")
+    found = [item for item in model.model_fields.items() if head in names_of(*item)]
+    if not found:
+        return [path]
+    [(name, field), *_] = found
+    inner = {each for model in _models_in(field.annotation) for each in stored_paths(model, rest)}
+    rests = (sorted(inner) or [rest]) if rest else [""]
+    return [f"{each}.{more}" if more else each for each in names_of(name, field) for more in rests]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    kind = get_origin(annotation) or annotation
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield annotation if isinstance(annotation, type) else kind
+        return
+    for part in _parts_of(annotation, kind):
+        yield from _models_in(part)
 
 
 def is_complete(model: type[BaseModel]) -> bool:

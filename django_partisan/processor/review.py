@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
 from django.apps import apps
+from pydantic import BaseModel
 
 from django_partisan.config.const import DEFAULT_QUEUE_NAME
 from django_partisan.exceptions import ConfigurationError, UnknownQueue
@@ -64,6 +65,8 @@ _ELSEWHERE: Final = {
     "VERSION": "SCHEMA_VERSION",
     "PARAMS_VERSION": "SCHEMA_VERSION",
 }
+
+_LIKE_PARAMS: Final = {"params", "PARAMS", "Param", "Parameters", "Arguments", "Args", "Payload"}
 
 
 class Finding(NamedTuple):
@@ -217,6 +220,8 @@ def attribute_meant(attribute: str, value: Any) -> str | None:
     """Return the attribute that was probably meant; None for one that may be the project's own."""
     if attribute.startswith("_") or attribute in _ATTRIBUTES or attribute == "QUEUE":
         return None
+    if isinstance(value, type) and issubclass(value, BaseModel):
+        return "Params" if attribute in _LIKE_PARAMS else None
     upper = attribute.upper()
     if attribute != upper:
         is_rule = upper in _ATTRIBUTES and isinstance(value, (int, float, str))

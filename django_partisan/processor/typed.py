@@ -77,19 +77,11 @@ def check_params(cls: type[Any], plain_init: Callable[..., None]) -> None:
 
     ``plain_init`` is the one constructor that such a class can have: the fields are its arguments.
     """
-    name, version = cls.__qualname__, cls.SCHEMA_VERSION
-    if isinstance(version, bool) or not isinstance(version, int):
-        raise TypeError(f"{name}.SCHEMA_VERSION takes a whole number, got {version!r}")
-    if version < FIRST_VERSION:
-        raise ValueError(f"{name}.SCHEMA_VERSION must be 1 or more, got {version}")
-    if not isinstance(inspect.getattr_static(cls, "upgrade_params"), classmethod):
-        raise TypeError(
-            f"{name}.upgrade_params must be a classmethod: there is no object yet whose arguments "
-            "they are. Write @classmethod def upgrade_params(cls, version, data)"
-        )
+    _check_version(cls)
     model = getattr(cls, "Params", None)
     if model is None:
         return
+    name = cls.__qualname__
     if fault := _fault_of(model):
         raise TypeError(
             f"{name}.Params must be a class derived from pydantic.BaseModel, of pydantic 2, and "
@@ -101,8 +93,29 @@ def check_params(cls: type[Any], plain_init: Callable[..., None]) -> None:
             "arguments are for. Remove the __init__: validators of Params can do its checks, and "
             "run() finds the arguments in self.params"
         )
-    if not isinstance(inspect.getattr_static(cls, "params", None), _OURS):
+    own = inspect.getattr_static(cls, "params", None)
+    if own is not None and getattr(own, "func", None) is not TypedArguments._params_of_call:  # noqa: SLF001
         raise TypeError(f"{name}.params is for the arguments that Params describes; rename it")
+    named = cls.SENSITIVE_PARAMS
+    for each in named if isinstance(named, (tuple, list)) else ():
+        if isinstance(each, str) and each.partition(".")[0].isdecimal():
+            raise TypeError(
+                f"{name}.SENSITIVE_PARAMS names {each!r}, a place, and what Params describes is "
+                "stored by names: write the name of the field"
+            )
+
+
+def _check_version(cls: type[Any]) -> None:
+    name, version = cls.__qualname__, cls.SCHEMA_VERSION
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise TypeError(f"{name}.SCHEMA_VERSION takes a whole number, got {version!r}")
+    if version < FIRST_VERSION:
+        raise ValueError(f"{name}.SCHEMA_VERSION must be 1 or more, got {version}")
+    if not isinstance(inspect.getattr_static(cls, "upgrade_params"), classmethod):
+        raise TypeError(
+            f"{name}.upgrade_params must be a classmethod: there is no object yet whose arguments "
+            "they are. Write @classmethod def upgrade_params(cls, version, data)"
+        )
 
 
 def upgrades(cls: type[Any]) -> bool:
@@ -121,6 +134,3 @@ def _fault_of(model: Any) -> str:
     if issubclass(model, RootModel):
         return f"{model.__qualname__} is a RootModel, which has no fields by name"
     return ""
-
-
-_OURS = (functools.cached_property, type(None))

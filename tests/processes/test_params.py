@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from django_partisan.lifecycle import requeue
 from django_partisan.models import Attempt, Task
 from django_partisan.registry.registry import registry
@@ -19,8 +17,6 @@ from tests.processes.conftest import StartManager
 from tests.support.helpers import command_environment, wait_until
 from tests.support.ledger import Book, all_are
 from tests.support.rows import make_task
-
-pytestmark = pytest.mark.alike
 
 KEYS = [UUID(int=number) for number in range(30)]
 SINCE = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)

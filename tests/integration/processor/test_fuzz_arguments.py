@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 
 from django_partisan import lifecycle
+from django_partisan.exceptions import InvalidParams
 from django_partisan.execution import initialized_processor
 from django_partisan.models import Task
 from django_partisan.payloads.encoding import encode_result
+from django_partisan.processor import BaseTaskProcessor
+from django_partisan.registry.registry import registry
 from tests.support.factories import ended_attempt, row_of
 from tests.support.processors import Plain
 
@@ -33,6 +40,70 @@ json_like = st.recursive(
 )
 anything = json_like | st.binary() | st.sets(st.integers()) | st.datetimes() | st.decimals()
 keywords = st.dictionaries(st.text(min_size=1, max_size=5), anything, max_size=3)
+
+
+class Inner(BaseModel):
+    at: datetime
+    amounts: dict[date, Decimal]
+
+
+@registry.register
+class Typed(BaseTaskProcessor):
+    """Takes what JSON does not know, and anything."""
+
+    UNIQUE_FOR_PARAMS = False
+
+    class Params(BaseModel):
+        inner: list[Inner]
+        key: UUID
+        span: timedelta
+        clock: time
+        number: float
+        names: frozenset[str]
+        secret: str
+        anything: Any = None
+
+    def run(self) -> None: ...
+
+
+class Secret(BaseTaskProcessor):
+    """Takes secrets of several kinds."""
+
+    class Params(BaseModel):
+        model_config = ConfigDict(arbitrary_types_allowed=True)
+        text: SecretStr
+        more: list[SecretStr] = []
+        number: int = 0
+
+        @model_validator(mode="after")
+        def _refuse(self) -> Any:
+            raise ValueError(f"{self!r} {self.text.get_secret_value()}")
+
+    def run(self) -> None: ...
+
+
+# A year in which no zone has seconds in its offset, which JSON would not keep.
+moments = st.datetimes(datetime(1975, 1, 1)) | st.datetimes(
+    datetime(1975, 1, 1), timezones=st.timezones()
+)
+finite = st.decimals(allow_nan=False, allow_infinity=False)
+typed = st.fixed_dictionaries(
+    {
+        "inner": st.lists(
+            st.fixed_dictionaries(
+                {"at": moments, "amounts": st.dictionaries(st.dates(), finite, max_size=2)}
+            ),
+            max_size=2,
+        ),
+        "key": st.uuids(),
+        "span": st.timedeltas(),
+        "clock": st.times(),
+        "number": st.floats(),
+        "names": st.frozensets(texts, max_size=3),
+        "secret": texts,
+        "anything": anything,
+    }
+)
 
 pytestmark = pytest.mark.django_db
 fuzz = settings(
@@ -59,6 +130,47 @@ def test_arguments_arrive_as_they_were_or_are_refused(
         [claimed] = lifecycle.claim("default", 1, 1)
         processor: Any = initialized_processor(claimed)
         _assert_same([list(processor.args), processor.kwargs], [args, kwargs])
+
+
+@fuzz
+@given(kwargs=typed)
+def test_typed_arguments_arrive_as_they_were_or_are_refused(kwargs: dict[str, Any]) -> None:
+    with _rolled_back():
+        try:
+            Typed(**kwargs).delay()
+        except (TypeError, ValueError) as refusal:
+            assert "Typed" in str(refusal)  # noqa: PT017
+            assert not Task.objects.exists()
+            return
+        [claimed] = lifecycle.claim("default", 1, 1)
+        processor: Any = initialized_processor(claimed)
+        given = Typed.Params(**kwargs)
+        _assert_same([processor.params.anything], [given.anything])
+        assert processor.params.model_copy(update={"anything": 0}) == given.model_copy(
+            update={"anything": 0}
+        )
+
+
+@fuzz
+@given(
+    text=st.text("abcxyz", min_size=5).map(lambda text: f"s3cret-{text}"),
+    number=anything,
+    is_object=st.booleans(),
+)
+def test_no_refusal_tells_a_secret(text: str, number: Any, is_object: bool) -> None:
+    given: Any = SecretStr(text) if is_object else text
+    for processor in (
+        Secret(given, [], number),
+        Secret("12345678", [given], 4),
+        Secret(given, given, number=number),
+        Secret(given, txet=text),
+        Secret([given], number=number),
+        Secret({"text": given}, [[given]]),
+    ):
+        with pytest.raises(InvalidParams) as caught:
+            processor._encoded(100_000)
+        assert "s3cret" not in str(caught.value)
+        assert "s3cret" not in repr(caught.value.args)
 
 
 @fuzz

@@ -26,6 +26,7 @@ from django_partisan.exceptions import InvalidParams, PartisanException, Unreada
 from django_partisan.payloads.masking import secret_names
 from django_partisan.payloads.secret_fields import secret_fields
 from django_partisan.processor import BaseTaskProcessor, review
+from django_partisan.schedules import Schedule
 
 MIB = 2**20
 
@@ -268,6 +269,30 @@ def test_what_does_not_come_back_from_json_as_it_was_is_refused() -> None:
     assert "cents comes back from JSON as another value" in refusal(Growing(1))
 
 
+@pytest.mark.parametrize("value", [AT, SecretStr("x"), Color.BLUE, {1: 2}, Place(1, AT.date())])
+def test_what_would_arrive_as_something_else_is_refused(value: Any) -> None:
+    class Loose(BaseTaskProcessor):
+        class Params(BaseModel):
+            anything: Any
+
+        def run(self) -> None: ...
+
+    assert "anything comes back from JSON as another value" in refusal(Loose(value))
+    assert Loose((1, [2])).run_now() is None
+
+
+def test_what_a_model_keeps_for_itself_does_not_count() -> None:
+    class Private(BaseTaskProcessor):
+        class Params(BaseModel):
+            a: int
+            _made: Any = pydantic.PrivateAttr(default_factory=object)
+
+        def run(self) -> Any:
+            return self.params.a
+
+    assert Private(4).run_now() == 4
+
+
 def test_an_alias_is_the_name_that_is_stored() -> None:
     class Aliased(BaseTaskProcessor):
         class Params(BaseModel):
@@ -487,6 +512,7 @@ def test_a_secret_is_stored_as_it_is_and_read_as_a_secret() -> None:
         Login("alice", "hunter2", pin="hunter2"),
         Login("alice", "h2", pin=1),
         Login(["hunter2"], "hunter2"),
+        Login(b"hunter2\xff", "hunter2"),
         Login("alice", pasword="hunter2"),
         Login("alice", {"x": "hunter2"}),
         Login("alice", "hunter2", cards=[{"number": "hunter2", "own": "x"}]),
@@ -536,6 +562,7 @@ def class_with(**attributes: Any) -> type[BaseTaskProcessor]:
         ({"SCHEMA_VERSION": "2"}, "SCHEMA_VERSION takes a whole number, got '2'"),
         ({"upgrade_params": lambda cls, version, data: data}, "must be a classmethod"),
         ({"Params": Line, "UNIQUE_KEY": ("sku", "prize")}, "'prize', which its Params does not"),
+        ({"Params": Line, "SENSITIVE_PARAMS": ("0.number",)}, "names '0.number', a place"),
         ({"Params": Line, "UNIQUE_KEY": ("0",)}, "'0', which its Params does not"),
     ],
 )
@@ -546,6 +573,39 @@ def test_a_class_that_cannot_be_is_refused_when_it_is_made(
         class_with(**attributes)
     assert "Odd" in str(caught.value)
     assert words in str(caught.value)
+
+
+class Aliased(BaseTaskProcessor):
+    """Has aliases, and calls some of them secret by other names than the stored ones."""
+
+    SENSITIVE_PARAMS = ("number", "card.pin", "former.x")
+
+    class Card(BaseModel):
+        pin: str = Field(alias="thePin")
+
+    class Params(BaseModel):
+        number: str = Field(alias="theNumber")
+        card: Aliased.Card | None = Field(None, alias="theCard")
+
+    def run(self) -> None: ...
+
+
+def test_what_is_secret_by_the_name_of_a_field_is_so_by_its_alias() -> None:
+    names = secret_names(Aliased)
+    assert {"theNumber", "theCard.thePin", "former.x"} <= set(names)
+    kept = {"theNumber": "hunter2", "theCard": {"thePin": "h2"}}
+    said = refusal(Aliased(**kept, more=1))
+    assert "hunter2" not in said
+    assert stored(Aliased(**kept))["kwargs"] == kept
+
+
+def test_an_unknown_name_inside_of_a_model_is_refused_where_that_says_so() -> None:
+    class Closed(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        sku: str
+
+    made = class_with(Params=pydantic.create_model("Params", line=(Closed, ...)))
+    assert "line.sku2: unknown, got 5 (int)" in refusal(made(line={"sku": "a", "sku2": 5}))
 
 
 def findings(cls: type[BaseTaskProcessor]) -> list[tuple[str, str]]:
@@ -597,6 +657,13 @@ def test_a_version_that_nobody_can_come_to_is_told() -> None:
     assert review.attribute_meant("VERSION", 2) == "SCHEMA_VERSION"
 
 
+def test_a_model_under_another_name_is_told() -> None:
+    assert review.attribute_meant("params", Line) == "Params"
+    assert review.attribute_meant("Payload", Line) == "Params"
+    assert review.attribute_meant("Payload", dict) is None
+    assert review.attribute_meant("Line", Line) is None
+
+
 class Tree(BaseModel):
     token: SecretStr
     children: list[Tree] = []
@@ -618,3 +685,14 @@ class Tree(BaseModel):
 def test_secret_fields_are_found_however_deep(annotation: Any, paths: tuple[str, ...]) -> None:
     model = pydantic.create_model("Model", x=(annotation, ...))
     assert secret_fields(model) == paths
+
+
+def test_schedules_of_the_code_are_validated_by_check_and_hold_what_json_knows() -> None:
+    schedules = [Schedule(manual=True, name=f"of {n}", kwargs={"amount": n}) for n in (0, 1)]
+    made: Any = type("Made", (Charge,), {"SCHEDULES": schedules})
+    [found] = review.review_schedules("shop.Made", made, {})
+    assert found.kind == review.WRONG_SCHEDULE
+    assert "SCHEDULES[0] has arguments that the processor does not take: " in found.message
+    assert "amount: Input should be greater than 0, got 0 (int)" in found.message
+    with pytest.raises(TypeError, match="Decimal objects are not JSON"):
+        type("Odd", (Charge,), {"SCHEDULES": [Schedule(manual=True, args=(Decimal(1),))]})
