@@ -36,6 +36,7 @@ from django_partisan.admin.lists import (
 )
 from django_partisan.admin.managers import liveness
 from django_partisan.admin.objects import link_to
+from django_partisan.admin.outputs import shown_outputs
 from django_partisan.admin.pauses import PausedFilter, paused_tasks
 from django_partisan.admin.progress import (
     checkpoint_in_full,
@@ -195,10 +196,11 @@ class TaskAdmin(WithDependencies):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Add the task's attempts, newest first, and what can be done with it."""
+        """Add the task's attempts and output, newest first, and what can be done with it."""
         task = context.get("original")
         if isinstance(task, Task):
             context["attempts"], context["has_more_attempts"] = shown_attempts(task)
+            context["outputs"] = shown_outputs(task)
             has_ended = task.status in Task.TERMINAL_STATUSES
             context["can_requeue"] = has_ended and self.has_requeue_permission(request)
             context["can_cancel"] = not has_ended and self.has_cancel_permission(request)
