@@ -50,7 +50,7 @@ class QueueSettings(BaseModel):
     """Fill the local queue up to this many tasks."""
     CHECKS_BEFORE_CLEANUP: Count = 50
     """Accepted for compatibility with 1.6.1; does nothing."""
-    WORKERS_COUNT: Positive = Field(default_factory=_usable_cpus)
+    WORKERS_COUNT: int = Field(ge=1, default_factory=_usable_cpus)
     """How many worker processes run tasks; the default is the number of usable CPUs."""
     WEIGHT: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 1.0
     """The queue's share of worker time in a manager that serves several, beside theirs."""
