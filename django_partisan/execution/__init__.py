@@ -6,7 +6,7 @@ from django_partisan.execution.execute import execute, initialized_processor
 from django_partisan.execution.host import Host, PlainHost
 from django_partisan.execution.judge import finished_outcome, judge, killed_outcome, unreportable
 from django_partisan.execution.processor import Processor
-from django_partisan.execution.returned import done
+from django_partisan.execution.returned import done, run_here
 
 __all__ = [
     "Host",
@@ -20,6 +20,7 @@ __all__ = [
     "killed_outcome",
     "log_end",
     "report",
+    "run_here",
     "task_exc_info",
     "unreportable",
 ]

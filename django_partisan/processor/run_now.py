@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from django_partisan.execution import done
+from django_partisan.execution import run_here
 from django_partisan.lifecycle.rows import database
 from django_partisan.payloads.encoding import decode_arguments
 
@@ -16,6 +16,6 @@ def run_now(cls: type[Any], arguments: str) -> Any:
     args, kwargs = decode_arguments(arguments)
     processor = cls(*args, **kwargs)
     if not processor.ATOMIC:
-        return done(processor.run())
+        return run_here(processor)
     with transaction.atomic(using=database()):
-        return done(processor.run())
+        return run_here(processor)

@@ -20,10 +20,10 @@ from django_partisan.config.processor_configs import ErrorsHandleConfig, Postpon
 from django_partisan.exceptions import PostponeTask
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.registry import registry
-from tests.app import aliases, functions, parents, stopped_tasks
+from tests.app import aliases, async_tasks, functions, parents, stopped_tasks
 from tests.app.noted import Noted
 
-__all__ = ["Noted", "aliases", "functions", "parents", "stopped_tasks"]
+__all__ = ["Noted", "aliases", "async_tasks", "functions", "parents", "stopped_tasks"]
 
 _ballast: list[bytearray] = []
 
