@@ -64,7 +64,7 @@ def run(task: Task) -> Any:
     if task_started.receivers:
         task_started.deliver(type(processor), task=task)
     try:
-        return execution.done(processor.run())
+        return execution.run_here(processor)
     except BaseException as error:
         outcome = execution.judge(claimed, processor, error, started, processor.retry_delay)
         if outcome.kind not in (RETRIED, POSTPONED, CANCELLED):

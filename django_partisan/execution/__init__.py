@@ -7,7 +7,7 @@ from django_partisan.execution.host import Host, PlainHost
 from django_partisan.execution.judge import finished_outcome, judge, killed_outcome, unreportable
 from django_partisan.execution.processor import Processor
 from django_partisan.execution.refusal import refusal_of
-from django_partisan.execution.returned import done
+from django_partisan.execution.returned import done, run_here
 
 __all__ = [
     "Host",
@@ -22,6 +22,7 @@ __all__ = [
     "log_end",
     "refusal_of",
     "report",
+    "run_here",
     "task_exc_info",
     "unreportable",
 ]

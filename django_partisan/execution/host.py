@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from django_partisan.attempt import ClaimedTask, Outcome
 from django_partisan.execution.processor import Processor
+from django_partisan.execution.returned import run_here
 from django_partisan.signals import task_started
 
 
@@ -43,7 +44,7 @@ class PlainHost:
 
     def run(self, task: ClaimedTask, processor: Processor) -> Any:  # noqa: ARG002
         """Return what the processor returns."""
-        return processor.run()
+        return run_here(processor)
 
     def restore(self, processor_class: str) -> None:
         """Put nothing back."""

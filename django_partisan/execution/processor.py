@@ -23,6 +23,7 @@ class Processor(Rules, Protocol):
     FRESH_SESSION: ClassVar[bool]
     TIMEOUT_SECONDS: ClassVar[float | None]
     GRACE_SECONDS: ClassVar[float]
+    runs_async: ClassVar[bool]
 
     @property
     def task_obj(self) -> Any:
@@ -32,7 +33,7 @@ class Processor(Rules, Protocol):
         """Tie the processor to the claimed task that it runs."""
 
     def run(self) -> Any:
-        """Do the work; return what is kept as its result."""
+        """Do the work; return what is kept as its result, or a coroutine if it runs async."""
 
     def retry_delay(self, error: Any, attempt: int, /) -> timedelta | float | None:
         """Return the pause before a retry, None for the configured one."""

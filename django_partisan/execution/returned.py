@@ -1,4 +1,4 @@
-"""What `run()` returned, refused where it stands for work that has not been done."""
+"""What `run()` returned: awaited where it has to be, refused where it is work left undone."""
 
 from __future__ import annotations
 
@@ -6,8 +6,22 @@ from asyncio import Future
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final
 
+from asgiref.sync import async_to_sync
+
+from django_partisan.execution.processor import Processor
+
 _NOT_BEGUN: Final = (CoroutineType, GeneratorType)
 _DEFERRED: Final = (*_NOT_BEGUN, AsyncGeneratorType, Future)
+
+
+def run_here(processor: Processor) -> Any:
+    """Return what a processor returns, which runs in the caller's thread, as does its ORM.
+
+    So an asynchronous one uses the caller's connections, and is part of the caller's transaction.
+    Raises TypeError for what :func:`done` refuses, and RuntimeError for an asynchronous one inside
+    of an event loop.
+    """
+    return done(async_to_sync(processor.run)() if processor.runs_async else processor.run())
 
 
 def done(value: Any) -> Any:
@@ -16,7 +30,7 @@ def done(value: Any) -> Any:
         if isinstance(value, _NOT_BEGUN):
             value.close()
         raise TypeError(
-            f"run() returned a {type(value).__name__}, whose code has not run; await it with "
-            "asgiref.sync.async_to_sync, or iterate over it, inside run()"
+            f"run() returned a {type(value).__name__}, whose code has not run; await it in an "
+            "async def run(self), by asgiref.sync.async_to_sync, or iterate over it, inside run()"
         )
     return value

@@ -33,7 +33,7 @@ from django_partisan.processor.habits import Elsewhere, refusing_habits
 from django_partisan.processor.logger import OwnLogger
 from django_partisan.processor.new_task import on_duplicate_of, template_of, unique_hash
 from django_partisan.processor.rules import accept_old_queue_attribute, check_rules
-from django_partisan.processor.run_method import check_run
+from django_partisan.processor.run_method import check_run, runs_async
 from django_partisan.processor.run_now import run_now
 from django_partisan.processor.scheduled import check_call, check_schedules, scheduled_task
 from django_partisan.processor.typed import TypedArguments, prepare_params
@@ -102,6 +102,8 @@ class BaseTaskProcessor(AsyncDelay, Resumable, TypedArguments, abc.ABC):
     logger = OwnLogger()
     """Logs as any logger of its module does, with the task's fields, and into the task's log."""
 
+    runs_async: ClassVar[bool] = False
+    """Whether run() is a coroutine; found out when the class is made."""
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     _bare: ClassVar[Any]
@@ -118,6 +120,7 @@ class BaseTaskProcessor(AsyncDelay, Resumable, TypedArguments, abc.ABC):
         prepare_params(cls, _plain_init)
         check_rules(cls)
         check_run(cls)
+        cls.runs_async = runs_async(cls)
         check_schedules(cls)
         cls._bare = super().__new__
         record_calls_of_own_new(cls, BaseTaskProcessor.__new__)
@@ -135,7 +138,7 @@ class BaseTaskProcessor(AsyncDelay, Resumable, TypedArguments, abc.ABC):
 
     @abc.abstractmethod
     def run(self) -> Any:
-        """Do the work; the return value is kept on the task as JSON."""
+        """Do the work; the return value is kept on the task as JSON. May be ``async def``."""
 
     def retry_delay(self, error: Any, attempt: int) -> timedelta | float | None:  # noqa: ARG002
         """Return the pause before the retry that ``error`` has earned, None for the usual one.
@@ -293,10 +296,12 @@ class BaseTaskProcessor(AsyncDelay, Resumable, TypedArguments, abc.ABC):
         processor is made of the arguments after their way through JSON, so that a tuple arrives as
         a list; and that of an ATOMIC class runs in a transaction on the tasks' database. All else
         that a worker does is left out: TIMEOUT_SECONDS is not enforced, nothing is tried again or
-        masked, and PostponeTask, CancelTask and FailTask are raised to the caller.
+        masked, and PostponeTask, CancelTask and FailTask are raised to the caller. An ``async def
+        run`` is awaited, and its ORM uses the connections of the caller.
 
         Raises TypeError and ValueError for arguments that :meth:`delay` would refuse, and TypeError
-        for a processor bound to a task and for a ``run`` that returned a coroutine or a generator.
+        for a processor bound to a task and for a ``run`` that returned a coroutine or a generator;
+        RuntimeError for an ``async def run`` in a coroutine: ``await sync_to_async(x.run_now)()``.
         """
         return run_now(type(self), self._encoded(get_process_settings().MAX_ARGUMENTS_BYTES))
 

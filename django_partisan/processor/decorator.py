@@ -7,8 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar, Unpack, overload
 
-from asgiref.sync import iscoroutinefunction
-
 from django_partisan.config.wording import shown
 from django_partisan.processor.function_options import Rules, attributes_of
 from django_partisan.processor.function_processor import Name
@@ -19,7 +17,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _NOTHING: Any = object()
-_SYNC: Final = "write a plain def, and call asgiref.sync.async_to_sync(...)() in it"
+_ASYNC: Final = "write an async def that iterates over it"
 
 
 @overload
@@ -40,10 +38,10 @@ def processor(function: Any = _NOTHING, /, **options: Any) -> Any:
     :class:`~django_partisan.processor.functions.ProcessorFunction`. It is registered under its
     module and its name, in a module that workers load, as a class is.
 
-    Raises TypeError for what no worker could call by that name or would wait for (a local function,
-    a lambda, ``async def``, a generator), and for an unknown option; TypeError or ValueError for a
-    wrong value of an option, ProcessorClassAlreadyRegistered for a name that is taken. Each names
-    the function.
+    It may be ``async def``. Raises TypeError for what no worker could call by that name or would
+    wait for (a local function, a lambda, a generator), and for an unknown option; TypeError or
+    ValueError for a wrong value of an option, ProcessorClassAlreadyRegistered for a name that is
+    taken. Each names the function.
     """
     if function is _NOTHING:
         return partial(_decorated, options=options)
@@ -106,12 +104,10 @@ def _fault_of_name(function: Any) -> str:
 
 def _fault_of_kind(function: Any) -> str:
     if inspect.isasyncgenfunction(function):
-        return f"is an asynchronous generator, and nothing would iterate over it; {_SYNC}"
+        return f"is an asynchronous generator, and nothing would iterate over it; {_ASYNC}"
     if inspect.isgeneratorfunction(function):
         return (
             "is a generator (it has a yield), and nothing would iterate over it: its code would "
             "never run; return a list, or do the work in a loop"
         )
-    if iscoroutinefunction(function):
-        return f"is a coroutine (async def), and nothing would await it; {_SYNC}"
     return ""

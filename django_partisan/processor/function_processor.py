@@ -8,6 +8,8 @@ from abc import ABCMeta
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+from asgiref.sync import iscoroutinefunction
+
 from django_partisan.processor.base import BaseTaskProcessor
 from django_partisan.processor.function_options import attributes
 from django_partisan.registry.registry import registry
@@ -25,6 +27,10 @@ class FunctionProcessor(BaseTaskProcessor):
     def run(self) -> Any:
         """Return what the function returns."""
         return self.function(*self.args, **self.kwargs)
+
+    async def run_coroutine(self) -> Any:
+        """Return what the function returns, which is a coroutine: this is its ``run()``."""
+        return await self.function(*self.args, **self.kwargs)
 
 
 class Name(NamedTuple):
@@ -58,6 +64,8 @@ def registered(
         **own,
         **rules,
     }
+    if iscoroutinefunction(function):
+        namespace["run"] = base.run_coroutine
     try:
         made = ABCMeta(name.qualname.rpartition(".")[2], (base,), namespace)
         return registry.register(made)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from types import MethodType
 from typing import (
     TYPE_CHECKING,
@@ -14,7 +14,6 @@ from typing import (
     ParamSpec,
     Self,
     TypeVar,
-    cast,
     overload,
 )
 
@@ -80,9 +79,17 @@ class Delayable(Generic[P, R], metaclass=ABCMeta):
         """
         return WithOptions(self, options)
 
-    def run_now(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    @overload
+    def run_now(
+        self: Delayable[P, Coroutine[Any, Any, S]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> S: ...
+
+    @overload
+    def run_now(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    def run_now(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Call the function here as a worker would; see :meth:`.BaseTaskProcessor.run_now`."""
-        return cast(R, self.step(*args, **kwargs).run_now())
+        return self.step(*args, **kwargs).run_now()
 
     @abstractmethod
     def step(self, /, *args: P.args, **kwargs: P.kwargs) -> BaseTaskProcessor:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NoReturn, ParamSpec, TypeVar
 
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import router
@@ -52,6 +53,12 @@ class MethodProcessor(FunctionProcessor):
         """Return what the method of the object returns; raise FailTask when that is gone."""
         pk, *args = self.args
         return self.function(_loaded(self.model, pk), *args, **self.kwargs)
+
+    async def run_coroutine(self) -> Any:
+        """Return what the method of the object returns, which is a coroutine."""
+        pk, *args = self.args
+        loaded = await sync_to_async(_loaded)(self.model, pk)
+        return await self.function(loaded, *args, **self.kwargs)
 
 
 class ProcessorMethod(ProcessorFunction[P, R]):

@@ -14,7 +14,7 @@ _WRITE_RUN = (
     "write def run(self), and read the arguments of the task from self.args and self.kwargs"
 )
 _PLAIN = "write a plain method, def run(self), that does the work before it returns"
-_SYNC = "write a plain def run(self), and call asgiref.sync.async_to_sync(...)() in it"
+_ASYNC = "write async def run(self), and iterate over it in there"
 
 
 def check_run(cls: type[Any]) -> None:
@@ -26,8 +26,19 @@ def check_run(cls: type[Any]) -> None:
     if getattr(run, "__isabstractmethod__", False):
         return
     fault = _fault_of(run)
+    if not fault and cls.ATOMIC and runs_async(cls):
+        fault = (
+            "is a coroutine (async def), which can be no part of a transaction, and ATOMIC = True "
+            "asks for that; write a plain def run(self), which may call "
+            "asgiref.sync.async_to_sync(...)(), or leave ATOMIC out"
+        )
     if fault:
         raise TypeError(f"{cls.__qualname__}.run {fault}")
+
+
+def runs_async(cls: type[Any]) -> bool:
+    """Say whether what a call of a class's ``run`` returns has to be awaited."""
+    return iscoroutinefunction(function_of(inspect.getattr_static(cls, "run")))
 
 
 def _fault_of(run: Any) -> str:
@@ -35,14 +46,12 @@ def _fault_of(run: Any) -> str:
     if isinstance(run, (property, functools.cached_property)):
         return f"is a property, and nothing would call it; {_PLAIN}"
     if inspect.isasyncgenfunction(function):
-        return f"is an asynchronous generator, and nothing would iterate over it; {_SYNC}"
+        return f"is an asynchronous generator, and nothing would iterate over it; {_ASYNC}"
     if inspect.isgeneratorfunction(function):
         return (
             "is a generator (it has a yield), and nothing would iterate over it: its code would "
             f"never run; {_PLAIN}"
         )
-    if iscoroutinefunction(function):
-        return f"is a coroutine (async def), and nothing would await it; {_SYNC}"
     if isinstance(function, type) or not callable(function):
         return f"must be a method, got {shown(run)}; {_PLAIN}"
     refusal = refusal_of(run, 0)

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from django_partisan.execution import done
+from django_partisan.execution import run_here
 from django_partisan.lifecycle.rows import database
 from django_partisan.payloads.encoding import decode_stored
 
@@ -18,6 +18,6 @@ def run_now(cls: type[Any], arguments: str) -> Any:
     if processor._params_model is not None:
         processor.read_params(stored)
     if not processor.ATOMIC:
-        return done(processor.run())
+        return run_here(processor)
     with transaction.atomic(using=database()):
-        return done(processor.run())
+        return run_here(processor)

@@ -14,6 +14,7 @@ from django_partisan.attempt import ClaimedTask
 from django_partisan.exceptions import TaskCancelled, TaskTimedOut
 from django_partisan.execution import Processor
 from django_partisan.wire.messages import MAX_CANCEL_BYTES, cancels_in
+from django_partisan.worker.coroutines import Interruptible, run_to_end
 from django_partisan.worker.signals import plain_signals
 
 SIGNAL: Final = signal.SIGURG
@@ -26,13 +27,14 @@ _NEVER: Final = float("inf")
 class Running:
     """The task that may be interrupted now."""
 
-    __slots__ = ("deadline", "is_cancelled", "limit", "task")
+    __slots__ = ("coroutine", "deadline", "is_cancelled", "limit", "task")
 
     def __init__(self, task: ClaimedTask, limit: float = 0.0, deadline: float = _NEVER) -> None:
         self.task = task
         self.limit = limit
         self.deadline = deadline
         self.is_cancelled = False
+        self.coroutine: Interruptible | None = None
 
     def is_due(self, now: float) -> bool:
         """Say whether it is time to interrupt the task."""
@@ -96,6 +98,9 @@ class Interruption:
             self._running = running
             if self._requested is not None or limit is not None:
                 self._alert(running)
+            if processor.runs_async:
+                running.coroutine = Interruptible(processor.run())
+                return run_to_end(running.coroutine)
             return processor.run()
         except Exception as error:
             if running.is_cancelled and self.has_interrupted:
@@ -124,6 +129,9 @@ class Interruption:
             return
         self._running = None
         self.has_interrupted = True
+        if running.coroutine is not None:
+            running.coroutine.interrupt(running.error())
+            return
         raise running.error()
 
     # ----- in the thread -----

@@ -20,12 +20,22 @@ from django_partisan.config.processor_configs import ErrorsHandleConfig, Postpon
 from django_partisan.exceptions import PostponeTask
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.registry import registry
-from tests.app import aliases, functions, long_tasks, parents, printing, stopped_tasks, typed
+from tests.app import (
+    aliases,
+    async_tasks,
+    functions,
+    long_tasks,
+    parents,
+    printing,
+    stopped_tasks,
+    typed,
+)
 from tests.app.noted import Noted
 
 __all__ = [
     "Noted",
     "aliases",
+    "async_tasks",
     "functions",
     "long_tasks",
     "parents",

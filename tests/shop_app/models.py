@@ -68,6 +68,13 @@ class Order(Sendable):
     @processor(unique_key=(), on_duplicate="replace", atomic=True)
     def announce(self) -> None: ...
 
+    @processor
+    async def fetch(self, address: str) -> str:
+        """Note asynchronously where it was fetched from."""
+        self.note = f"fetched {address}"
+        await self.asave()
+        return self.note
+
     @processor(unique_key=(), debounce_seconds=10)
     def index(self) -> None: ...
 

@@ -135,7 +135,6 @@ def test_an_unknown_queue_is_refused_where_it_is_enqueued() -> None:
     ("code", "said"),
     [
         ("def f(): yield 1", "shop.mail.f: it is a generator"),
-        ("async def f(): ...", "shop.mail.f: it is a coroutine"),
         ("async def f(): yield 1", "shop.mail.f: it is an asynchronous generator"),
         ("class F: ...", "shop.mail.F is a class: derive it from BaseTaskProcessor"),
         ("@processor\ndef f(): ...", "<processor shop.mail.f> is decorated already"),

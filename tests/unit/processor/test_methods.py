@@ -66,7 +66,7 @@ def test_each_model_that_has_the_method_has_a_processor_of_its_own() -> None:
         *(
             f"{SHOP}.{name}.{method}"
             for name in ("Order", "RushOrder", "GiftOrder")
-            for method in ("announce", "index", "wait")
+            for method in ("announce", "fetch", "index", "wait")
         ),
         *(f"{SHOP}.{name}.pay" for name in ("Order", "RushOrder")),
     }
@@ -169,7 +169,7 @@ def test_an_abstract_model_has_no_processor() -> None:
         ("@processor\n  def f(*, self): ...", "it is a method without a self"),
         ("@processor\n  @staticmethod\n  def f(): ...", "Basket.f is no method of an object"),
         ("@processor\n  @classmethod\n  def f(cls): ...", "Basket.f is no method of an object"),
-        ("@processor\n  async def f(self): ...", "Basket.f: it is a coroutine"),
+        ("@processor\n  async def f(self): yield", "Basket.f: it is an asynchronous generator"),
         ("@processor\n  def f(self): yield", "Basket.f: it is a generator"),
         ("@processor(priorty=3)\n  def f(self): ...", "Basket.f: there is no option priorty=; did"),
     ],

@@ -66,14 +66,10 @@ def passing_on(function: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        (coroutine, r"async def.*async_to_sync"),
         (generator, r"has a yield.*def run\(self\)"),
-        (asynchronous_generator, r"asynchronous generator.*async_to_sync"),
-        (staticmethod(without_self), "async def"),
-        (classmethod(coroutine), "async def"),
-        (functools.partialmethod(coroutine), "async def"),
-        (functools.partial(without_self), "async def"),
-        (sync_to_async(synchronous), "async def"),
+        (asynchronous_generator, r"asynchronous generator.*async def run"),
+        (without_self, "cannot be called without arguments"),
+        (staticmethod(coroutine), "cannot be called without arguments"),
         (property(synchronous), "is a property"),
         (functools.cached_property(synchronous), "is a property"),
         (None, "must be a method, got None"),
@@ -94,6 +90,38 @@ def test_what_cannot_be_run_is_refused_with_class_and_remedy(run: Any, message: 
 @pytest.mark.parametrize(
     "run",
     [
+        coroutine,
+        staticmethod(without_self),
+        classmethod(coroutine),
+        functools.partialmethod(coroutine),
+        staticmethod(functools.partial(coroutine, None)),
+        sync_to_async(synchronous),
+    ],
+)
+def test_what_has_to_be_awaited_is_accepted_and_known_by_its_class(run: Any) -> None:
+    sending: Any = types.new_class(
+        "Sending", (BaseTaskProcessor,), {}, lambda body: body.update(run=run)
+    )
+    assert sending.runs_async
+    assert asyncio.run(awaited(sending().run())) in (None, 1)
+    assert vars(types.new_class("Derived", (sending,)))["runs_async"]
+
+
+async def awaited(returned: Any) -> Any:
+    return await returned
+
+
+def test_a_coroutine_cannot_be_atomic() -> None:
+    class Sending(BaseTaskProcessor):
+        async def run(self) -> None: ...
+
+    with pytest.raises(TypeError, match=r"Atomic.run is a coroutine .*ATOMIC.*; write a plain def"):
+        types.new_class("Atomic", (Sending,), {}, lambda body: body.update(ATOMIC=True))
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
         synchronous,
         lambda self, again=False: again,
         passing_on(synchronous),
@@ -108,9 +136,10 @@ def test_what_cannot_be_run_is_refused_with_class_and_remedy(run: Any, message: 
     ],
 )
 def test_what_can_be_run_is_accepted(run: Any) -> None:
-    sending = types.new_class(
+    sending: Any = types.new_class(
         "Sending", (BaseTaskProcessor,), {}, lambda body: body.update(run=run)
     )
+    assert not sending.runs_async
     sending().run()
 
 
@@ -127,7 +156,7 @@ def test_a_mixin_gives_a_run_to_the_class_below_it() -> None:
     class Mixin:
         async def run(self) -> None: ...
 
-    with pytest.raises(TypeError, match="async def"):
+    class Sending(Mixin, BaseTaskProcessor):
+        pass
 
-        class Sending(Mixin, BaseTaskProcessor):
-            pass
+    assert Sending.runs_async
