@@ -44,7 +44,10 @@ PROFILES: Final = {
         ("drain", "long-drain", "work", "orm", "enqueue", "pickup", "idle"), ("drain", "orm")
     ),
     "conditions": Profile(
-        ("beside", "held", "polling", "idle", "queues", "flows"),
+        (
+            *("beside", "held", "polling", "idle", "queues", "flows"),
+            *("output", "checkpoints"),
+        ),
         ("drain", "long-drain", "enqueue", "pickup", "idle"),
     ),
 }

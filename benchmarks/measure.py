@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NAMES: Final = (
     *("drain", "long-drain", "work", "orm", "enqueue", "pickup", "idle"),
     *("beside", "aside", "held", "polling", "queues", "flows"),
+    *("output", "checkpoints"),
 )
 
 
@@ -30,6 +31,7 @@ class Scale(NamedTuple):
     many_tasks: int = 100_000
     beside_tasks: int = 30_000
     """For drains that should take longer than the noise of the machine, many times over."""
+    printed_mib: int = 1_024
     works: int = 600
     orm_tasks: int = 3_000
     runs: int = 5
@@ -50,6 +52,7 @@ SCALES: Final = {
         tasks=200,
         many_tasks=400,
         beside_tasks=400,
+        printed_mib=8,
         works=50,
         orm_tasks=50,
         runs=1,
@@ -100,12 +103,14 @@ def _figures(names: list[str], scale: Scale) -> Iterator[Figure]:
     from benchmarks import (
         aside,
         beside,
+        checkpoints,
         drain,
         enqueue,
         flows,
         held,
         idle,
         orm,
+        output,
         pickup,
         queues,
         work,
@@ -125,6 +130,8 @@ def _figures(names: list[str], scale: Scale) -> Iterator[Figure]:
         "polling": pickup.measure_polling,
         "queues": queues.measure,
         "flows": flows.measure,
+        "output": output.measure,
+        "checkpoints": checkpoints.measure,
     }
     for name in names:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)

@@ -21,4 +21,5 @@ SECRET_KEY = "for measures only"  # noqa: S105  # nothing is signed with it
 USE_TZ = True
 PARTISAN_CONFIG = {"default": {}, "light": {}, "heavy": {"WEIGHT": 3}}
 PARTISAN_NOTIFY = os.environ.get(NOTIFY_VARIABLE, "on") == "on"
+PARTISAN_MODULES = ["partisan_tasks", "long_tasks"]
 INSTALLED_APPS = ["django_partisan", "benchmarks.bench_app"]
