@@ -158,7 +158,7 @@ class WorkerHandle:
 
     def receive(self, now: float) -> list[tuple[ClaimedTask, Outcome]]:
         """Return the outcomes that have arrived, and note when the worker retires or is gone."""
-        messages, is_gone = self._received()
+        messages, is_gone = self.channel.receive_all()
         outcomes = []
         for message in messages:
             match self._understood(message):
@@ -171,18 +171,14 @@ class WorkerHandle:
                     break
                 case report:
                     self._note(report)
+        self.is_gone = self.is_gone or is_gone
         if outcomes:
             self.changed_at = now
             if not self.in_hand:
                 self._weigh()
-        self.is_gone = self.is_gone or is_gone
-        return outcomes
-
-    def _received(self) -> tuple[deque[Any], bool]:
-        received = self.channel.receive_all()
-        if self.output is not None:
+        if self.output is not None and (outcomes or is_gone):
             self.output.catch_up()  # The border of what has ended stands in there.
-        return received
+        return outcomes
 
     def stop(self) -> None:
         """Let the worker end after what it has started."""
