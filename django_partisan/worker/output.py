@@ -33,6 +33,7 @@ from django_partisan.wire.output import (
 from django_partisan.worker.descriptors import is_open, out_of_reach
 
 _STANDARD: Final = (1, 2)
+_FIONREAD: Final = termios.FIONREAD
 _UNKNOWN: Final = -1
 _LOOKS: Final = 3
 _IOLBF: Final = 1
@@ -65,7 +66,8 @@ class ChannelOutput:
     """Of a worker that runs several tasks at once: nobody can tell what each of them prints.
 
     So that goes to the manager's own streams, and only lines of ``self.logger`` are kept, which
-    travel by the channel: ``send`` is that of the channel, and must be safe in every thread.
+    travel by the channel: ``send`` is that of the channel, and must be safe in every thread. A
+    worker that has a :class:`PipeOutput` hands that back first; one without has nothing to keep.
     """
 
     names_tasks = False
@@ -110,7 +112,7 @@ class PipeOutput:
         self._total = 0
         self._must_move = False
         self._children_faults = 0
-        self._streams: list[Any] = []
+        self._flushes: list[Callable[[], Any]] = []
         self._spares: dict[int, int] = {}
         self._of_process: list[int] = []
         self._identity = [_identity(fd) for fd in (self._reader, self._writer)]
@@ -119,13 +121,14 @@ class PipeOutput:
 
     def start(self) -> None:
         """Have everything that is printed from now on go into the pipe, line by line."""
-        self._streams = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
+        streams: list[Any] = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
+        self._flushes = [stream.flush for stream in streams]
         self._flush()
         for fd in _STANDARD:
             nowhere = -1 if is_open(fd) else os.open(os.devnull, os.O_WRONLY)
             self._spares[fd] = out_of_reach(fd if nowhere < 0 else nowhere)
             os.dup2(self._writer, fd)
-        for stream in self._streams:
+        for stream in streams:
             if hasattr(stream, "reconfigure"):
                 # What waits in a buffer dies with the process.
                 stream.reconfigure(line_buffering=True)
@@ -152,7 +155,7 @@ class PipeOutput:
         self._flush()
         words, unread = self._words, self._unread
         seen = words[self._place]
-        ioctl(self._reader, termios.FIONREAD, unread)
+        ioctl(self._reader, _FIONREAD, unread)
         # Who reads in between changes the word.
         if (
             seen & 1
@@ -231,9 +234,9 @@ class PipeOutput:
     # ----- writing -----
 
     def _flush(self) -> None:
-        for stream in self._streams:
+        for flush in self._flushes:
             try:  # noqa: SIM105 - for each task, and that takes half a microsecond more
-                stream.flush()
+                flush()
             except (OSError, ValueError):
                 pass
         if _stdout is not None:
@@ -252,7 +255,7 @@ class PipeOutput:
     def _written(self) -> int:
         for _ in range(_LOOKS):
             seen = self._words[self._place]
-            ioctl(self._reader, termios.FIONREAD, self._unread)
+            ioctl(self._reader, _FIONREAD, self._unread)
             if not seen & 1 and self._words[self._place] == seen:
                 return (seen >> 1) + self._unread[0]
         return _UNKNOWN
@@ -271,10 +274,10 @@ def _identity(fd: int) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _c_stdout() -> ctypes.c_void_p | None:
+def _c_stdout() -> int | None:
     for name in ("stdout", "__stdoutp"):
         with contextlib.suppress(ValueError):
-            return ctypes.c_void_p.in_dll(_C, name)
+            return ctypes.c_void_p.in_dll(_C, name).value
     return None
 
 

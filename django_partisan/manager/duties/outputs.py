@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
 from django.db import Error
@@ -24,6 +24,8 @@ from django_partisan.registry.registry import registry
 logger = logging.getLogger(__name__)
 FOLLOWED_SECONDS: Final = 1.0
 """How often what somebody follows is stored."""
+STATEMENT_BYTES: Final = 2 << 20
+"""How much one statement stores, and one output more."""
 MOST_BYTES: Final = 32 << 20
 """So much may wait to be stored, while the database cannot be used; what is too much is lost."""
 
@@ -42,6 +44,7 @@ class Outputs:
         self._deleted: set[int] = set()
         self._followed: Collection[int] = ()
         self._texts: dict[Try, PrintedText] = {}
+        self._waiting_bytes = 0
         self._look_at = 0.0
 
     def ended(self, output: WorkerOutput, task: ClaimedTask, outcome: Outcome) -> None:
@@ -72,8 +75,9 @@ class Outputs:
             self._look_at = now + FOLLOWED_SECONDS
             self._take_news()
         if self._pending:
-            self._store([*self._pending.values()])
+            self._store()
             self._pending.clear()
+            self._waiting_bytes = 0
         if self._deleted:
             lifecycle.delete_outputs(self._deleted)
             self._deleted.clear()
@@ -82,11 +86,13 @@ class Outputs:
         for worker in list(self._pool.workers.values()):
             if worker.output is None or not any(self._is_followed(i.task) for i in worker.in_hand):
                 continue
-            # What has been read is of the task that still runs by all that was said after it.
+            before = worker.running
             self._pool.receive(worker)
-            for place, item in enumerate(list(worker.in_hand)):
+            for item in list(worker.in_hand):
                 if self._is_followed(item.task):
-                    self._add_lines(worker.output, item.task, is_first=place == 0)
+                    # What was read before is its own if nothing that was said since tells of its
+                    # end: a silent task leaves no border.
+                    self._add_lines(worker.output, item.task, is_first=item.task is before)
 
     def _is_followed(self, task: ClaimedTask) -> bool:
         return task.id in self._followed
@@ -100,7 +106,8 @@ class Outputs:
     def _add(self, task: ClaimedTask, printed: Printed, text: PrintedText | None) -> None:
         text = text or PrintedText(secrets_of(task))
         text.add(printed)
-        if sum(waiting.size for _, waiting in self._pending.values()) > MOST_BYTES:
+        self._waiting_bytes += text.size
+        if self._waiting_bytes > MOST_BYTES:
             logger.warning(
                 "task %d: what it has printed is lost: too much waits for the database",
                 task.id,
@@ -109,13 +116,31 @@ class Outputs:
         else:
             self._pending[task[:2]] = task, text
 
-    def _store(self, batch: list[tuple[ClaimedTask, PrintedText]]) -> None:
+    def _store(self) -> None:
         try:
-            lifecycle.store_outputs(batch)
+            for batch in _batches([*self._pending.values()]):
+                lifecycle.store_outputs(batch)
         except Error as error:
             if dialect_for(database()).is_refusal(error):
                 self._pending.clear()  # It would be refused again and again.
+                self._waiting_bytes = 0
             raise
+
+
+def _batches(
+    pending: list[tuple[ClaimedTask, PrintedText]],
+) -> Iterator[list[tuple[ClaimedTask, PrintedText]]]:
+    """Yield what goes into one statement, so that none becomes too large."""
+    batch: list[tuple[ClaimedTask, PrintedText]] = []
+    size = 0
+    for task, text in pending:
+        batch.append((task, text))
+        size += text.size
+        if size > STATEMENT_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _is_kept(task: ClaimedTask) -> bool:

@@ -162,7 +162,7 @@ class WorkerHandle:
 
         What it tells of tasks that go on is left in ``told``.
         """
-        messages, is_gone = self._received()
+        messages, is_gone = self.channel.receive_all()
         outcomes = []
         for message in messages:
             match self._understood(message):
@@ -175,18 +175,14 @@ class WorkerHandle:
                     break
                 case report:
                     self._note(report)
+        self.is_gone = self.is_gone or is_gone
         if outcomes:
             self.changed_at = now
             if not self.in_hand:
                 self._weigh()
-        self.is_gone = self.is_gone or is_gone
-        return outcomes
-
-    def _received(self) -> tuple[deque[Any], bool]:
-        received = self.channel.receive_all()
-        if self.output is not None:
+        if self.output is not None and (outcomes or is_gone):
             self.output.catch_up()  # The border of what has ended stands in there.
-        return received
+        return outcomes
 
     def stop(self) -> None:
         """Let the worker end after what it has started."""
