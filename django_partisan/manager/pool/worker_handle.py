@@ -9,7 +9,7 @@ import select
 import signal
 import socket
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from django_partisan.wire.messages import (
     Retired,
     Stop,
     cancel_message,
+    give_back_message,
     message_of,
     report_in,
 )
@@ -39,6 +40,7 @@ class InHand:
     task: ClaimedTask
     chunk: int
     seconds: float | None
+    is_asked_back: bool = False
 
 
 class HardLimit(NamedTuple):
@@ -191,6 +193,15 @@ class WorkerHandle:
         # A full pipe or a dead reader: the worker is killed soon.
         with contextlib.suppress(OSError):
             os.write(self._request_writer, cancel_message(task.id, task.lease))
+
+    def ask_back(self, is_wanted: Callable[[ClaimedTask], bool]) -> None:
+        """Ask that tasks be given back which run, and can be stopped between two steps."""
+        for item in self.in_hand:
+            if not item.is_asked_back and is_wanted(item.task):
+                item.is_asked_back = True
+                # A full pipe or a dead reader: then the task goes on, as most do.
+                with contextlib.suppress(OSError):
+                    os.write(self._request_writer, give_back_message(item.task.id, item.task.lease))
 
     def kill_over_limit(self) -> None:
         """End the worker now because its task does not stop."""

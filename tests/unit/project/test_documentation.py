@@ -32,7 +32,7 @@ from django_partisan.management.commands.start_partisan import Command
 from django_partisan.management.verbs import VERBS
 from django_partisan.manager import stop_signals
 from django_partisan.models import Attempt, ManagerProcess, Pause, Progress, StoredSchedule, Task
-from django_partisan.processor import BaseTaskProcessor
+from django_partisan.processor import BaseTaskProcessor, IterationProcessor
 from django_partisan.schedules import Schedule
 from django_partisan.settings import PREFIX, QUEUES_SETTING, ProcessSettings, QueueSettings
 from django_partisan.worker import signals
@@ -138,6 +138,12 @@ def test_the_attributes_of_a_processor_are_those_of_the_class() -> None:
     told = {name: default for name, default, _ in table("processor", "Attributes of a processor")}
     names = [name for name in vars(BaseTaskProcessor) if name.isupper()]
     assert told == {name: repr(getattr(BaseTaskProcessor, name)) for name in names}
+
+
+def test_the_attributes_of_an_iteration_are_those_of_the_class() -> None:
+    told = {name: default for name, default, _ in table("processor", "Attributes of an iteration")}
+    names = [name for name in vars(IterationProcessor) if name.isupper()]
+    assert told == {name: repr(getattr(IterationProcessor, name)) for name in names}
 
 
 def test_the_arguments_of_a_schedule_are_those_of_the_class() -> None:
