@@ -8,6 +8,8 @@ FINISHED: Final = "finished"
 """The processor returned."""
 RETRIED: Final = "retried"
 """It raised what earns it another attempt."""
+RESUMED: Final = "resumed"
+"""The same, after it had come further: the retries that it had used count no more."""
 POSTPONED: Final = "postponed"
 """It asked for later; that is free."""
 FAILED: Final = "failed"
@@ -19,7 +21,7 @@ CANCELLED: Final = "cancelled"
 EXPIRED: Final = "expired"
 """It did not start in time, so it never will; that is free."""
 RELEASED: Final = "released"
-"""Its manager gives it back, unfinished; that is free."""
+"""Its manager gives it back, unfinished, or it gives its worker back; that is free."""
 CRASHED: Final = "crashed"
 """Its worker or its manager died while it ran."""
 ORPHANED: Final = "orphaned"
@@ -62,8 +64,9 @@ class ErrorReport(NamedTuple):
 class Outcome(NamedTuple):
     """How one attempt ended. ``started`` and ``ended`` are seconds of the monotonic clock.
 
-    FINISHED has a ``result`` (JSON text or None); RETRIED and POSTPONED a ``delay_seconds`` or a
-    ``due_at`` (Unix time); RETRIED, FAILED, CANCELLED, CRASHED and ORPHANED an ``error``.
+    FINISHED has a ``result`` (JSON text or None); RETRIED, RESUMED and POSTPONED a
+    ``delay_seconds`` or a ``due_at`` (Unix time), RELEASED may have one; RETRIED, RESUMED, FAILED,
+    CANCELLED, CRASHED and ORPHANED an ``error``.
     """
 
     task_id: int

@@ -132,6 +132,21 @@ class TaskCancelled(BaseException):
         return f"The task was cancelled while it ran.{self.killed}"
 
 
+class TaskGivenBack(BaseException):
+    """The task gives its worker back, unfinished; raised by IterationProcessor between two items.
+
+    It waits again, for `seconds` or in its old place when that is None, and nothing is charged. Not
+    an Exception, and never raised inside of `each()`.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return "The task gives its worker back, and goes on later."
+
+
 class CancelTask(PartisanException):
     """Raise inside `run()` to end the task as cancelled, with a reason; it is not retried."""
 

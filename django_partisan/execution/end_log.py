@@ -6,7 +6,7 @@ import contextlib
 import logging
 from typing import Final
 
-from django_partisan.attempt import CANCELLED, FAILED, RETRIED, ClaimedTask, Outcome
+from django_partisan.attempt import CANCELLED, FAILED, RESUMED, RETRIED, ClaimedTask, Outcome
 from django_partisan.execution.error_report import secrets_of
 from django_partisan.execution.logged_error import ExcInfo, exc_info_of
 from django_partisan.logs import extra_of, short_error
@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 _TOLD: Final = {
     FAILED: (logging.ERROR, "task %d failed: %s"),
     RETRIED: (logging.WARNING, "task %d will be retried: %s"),
+    RESUMED: (logging.WARNING, "task %d has come further and will be retried: %s"),
     CANCELLED: (logging.INFO, "task %d is cancelled: %s"),
 }
 

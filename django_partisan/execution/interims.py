@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from django_partisan.attempt import Interim
+from django_partisan.attempt import ClaimedTask, Interim
 
 
 class Listener(Protocol):
@@ -13,12 +13,19 @@ class Listener(Protocol):
     def note(self, interim: Interim) -> None:
         """Take in what a task tells, on top of what it has told before; costs next to nothing."""
 
+    def wants_back(self, task: ClaimedTask) -> bool:
+        """Say whether a task that can stop between two steps should do so now."""
+
 
 class _Nobody:
     """Listens where no host does."""
 
     def note(self, interim: Interim) -> None:
         """Let it go."""
+
+    def wants_back(self, task: ClaimedTask) -> bool:  # noqa: ARG002
+        """Say that it may go on."""
+        return False
 
 
 class Hearing:

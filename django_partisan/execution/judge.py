@@ -11,6 +11,8 @@ from django_partisan.attempt import (
     FAILED,
     FINISHED,
     POSTPONED,
+    RELEASED,
+    RESUMED,
     RETRIED,
     ClaimedTask,
     Outcome,
@@ -23,6 +25,7 @@ from django_partisan.exceptions import (
     PostponeTask,
     ProcessorClassNotFound,
     TaskCancelled,
+    TaskGivenBack,
 )
 from django_partisan.execution.end_log import log_end
 from django_partisan.execution.error_report import report
@@ -65,10 +68,15 @@ def judge(
         return _postponed(task, rules, error, started)
     if isinstance(error, (TaskCancelled, CancelTask)):
         return ended_badly(task, started, CANCELLED, error)
+    if isinstance(error, TaskGivenBack):
+        return ended(task, started, RELEASED, delay_seconds=error.seconds)
+    kind, counted = RETRIED, task
+    if rules.has_come_further:
+        kind, counted = RESUMED, task._replace(retries=0)
     config = rules.RETRY_ON_ERROR_CONFIG
-    if config is not None and _earns_retry(config, error, task.retries + 1):
-        pause = retry_pause(task, error, config, retry_delay)
-        return ended_badly(task, started, RETRIED, error, delay_seconds=pause)
+    if config is not None and _earns_retry(config, error, counted.retries + 1):
+        pause = retry_pause(counted, error, config, retry_delay)
+        return ended_badly(task, started, kind, error, delay_seconds=pause)
     return ended_badly(task, started, FAILED, error)
 
 

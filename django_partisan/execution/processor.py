@@ -14,6 +14,8 @@ class Rules(Protocol):
 
     RETRY_ON_ERROR_CONFIG: ClassVar[ErrorsHandleConfig | None]
     POSTPONE_CONFIG: ClassVar[PostponeConfig | None]
+    has_come_further: bool
+    """Whether an error is to cost no retry that was used before."""
 
 
 class Processor(Rules, Protocol):

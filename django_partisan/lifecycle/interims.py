@@ -12,6 +12,7 @@ from django_partisan.attempt import Interim
 from django_partisan.database import dialect_for
 from django_partisan.database.autocommit import autocommit
 from django_partisan.exceptions import LeaseLost
+from django_partisan.fault_points import reach
 from django_partisan.lifecycle.conflicts import tried_again
 from django_partisan.lifecycle.rows import database, progress_rows, task_rows
 
@@ -58,6 +59,7 @@ def write_checkpoint(interim: Interim) -> None:
             return dialect_for(alias).write_interims(connection, [interim], waits=True)
 
     if interim.task_id in tried_again(alias, write):
+        reach("worker.saved_a_checkpoint")
         return
     if connection.in_atomic_block:
         connection.needs_rollback = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Final
 
@@ -42,7 +42,11 @@ _CRASHES: Final = {
 
 
 def record(
-    ended_attempts: Sequence[EndedAttempt], *, delete_finished: bool, max_rescues: int
+    ended_attempts: Sequence[EndedAttempt],
+    *,
+    delete_finished: bool,
+    max_rescues: int,
+    tellers: Collection[int] = (),
 ) -> Recorded:
     """Record outcomes under their leases; return the ids of the tasks that were still ours.
 
@@ -52,11 +56,14 @@ def record(
     outcome twice changes nothing the second time.
 
     With ``delete_finished``, finished tasks are deleted instead. Where other models point at tasks
-    they are recorded, and left to :func:`delete_completed`.
+    they are recorded, and left to :func:`delete_completed`. ``tellers`` are those that are known to
+    have told of their progress in this attempt: that goes with them.
     """
     finished = [ended for ended in ended_attempts if ended.outcome.kind == FINISHED]
     others = [ended for ended in ended_attempts if ended.outcome.kind != FINISHED]
-    recorded = _record_finished(finished, delete_finished) if finished else Recorded()
+    recorded = Recorded()
+    if finished:
+        recorded = _record_finished(finished, delete_finished, tellers)
     tell_finished(finished, recorded)
     return recorded.joined(record_others(others, max_rescues)) if others else recorded
 
@@ -95,13 +102,15 @@ def still_held(ended_attempts: Sequence[EndedAttempt]) -> set[int]:
     return {pk for pk, lease in rows if leases[pk] == lease}
 
 
-def _record_finished(ended_attempts: Sequence[EndedAttempt], delete: bool) -> Recorded:
+def _record_finished(
+    ended_attempts: Sequence[EndedAttempt], delete: bool, tellers: Collection[int]
+) -> Recorded:
     if not delete or others_point_at_tasks():
         return _finish(ended_attempts)
     alias = database()
     try:
         with transaction.atomic(using=alias):
-            return _delete(ended_attempts)
+            return _delete(ended_attempts, tellers)
     except Error as error:
         # A constraint that Django knows nothing of speaks against the deletion, not the outcome.
         if len(ended_attempts) > 1 or not dialect_for(alias).is_refusal(error):
@@ -128,7 +137,7 @@ def _recorded(updates: Sequence[TaskUpdate]) -> Recorded:
     return Recorded(rows.statuses, has_marks=rows.has_marks)
 
 
-def _delete(ended_attempts: Sequence[EndedAttempt]) -> Recorded:
+def _delete(ended_attempts: Sequence[EndedAttempt], tellers: Collection[int]) -> Recorded:
     """Delete instead of recording; a link is recorded first, since its follower is made of it.
 
     What keeps duplicates out for some time is recorded only, and left to :class:`Pruning`.
@@ -145,9 +154,10 @@ def _delete(ended_attempts: Sequence[EndedAttempt]) -> Recorded:
         kept.has_marks |= finished.has_marks
         task_rows().filter(pk__in=finished).only("pk").delete()
         deleted |= finished
-    if again := [e.task.id for e in ended_attempts if e.task.lease > 1]:
-        # The manager of the last claim forgets the rest, and knows nothing of those before it.
-        progress_rows().filter(pk__in=deleted.intersection(again)).delete()
+    # What a task has told in an attempt before this one, nobody here knows.
+    have_told = [e.task.id for e in ended_attempts if e.task.lease > 1 or e.task.id in tellers]
+    if have_told:
+        progress_rows().filter(pk__in=deleted.intersection(have_told)).delete()
     told = [e.task.id for e in ended_attempts if e.task.attempts > 1 or e.task.rescues]
     if told:
         attempt_rows().filter(task_id__in=deleted.intersection(told)).delete()

@@ -29,10 +29,12 @@ from django_partisan.lifecycle.transitions import (
     POSTPONE,
     RESCUE,
     RESCUE_STARTED,
+    RESUME,
     RETRY,
     EndedAttempt,
     Transition,
     report_of,
+    transition_for,
     transition_of,
 )
 from django_partisan.models import Task
@@ -57,6 +59,7 @@ _READ_ROWS: Final = 500
 _SIGNAL_OF: Final[dict[Transition, PartisanSignal]] = {
     FINISH: task_finished,
     RETRY: task_retried,
+    RESUME: task_retried,
     POSTPONE: task_postponed,
     FAIL: task_failed,
     GIVE_UP: task_failed,
@@ -164,12 +167,15 @@ def _of_outcomes(
     for ended in ended_attempts:
         status = recorded.get(ended.task.id)
         if status is not None:
-            yield from _of_outcome(ended, transition_of(ended, max_rescues), status)
+            added = transition_for(ended, max_rescues).added
+            yield from _of_outcome(ended, transition_of(ended, max_rescues), status, added)
 
 
-def _of_outcome(ended: EndedAttempt, transition: Transition, status: str) -> Notices:
+def _of_outcome(
+    ended: EndedAttempt, transition: Transition, status: str, added: Mapping[str, int]
+) -> Notices:
     task = ended.task
-    columns = {name: getattr(task, name) + n for name, n in transition.added.items()}
+    columns = {name: getattr(task, name) + n for name, n in added.items()}
     signal, values = _meant_by(ended, transition, status)
     if signal is not None:
         columns |= {"status": status, **_result_of(ended, transition)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from django_partisan.attempt import (
@@ -16,6 +16,7 @@ from django_partisan.attempt import (
     ORPHANED,
     POSTPONED,
     RELEASED,
+    RESUMED,
     RETRIED,
     ClaimedTask,
     ErrorReport,
@@ -36,6 +37,8 @@ class Transition:
     rescues: int = 0
     crashes: int = 0
     lease: int = 0
+    is_first_retry: bool = False
+    """Whether the retries used so far count no more."""
     attempt_outcome: str = ""
     """The outcome of the Attempt row that it leaves; none when empty."""
 
@@ -48,6 +51,7 @@ class Transition:
 
 FINISH: Final = Transition(status="finished")
 RETRY: Final = Transition(status="new", retries=1, attempt_outcome="retried")
+RESUME: Final = Transition(status="new", retries=1, is_first_retry=True, attempt_outcome="retried")
 POSTPONE: Final = Transition(status="new", postpones=1, attempts=-1)
 FAIL: Final = Transition(status="error", attempt_outcome="failed")
 CANCEL: Final = Transition(status="cancelled", attempt_outcome="cancelled")
@@ -65,6 +69,7 @@ TAKE_OVER: Final = Transition(status="in_process", rescues=1, lease=1)
 TRANSITION_OF: Final[dict[str, Transition]] = {
     FINISHED: FINISH,
     RETRIED: RETRY,
+    RESUMED: RESUME,
     POSTPONED: POSTPONE,
     FAILED: FAIL,
     CANCELLED: CANCEL,
@@ -108,8 +113,18 @@ def updates_of(ended_attempts: Sequence[EndedAttempt], max_rescues: int = 0) -> 
     """
     now = time.monotonic()
     return [
-        _update(ended.outcome, transition_of(ended, max_rescues), now) for ended in ended_attempts
+        _update(ended.outcome, transition_for(ended, max_rescues), now) for ended in ended_attempts
     ]
+
+
+def transition_for(ended: EndedAttempt, max_rescues: int) -> Transition:
+    """Return what an outcome does to its task, with what is added to the counters of its row."""
+    if ended.outcome.kind == FINISHED:  # Most are.
+        return FINISH
+    transition = transition_of(ended, max_rescues)
+    if not transition.is_first_retry:
+        return transition
+    return replace(transition, retries=transition.retries - ended.task.retries)
 
 
 def _update(outcome: Outcome, transition: Transition, now: float) -> TaskUpdate:

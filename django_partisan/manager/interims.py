@@ -33,6 +33,7 @@ class Interims:
         self._write_at = 0.0
         self.tellers: set[int] = set()
         """The tasks that have told anything, until their end is recorded."""
+        self._savers: set[int] = set()
         self._over: list[int] = []
 
     def __len__(self) -> int:
@@ -44,13 +45,20 @@ class Interims:
         One that says nothing says that the task has a checkpoint, which it has written itself.
         """
         self.tellers.add(interim.task_id)
-        if interim.done is not None or interim.checkpoint is not None:
+        if interim.checkpoint is not None or interim.done is None:
+            self._savers.add(interim.task_id)
+        if interim.checkpoint is not None or interim.done is not None:
             self._pending[interim.task_id] = interim.over(self._pending.get(interim.task_id))
 
-    def finished(self, task_id: int) -> None:
-        """Take in that a task that has told something has finished: nothing will resume it."""
+    def ended(self, task_id: int, *, has_finished: bool, is_deleted: bool) -> None:
+        """Take in that the end of a task is recorded, which had told something.
+
+        Nothing will resume one that has finished, and nothing will be read of one that is deleted.
+        """
         self.tellers.discard(task_id)
-        self._over.append(task_id)
+        if has_finished and (is_deleted or task_id in self._savers):
+            self._over.append(task_id)
+        self._savers.discard(task_id)
 
     def next_deadline(self) -> float:
         """Return when there is something to write; NEVER while there is nothing."""
@@ -62,6 +70,7 @@ class Interims:
             return
         self.write()
         if self._over:
+            reach("manager.forgetting_checkpoints")
             lifecycle.forget_checkpoints(self._over)
             self._over = []
 
@@ -88,7 +97,7 @@ class Interims:
         self._write_at = time.monotonic() + _LOCKED_SECONDS if held else 0.0
         for stale in unwritten:
             if stale.task_id not in held:
-                self.tellers.discard(stale.task_id)
+                self.ended(stale.task_id, has_finished=False, is_deleted=False)
                 logger.debug(
                     "task %d is not ours any more: what it tells changes nothing", stale.task_id
                 )

@@ -138,15 +138,18 @@ class Recorder:
 
     def _part_with_tellers(self, confirmed: Iterable[EndedAttempt]) -> None:
         for ended in confirmed:
-            if ended.outcome.kind == FINISHED and ended.task.id in self.interims.tellers:
-                self.interims.finished(ended.task.id)
-            self.interims.tellers.discard(ended.task.id)
+            if ended.task.id in self.interims.tellers:
+                self._part_with(ended.task, has_finished=ended.outcome.kind == FINISHED)
+
+    def _part_with(self, task: ClaimedTask, *, has_finished: bool) -> None:
+        is_deleted = self._deletes(task.queue_name)
+        self.interims.ended(task.id, has_finished=has_finished, is_deleted=is_deleted)
 
     def was_recorded(self, task: ClaimedTask) -> None:
         """Take note of a task whose worker has recorded itself that it finished."""
         self.counts[FINISHED] += 1
         if task.id in self.interims.tellers:
-            self.interims.finished(task.id)
+            self._part_with(task, has_finished=True)
         if self._others_point_at_tasks and self._deletes(task.queue_name):
             self.completed.append(task.id)
 
@@ -165,8 +168,12 @@ class Recorder:
         return recorded.joined(self._store(kept, delete_finished=False))
 
     def _store(self, batch: list[EndedAttempt], *, delete_finished: bool) -> Recorded:
+        tellers = self.interims.tellers
         return lifecycle.record(
-            batch, delete_finished=delete_finished, max_rescues=self._max_rescues
+            batch,
+            delete_finished=delete_finished,
+            max_rescues=self._max_rescues,
+            tellers=tellers if delete_finished else frozenset(),
         )
 
     def _note_stale(self, ended: EndedAttempt) -> None:

@@ -103,6 +103,8 @@ class RoundTrip:
         node_name = self._heartbeat.identity.node_name
         # By position: by name it costs half as much again, for each task.
         self.recorder.add(EndedAttempt(task, outcome, pid, node_name), now)
+        if outcome.kind == RELEASED:
+            self._released.add(task.queue_name)
         if outcome.delay_seconds is not None:
             self._queues.expect(task.queue_name, now + outcome.delay_seconds)
         elif outcome.due_at is not None:
@@ -120,7 +122,6 @@ class RoundTrip:
         """Take in that tasks which have not started go back to their queues, uncharged."""
         for task in tasks:
             self.ended(task, orphan_outcome(task, RELEASED, None))
-            self._released.add(task.queue_name)
 
     def flush_released(self, now: float) -> None:
         """Record what was released, and wake the other managers of these queues."""

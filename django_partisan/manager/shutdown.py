@@ -14,7 +14,6 @@ from django_partisan.fault_points import reach
 from django_partisan.manager.database_link import DatabaseLink
 from django_partisan.manager.heartbeat import Heartbeat
 from django_partisan.manager.pool.worker_pool import WorkerPool
-from django_partisan.manager.recorder import Recorder
 from django_partisan.manager.round_trip import RoundTrip
 from django_partisan.manager.standing import Standing
 
@@ -117,7 +116,7 @@ class Shutdown:
 
     def _say_goodbye(self, now: float, *, is_forced: bool) -> None:
         recorder = self._round_trip.recorder
-        self._link.use(now, lambda: self._finish(recorder, now))
+        self._link.use(now, lambda: self._finish(now))
         is_all_recorded = not len(recorder)
         if is_all_recorded and (self._link.is_up or self._heartbeat.manager_id is None):
             self.exit_code = ExitCode.FORCED if is_forced else ExitCode.CLEAN
@@ -125,9 +124,9 @@ class Shutdown:
             logger.error("%s could not be recorded", counted(len(recorder), "outcome"))
             self.exit_code = ExitCode.ERROR
 
-    def _finish(self, recorder: Recorder, now: float) -> None:
+    def _finish(self, now: float) -> None:
         self._store_outputs(now)
-        recorder.flush(now)
+        self._round_trip.flush_released(now)
         self._delete_completed(now)
         self._heartbeat.deregister()
         reach("manager.deregistered")

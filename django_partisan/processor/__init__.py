@@ -2,5 +2,6 @@
 
 from django_partisan.processor.base import BaseTaskProcessor
 from django_partisan.processor.decorator import processor
+from django_partisan.processor.iteration import IterationProcessor
 
-__all__ = ["BaseTaskProcessor", "processor"]
+__all__ = ["BaseTaskProcessor", "IterationProcessor", "processor"]

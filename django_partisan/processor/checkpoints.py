@@ -24,6 +24,8 @@ _numbers: Final = itertools.count(1)
 class Resumable(Telling):
     """The part of a processor by which a task goes on where an attempt before it has ended."""
 
+    has_come_further: bool = False
+    """Whether an error of this attempt costs none of the retries that were used before it."""
     _state: Any = _NOT_READ
     _text: str | None = None
     _resumptions: int = 0

@@ -8,8 +8,8 @@ Says it  Kind                                     What follows, and what is said
 =======  =======================================  =================================================
 manager  ``chunk``                                A number, tasks: run those that have a token.
 manager  ``stop``                                 Nothing: end after what has been started.
-worker   ``finished retried postponed failed      Id, lease, and the other fields of an Outcome,
-         recorded cancelled``                     the error as a tuple: so the task has ended.
+worker   ``finished retried resumed postponed     Id, lease, and the other fields of an Outcome,
+         released failed recorded cancelled``     the error as a tuple: so the task has ended.
 worker   ``limited``                              Moment, limit, grace: a task with a time limit
                                                   starts.
 worker   ``line``                                 Id, lease, text: a line for that task's log.
@@ -19,7 +19,8 @@ worker   ``interim``                              The fields of an Interim: how 
 =======  =======================================  =================================================
 
 What a task that runs is to be told cannot wait for its end, so it has a pipe of its own, in which
-a message is a struct of a fixed size. There is one: ``c``, an id, a lease: stop that task.
+a message is a struct of a fixed size: ``c``, an id, a lease: stop that task; or ``b`` with the
+same: give that task back between two of its steps, if it has any.
 
 A worker shares its process with the code of tasks, so what seems to come from it may come from
 anybody. What :func:`report_in` returns is safe to calculate with and to hand to a database.
@@ -37,6 +38,8 @@ from django_partisan.attempt import (
     FINISHED,
     POSTPONED,
     RECORDED,
+    RELEASED,
+    RESUMED,
     RETRIED,
     ClaimedTask,
     ErrorReport,
@@ -46,7 +49,9 @@ from django_partisan.attempt import (
 from django_partisan.payloads.encoding import is_storable
 from django_partisan.wire.channel import GarbledError
 
-_OUTCOMES: Final = frozenset({FINISHED, RETRIED, POSTPONED, FAILED, RECORDED, CANCELLED})
+_OUTCOMES: Final = frozenset(
+    {FINISHED, RETRIED, RESUMED, POSTPONED, RELEASED, FAILED, RECORDED, CANCELLED}
+)
 _FAR: Final = 1e12
 """Seconds: further away is no moment and no delay, and no number that is none."""
 _MOST, _MOST_SMALL = 2**63 - 1, 2**31 - 1
@@ -159,9 +164,23 @@ def cancel_message(task_id: int, lease: int) -> bytes:
 
 
 def cancels_in(data: bytes) -> list[tuple[int, int]]:
-    """Return the ids and leases of the tasks to stop; what is no request is left out."""
+    """Return the ids and leases of the tasks to stop; what is no such request is left out."""
+    return _requests_in(data, b"c")
+
+
+def give_back_message(task_id: int, lease: int) -> bytes:
+    """Return the request to give a task back between two of its steps."""
+    return _CANCEL.pack(b"b", task_id, lease)
+
+
+def give_backs_in(data: bytes) -> list[tuple[int, int]]:
+    """Return the ids and leases of the tasks to give back; what is no such request is left out."""
+    return _requests_in(data, b"b")
+
+
+def _requests_in(data: bytes, kind: bytes) -> list[tuple[int, int]]:
     whole = data[: len(data) // _CANCEL.size * _CANCEL.size]
-    return [request[1:] for request in _CANCEL.iter_unpack(whole) if request[0] == b"c"]
+    return [request[1:] for request in _CANCEL.iter_unpack(whole) if request[0] == kind]
 
 
 def _outcome_message(outcome: Outcome) -> tuple[Any, ...]:

@@ -20,10 +20,15 @@ class Interims:
     Whoever tells only leaves a value behind: an interruption may be raised at any line of that, and
     must not tear a message in two. What is told between two reports replaces what was told before.
     Nothing is lost by that: :meth:`settle` sends the last word before the end is reported.
+
+    ``wanted_back`` holds ids and leases of the tasks that the manager would have back.
     """
 
-    def __init__(self, send: Callable[[Interim], None]) -> None:
+    def __init__(
+        self, send: Callable[[Interim], None], wanted_back: set[tuple[int, int]] | None = None
+    ) -> None:
         self._send = send
+        self._wanted_back = set() if wanted_back is None else wanted_back
         self._told: dict[tuple[int, int], Interim] = {}
         self._sending = threading.Lock()
         self._wake = threading.Lock()
@@ -47,6 +52,10 @@ class Interims:
             # another thread that tells at this very moment.
             with contextlib.suppress(RuntimeError):
                 self._wake.release()
+
+    def wants_back(self, task: ClaimedTask) -> bool:
+        """Say whether the manager would have a task back that can stop between two steps."""
+        return bool(self._wanted_back) and task[:2] in self._wanted_back
 
     def settle(self, task: ClaimedTask) -> None:
         """Send the last that a task has told, if that has not been sent; its end comes next."""

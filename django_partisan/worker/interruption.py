@@ -13,7 +13,7 @@ from typing import Any, Final
 from django_partisan.attempt import ClaimedTask
 from django_partisan.exceptions import TaskCancelled, TaskTimedOut
 from django_partisan.execution import Processor
-from django_partisan.wire.messages import MAX_CANCEL_BYTES, cancels_in
+from django_partisan.wire.messages import MAX_CANCEL_BYTES, cancels_in, give_backs_in
 from django_partisan.worker.coroutines import Interruptible, run_to_end
 from django_partisan.worker.signals import plain_signals
 
@@ -59,6 +59,8 @@ class Interruption:
 
     def __init__(self, requests: int, limited: Callable[[float, float, float], None]) -> None:
         self.has_interrupted = False
+        self.wanted_back: set[tuple[int, int]] = set()
+        """Ids and leases of the tasks that the manager would have back, between two steps."""
         self._requests = requests
         self._limited = limited
         self._running: Running | None = None
@@ -156,6 +158,7 @@ class Interruption:
             data = os.read(self._requests, MAX_CANCEL_BYTES)
         except OSError:
             data = b""
+        self.wanted_back.update(give_backs_in(data))
         for request in cancels_in(data):
             self._requested = request
             running = self._running

@@ -82,7 +82,9 @@ class Worker:
         self._output = PipeOutput(output, names_tasks=options.names_tasks) if output else None
         self._lifeline = Lifeline(tokens, self._hand_back)
         self._interruption = Interruption(requests, self._tell_limited)
-        self._interims = Interims(lambda told: self._channel.send(message_of(told)))
+        self._interims = Interims(
+            lambda told: self._channel.send(message_of(told)), self._interruption.wanted_back
+        )
         self._held_token: bytes | None = None
         self._options = options
         self._tasks_left = _jittered(options.max_tasks)
@@ -195,6 +197,8 @@ class Worker:
     def _report(self, task: ClaimedTask, outcome: Outcome) -> None:
         if self._interims.tellers:
             self._interims.settle(task)
+        if self._interruption.wanted_back:
+            self._interruption.wanted_back.discard(task[:2])
         try:
             self._channel.send(message_of(outcome))
         except ValueError as error:

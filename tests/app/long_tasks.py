@@ -10,7 +10,9 @@ from django.db import transaction
 
 from django_partisan.config.processor_configs import ErrorsHandleConfig
 from django_partisan.exceptions import PostponeTask
+from django_partisan.processor import IterationProcessor
 from django_partisan.registry import registry
+from tests.app.models import Ledger
 from tests.app.noted import Noted
 
 
@@ -88,3 +90,55 @@ class SaveOften(Noted):
         for number in range(times):
             self.checkpoint({"place": number})
         return time.monotonic() - began
+
+
+@registry.register
+class Iterate(IterationProcessor):
+    """Notes each of so many items; each takes so many seconds."""
+
+    UNIQUE_FOR_PARAMS = False
+    COUNT = True
+    RETRY_ON_ERROR_CONFIG = ErrorsHandleConfig(
+        retry_on_errors=(Exception,), retries_count=3, retry_pause=0
+    )
+
+    def items(self, cursor: Any) -> Any:
+        return range(self.args[0])
+
+    def each(self, item: int) -> None:
+        if len(self.args) > 1:
+            time.sleep(self.args[1])
+        self.write(f"item {item}")
+
+    def write(self, word: str) -> None:
+        assert self._claimed is not None
+        Ledger.objects.create(task_id=self._claimed.id, lease=self._claimed.lease, note=word)
+
+
+@registry.register
+class IterateAtomically(Iterate):
+    EACH_ATOMIC = True
+
+
+@registry.register
+class IterateInTurns(Iterate):
+    MAX_RUNTIME_SECONDS = 1
+
+
+@registry.register
+class FailAtItem(Iterate):
+    """Fails at the item that its second argument names, each time."""
+
+    def each(self, item: int) -> None:
+        if item == self.args[1]:
+            self.write(f"failure {item}")
+            raise Stop
+        self.write(f"item {item}")
+
+
+@registry.register
+class IterateThrottled(Iterate):
+    """Is throttled as long as a file is not there."""
+
+    def throttle(self) -> float | None:
+        return None if Path(self.args[2]).exists() else 0.1

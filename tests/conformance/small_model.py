@@ -214,6 +214,9 @@ class Model:
             case "retried":
                 task.leave("new", "retried")
                 task.retries += 1
+            case "resumed":
+                task.leave("new", "retried")
+                task.retries = 1
             case "postponed":
                 task.leave("new")
                 task.postpones += 1

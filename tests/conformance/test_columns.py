@@ -145,7 +145,9 @@ def test_a_rescue_changes_each_counter_in_its_place() -> None:
 def test_a_transition_changes_each_counter_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     transition = Transition(status="error", **ADDED)
     assert transition.added == ADDED
-    assert set(ADDED) | {"status", "attempt_outcome"} == {f.name for f in fields(Transition)}
+    assert set(ADDED) | {"status", "attempt_outcome", "is_first_retry"} == {
+        f.name for f in fields(Transition)
+    }
     row = held()
     monkeypatch.setitem(transitions.TRANSITION_OF, FAILED, transition)
     record(updates_of([ended_attempt(claimed_of(row), FAILED)])[0])

@@ -108,9 +108,11 @@ def test_a_deleted_task_leaves_nothing_behind() -> None:
     by_hand, by_the_orm, on_complete = claim_new(3)
     write(*(told_by(task, 1.0) for task in (by_hand, by_the_orm, on_complete)))
     record(ended_attempt(by_hand), ended_attempt(by_the_orm))
-    record(ended_attempt(on_complete), delete_finished=True)
+    told = {on_complete.id}
+    end = [ended_attempt(on_complete)]
+    lifecycle.record(end, delete_finished=True, max_rescues=3, tellers=told)
     assert not Task.objects.filter(pk=on_complete.id).exists()
-    lifecycle.forget_checkpoints([on_complete.id])
+    assert not Progress.objects.filter(pk=on_complete.id).exists()
     lifecycle.delete([by_hand.id])
     Task.objects.filter(pk=by_the_orm.id).delete()
     assert not Progress.objects.exists()
@@ -123,6 +125,14 @@ def test_a_task_that_is_deleted_by_a_later_owner_leaves_nothing_behind() -> None
     rescue()
     [again] = claim()
     record(ended_attempt(again), delete_finished=True)
+    assert not Progress.objects.exists()
+
+
+def test_what_a_deleted_task_has_left_is_forgotten_with_the_checkpoints() -> None:
+    [task] = claim_new()
+    write(told_by(task, 1.0))
+    record(ended_attempt(task), delete_finished=True)
+    lifecycle.forget_checkpoints([task.id])
     assert not Progress.objects.exists()
 
 

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.test import override_settings
 
 from django_partisan import execution, lifecycle
-from django_partisan.attempt import FAILED, POSTPONED, RELEASED, RETRIED, ErrorReport
+from django_partisan.attempt import FAILED, POSTPONED, RELEASED, RESUMED, RETRIED, ErrorReport
 from django_partisan.config.moments import with_zone
 from django_partisan.lifecycle.transitions import TRANSITION_OF
 from django_partisan.models import Attempt, Task
@@ -36,13 +36,14 @@ from tests.support.factories import (
 pytestmark = pytest.mark.django_db
 
 KINDS = sorted(TRANSITION_OF)
-BACK_TO_NEW = {"retried", "postponed", "released", "crashed", "orphaned"}
+BACK_TO_NEW = {"retried", "resumed", "postponed", "released", "crashed", "orphaned"}
 MIXED = ["finished", "failed"] * 2
 COUNTERS = ("lease", "attempts", "retries", "postpones", "rescues", "crashes")
 # The transition table: what each outcome leaves of a first claim.
 TRANSITIONS: dict[str, tuple[str, dict[str, int]]] = {
     "finished": ("finished", {"lease": 1, "attempts": 1}),
     "retried": ("new", {"lease": 1, "attempts": 1, "retries": 1}),
+    "resumed": ("new", {"lease": 1, "attempts": 1, "retries": 1}),
     "postponed": ("new", {"lease": 1, "postpones": 1}),
     "failed": ("error", {"lease": 1, "attempts": 1}),
     "cancelled": ("cancelled", {"lease": 1, "attempts": 1}),
@@ -63,6 +64,14 @@ def test_an_outcome_writes_what_the_transition_table_says(kind: str) -> None:
     assert {name: getattr(row, name) for name in COUNTERS if getattr(row, name)} == counted
     assert row.manager_id is None
     assert seconds_from_now(row.updated_at) == pytest.approx(0, abs=2)
+
+
+def test_of_a_task_that_has_come_further_the_retries_before_count_no_more() -> None:
+    [task] = claim_new()
+    Task.objects.filter(pk=task.id).update(retries=4)
+    assert record(ended_attempt(task._replace(retries=4), RESUMED, delay_seconds=0.0))
+    assert row_of(task).retries == 1
+    assert [each.outcome for each in attempts_of(task)] == ["retried"]
 
 
 @pytest.mark.parametrize("kind", ["finished", "failed"])

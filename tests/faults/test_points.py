@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from django.db import connection
 from django.utils import timezone
 
 from django_partisan.models import Task
+from tests.app.long_tasks import GoOnAtomically, TellProgress
 from tests.app.models import Ledger
 from tests.app.partisan_tasks import ExitOnce, Note, SucceedAtThird, WaitForFile
 from tests.app.stopped_tasks import WriteTwice
@@ -88,6 +90,8 @@ def _strike_at(
         is_waiting=False, queue=QUEUE, settings=SHORT_LIVES, environment=strike.variables
     )
     book.enqueue(*[Note()] * 40, *[SucceedAtThird()] * 2, *[WriteTwice(0)] * 3, ExitOnce())
+    book.enqueue(TellProgress(3))
+    stepping = book.enqueue(*[GoOnAtomically(5)] * 3)
     book.ids.append(Note("dependent").delay(after=Task.objects.filter(pk__in=book.ids[:40])).pk)
     # The last link of its chain, so that nothing is left to wait.
     soon = timezone.now() + timedelta(minutes=5)
@@ -102,6 +106,10 @@ def _strike_at(
     book.recovered(f"{action} at {point} to the last outcome", watch.seconds, within=20)
     for note in ("first", "second"):
         assert Ledger.objects.filter(note=note).count() == 3, "what is ATOMIC happens exactly once"
+    steps = Ledger.objects.filter(task_id__in=stepping, note__startswith="step ")
+    assert Counter(steps.values_list("task_id", "note")) == dict.fromkeys(
+        [(task_id, f"step {number}") for task_id in stepping for number in range(5)], 1
+    ), "each step that commits with its checkpoint happens exactly once"
 
 
 def _leave_orphans(start_manager: StartManager, book: Book, directory: Path) -> None:

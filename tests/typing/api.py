@@ -44,7 +44,7 @@ from django_partisan.models import (
     Task,
     TaskProgress,
 )
-from django_partisan.processor import BaseTaskProcessor, processor
+from django_partisan.processor import BaseTaskProcessor, IterationProcessor, processor
 from django_partisan.schedules import Schedule
 from django_partisan.settings import PARTISAN_CONFIG, QueueSettings, get_queue_settings
 from django_partisan.signals import (
@@ -272,6 +272,23 @@ async def enqueueing_asynchronously() -> list[Task]:
     await weigh.adelay("1")  # type: ignore[arg-type]
     await weigh.options(priority=1).adelay(1, priority=2)  # type: ignore[call-arg]
     return [task, *many]
+
+
+class Walk(IterationProcessor):
+    """Goes through query sets, in transactions."""
+
+    EACH_ATOMIC = True
+    COUNT = True
+    MAX_RUNTIME_SECONDS = None
+
+    def items(self, cursor: int | None) -> QuerySet[Attempt]:
+        return Attempt.objects.all()
+
+    def each(self, item: Attempt) -> None:
+        item.refresh_from_db()
+
+    def throttle(self) -> timedelta | None:
+        return timedelta(seconds=30)
 
 
 def looking(task: Task) -> tuple[bool, datetime | None, QuerySet[Attempt, Attempt]]:

@@ -89,7 +89,10 @@ class Pauses:
             self._heartbeat.has_pauses = True
 
     def _give_back(self, now: float) -> None:
-        """Release what has not started, uncharged: it waits again, and is held there."""
+        """Release what has not started, uncharged: it waits again, and is held there.
+
+        What runs and goes step by step is asked to stop between two of them.
+        """
         if not self._known:
             return
         queues = {pause.queue_name for pause in self._known.values()}
@@ -99,6 +102,7 @@ class Pauses:
             return task.queue_name in queues or task.processor_class in names
 
         unstarted = self._hard_limits.unstarted(is_paused)
+        self._pool.ask_back(is_paused)
         if unstarted:
             self._round_trip.release(unstarted)
             self._round_trip.flush_released(now)

@@ -27,6 +27,7 @@ from django_partisan.wire.messages import (
     Retired,
     Stop,
     cancel_message,
+    give_back_message,
     message_of,
     report_in,
 )
@@ -41,6 +42,7 @@ class InHand:
     task: ClaimedTask
     chunk: int
     seconds: float | None
+    is_asked_back: bool = False
 
 
 class HardLimit(NamedTuple):
@@ -204,6 +206,15 @@ class WorkerHandle:
         # A full pipe or a dead reader: the worker is killed soon.
         with contextlib.suppress(OSError):
             os.write(self._request_writer, cancel_message(task.id, task.lease))
+
+    def ask_back(self, is_wanted: Callable[[ClaimedTask], bool]) -> None:
+        """Ask that tasks be given back which run, and can be stopped between two steps."""
+        for item in self.in_hand:
+            if not item.is_asked_back and is_wanted(item.task):
+                item.is_asked_back = True
+                # A full pipe or a dead reader: then the task goes on, as most do.
+                with contextlib.suppress(OSError):
+                    os.write(self._request_writer, give_back_message(item.task.id, item.task.lease))
 
     def kill_over_limit(self) -> None:
         """End the worker now because its task does not stop."""

@@ -174,10 +174,16 @@ class WorkerPool:
         return [task for worker in self.workers.values() for task in worker.take_back()]
 
     def stop(self) -> None:
-        """Let every worker end after what it runs; start no new ones."""
+        """Let every worker end after what it runs, or a step of it; start no new ones."""
         self._is_stopping = True
         for worker in self.workers.values():
+            worker.ask_back(lambda _: True)
             worker.stop()
+
+    def ask_back(self, is_wanted: Callable[[ClaimedTask], bool]) -> None:
+        """Ask that tasks be given back which run, and can be stopped between two steps."""
+        for worker in self.workers.values():
+            worker.ask_back(is_wanted)
 
     def kill(self, reason: str) -> None:
         """End all workers now, without blame on their tasks, and take note of each death."""

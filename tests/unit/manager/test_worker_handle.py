@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from django_partisan.attempt import ClaimedTask
+from django_partisan.attempt import ClaimedTask, Interim
 from django_partisan.exceptions import TaskTimedOut
 from django_partisan.manager.pool.launcher_client import LauncherClient
 from django_partisan.manager.pool.worker_handle import WorkerHandle
-from django_partisan.wire.messages import Retired, cancels_in, message_of
+from django_partisan.wire.messages import Retired, cancels_in, give_backs_in, message_of
 from django_partisan.worker import Worker
 from django_partisan.worker.process import WorkerOptions
 from tests.support.claimed_tasks import claimed_task, finished_outcome
@@ -241,3 +241,29 @@ def test_requests_that_nobody_reads_are_left_out(handle: WorkerHandle) -> None:
         handle.cancel(TASKS[0], grace=3.0, now=10.0)
     handle.close_theirs()
     handle.cancel(TASKS[0], grace=3.0, now=10.0)
+
+
+def test_each_task_in_hand_is_asked_back_once(handle: WorkerHandle) -> None:
+    handle.hand_out(chunk(*TASKS[:2]), now=0)
+    for _ in range(3):
+        handle.ask_back(lambda task: task is TASKS[0])
+    assert give_backs_in(os.read(handle.descriptors[2], 100)) == [TASKS[0][:2]]
+    handle.ask_back(lambda _: True)
+    assert give_backs_in(os.read(handle.descriptors[2], 100)) == [TASKS[1][:2]]
+    assert handle.accepts, "it is for the task to say whether it stops"
+
+
+def test_what_a_task_in_hand_tells_is_taken_in_and_nothing_else(
+    handle: WorkerHandle, worker: Worker
+) -> None:
+    handle.hand_out(chunk(TASKS[0]), now=0)
+    mine = Interim(*TASKS[0][:2], 1.0, 5.0)
+    for interim in (mine, mine._replace(lease=mine.lease + 1), mine._replace(task_id=10**6)):
+        worker._interims._send(interim)
+    assert handle.receive(now=1) == []
+    assert handle.told == [mine]
+    report(worker, TASKS[0])
+    worker._interims._send(mine)
+    assert len(handle.receive(now=2)) == 1
+    assert handle.told == [mine], "what comes after its end is left out"
+    assert not handle.is_gone

@@ -41,7 +41,7 @@ from django_partisan.models import (
     StoredSchedule,
     Task,
 )
-from django_partisan.processor import BaseTaskProcessor
+from django_partisan.processor import BaseTaskProcessor, IterationProcessor
 from django_partisan.schedules import Schedule
 from django_partisan.settings import PREFIX, QUEUES_SETTING, ProcessSettings, QueueSettings
 from django_partisan.worker import signals
@@ -149,6 +149,12 @@ def test_the_attributes_of_a_processor_are_those_of_the_class() -> None:
     told = {name: default for name, default, _ in table("processor", "Attributes of a processor")}
     names = [name for name in vars(BaseTaskProcessor) if name.isupper()]
     assert told == {name: repr(getattr(BaseTaskProcessor, name)) for name in names}
+
+
+def test_the_attributes_of_an_iteration_are_those_of_the_class() -> None:
+    told = {name: default for name, default, _ in table("processor", "Attributes of an iteration")}
+    names = [name for name in vars(IterationProcessor) if name.isupper()]
+    assert told == {name: repr(getattr(IterationProcessor, name)) for name in names}
 
 
 def test_the_arguments_of_a_schedule_are_those_of_the_class() -> None:

@@ -15,7 +15,6 @@ from django_partisan.attempt import (
     CRASHED,
     EXPIRED,
     ORPHANED,
-    RELEASED,
     ErrorReport,
     Interim,
     Outcome,
@@ -29,6 +28,8 @@ from django_partisan.wire.messages import (
     Stop,
     cancel_message,
     cancels_in,
+    give_back_message,
+    give_backs_in,
     message_of,
     order_in,
     report_in,
@@ -36,7 +37,7 @@ from django_partisan.wire.messages import (
 from tests.support.claimed_tasks import claimed_task
 
 KINDS = {value for name, value in vars(attempt).items() if name.isupper()}
-REPORTED = sorted(KINDS - {RELEASED, CRASHED, ORPHANED, EXPIRED})
+REPORTED = sorted(KINDS - {CRASHED, ORPHANED, EXPIRED})
 # Another value in each field, so that none can take the place of another.
 TASK = claimed_task(
     1, lease=2, priority=3, due=4, attempts=5, retries=6, postpones=7, rescues=8, crashes=9
@@ -141,7 +142,7 @@ NO_TEXTS = (1, b"text", "nul \0", "half \ud800", ())
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *itertools.product(["kind"], [None, 1, [], "limited", "done", RELEASED, CRASHED, ORPHANED]),
+        *itertools.product(["kind"], [None, 1, [], "limited", "done", EXPIRED, CRASHED, ORPHANED]),
         *itertools.product(["task_id", "lease"], [None, 1.0, True, "1"]),
         *itertools.product(["started", "ended"], [None, 1, -1.0, *NO_NUMBERS]),
         *itertools.product(["delay", "due"], NO_NUMBERS),
@@ -211,3 +212,9 @@ def test_requests_to_cancel_are_read_in_their_order_and_what_is_none_is_left_out
     assert cancels_in(requests[0] + requests[1][:-1]) == [(1, 2)]
     assert cancels_in(b"") == []
     assert messages.MAX_CANCEL_BYTES % len(requests[0]) == 0
+
+
+def test_requests_of_both_kinds_may_come_in_one_piece() -> None:
+    data = b"".join([cancel_message(1, 2), give_back_message(3, 4), cancel_message(5, 6)])
+    assert cancels_in(data) == [(1, 2), (5, 6)]
+    assert give_backs_in(data) == [(3, 4)]

@@ -19,7 +19,7 @@ from django_partisan import execution, registry
 from django_partisan.attempt import CANCELLED, FAILED, FINISHED, ClaimedTask
 from django_partisan.exceptions import PostponeTask, TaskCancelled, TaskTimedOut
 from django_partisan.processor import BaseTaskProcessor
-from django_partisan.wire.messages import cancel_message
+from django_partisan.wire.messages import cancel_message, give_back_message
 from django_partisan.worker.interruption import SIGNAL, Interruption
 from tests.support.factories import claimed_task
 from tests.support.helpers import wait_until
@@ -247,3 +247,16 @@ def _loop(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass
+
+
+def test_a_request_to_give_a_task_back_interrupts_nothing(
+    interruption: Interruption, requests: tuple[int, int]
+) -> None:
+    def action() -> str:
+        os.write(requests[1], give_back_message(TASK.id, TASK.lease))
+        wait_until(lambda: interruption.wanted_back == {TASK[:2]})
+        return "to its end"
+
+    outcome = run(interruption, Unlimited, action)
+    assert (outcome.kind, outcome.result) == ("finished", '"to its end"')
+    assert not interruption.has_interrupted
