@@ -24,6 +24,8 @@ from tests.support.ledger import Book, all_are, statuses
 ONE = {"WORKERS_COUNT": 1}
 BUFFERED = {"PYTHONUNBUFFERED": ""}
 """As it is outside of containers, and as a pipe has it by itself."""
+PLAIN = ("-v1",)
+"""Without the names of tasks, for which each task would write something."""
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_what_is_printed_stands_in_the_log_of_its_task(
 
 
 def test_what_a_daemon_prints_later_is_in_nobodys_log(start: StartManager, book: Book) -> None:
-    manager = start()
+    manager = start(arguments=PLAIN)
     first, *others = run(book, PrintBy("by_daemon"), *[PrintBy("by_print")] * 3)
     late = f"late by_daemon of task {first}"
     wait_until(lambda: manager.log.count(late) > 5)
@@ -77,7 +79,7 @@ def test_what_a_daemon_prints_later_is_in_nobodys_log(start: StartManager, book:
 def test_neither_is_what_a_program_in_the_background_prints(
     start: StartManager, book: Book
 ) -> None:
-    manager = start()
+    manager = start(arguments=PLAIN)
     gate = Path(manager.log_path.parent / "gate")
     [first] = run(book, PrintBy("by_shell_in_background"))
     [second] = book.enqueue(PrintBy("then_wait", str(gate)))
@@ -95,7 +97,7 @@ def test_neither_is_what_a_program_in_the_background_prints(
 def test_last_words_before_a_crash_are_kept_of_each_try(
     start: StartManager, book: Book, way: str, lines: list[str]
 ) -> None:
-    start()
+    start(arguments=PLAIN)
     [pk] = book.enqueue(PrintBy(way))
     wait_until(lambda: all_are([pk], "error"))
     said = "".join(f"{line.format(f'{way} of task {pk}')}\n" for line in lines)
@@ -153,7 +155,7 @@ def test_of_much_output_head_and_tail_are_kept_and_the_manager_stays_small(
 def test_bytes_that_are_no_text_are_stored_and_forwarded_as_they_are(
     start: StartManager, book: Book
 ) -> None:
-    manager = start(arguments=("-v1",))
+    manager = start(arguments=PLAIN)
     [pk] = run(book, PrintBy("rubbish"))
     text = log_of(pk)
     assert "half \ufffd\nnul \ufffd\n" in text
@@ -268,7 +270,7 @@ def test_thousands_of_tasks_have_their_own_lines_and_no_others(
     start: StartManager, book: Book
 ) -> None:
     """Also where the manager is slow to read: it is stopped and goes on, again and again."""
-    manager = start(queue={"WORKERS_COUNT": 2})
+    manager = start(queue={"WORKERS_COUNT": 2}, arguments=PLAIN)
     ways = ["silence", "by_print", "silence", "without_newline"] * 750
     ids = book.enqueue(*map(PrintBy, ways))
     process = psutil.Process(manager.pid)
