@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -297,6 +298,30 @@ def test_a_stopped_reader_of_what_is_printed_does_not_stop_the_manager(
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def test_a_slow_reader_of_what_is_printed_gets_every_byte(start: StartManager, book: Book) -> None:
+    reader, writer = os.pipe()
+    heard = bytearray()
+
+    def read() -> None:
+        while data := os.read(reader, 65_536):
+            heard.extend(data)
+            time.sleep(0.01)  # As journals and terminals do.
+
+    thread = threading.Thread(target=read, daemon=True)
+    try:
+        thread.start()
+        manager = start(stderr=writer, is_waiting=False, arguments=("-v0",))
+        wait_until(lambda: len(manager.workers()) == 1)
+        run(book, *[PrintBy("a_little")] * 200)
+        assert manager.stop() == 0
+    finally:
+        os.close(writer)
+        thread.join()
+        os.close(reader)
+    assert b"left out" not in heard
+    assert bytes(heard).count(b"y" * 999 + b"\n") == 50 * 200
 
 
 def test_output_is_deleted_with_its_task(start: StartManager, book: Book) -> None:
