@@ -23,7 +23,10 @@ def _with_a_border(process_state: ProcessState, output: PipeOutput) -> Callable[
             put_back(processor)
         finally:
             if running.task is not None and not (process_state.damage and not output.is_whole()):
-                ended(running.task)
+                try:  # noqa: SIM105 - for each task, and that takes half a microsecond more
+                    ended(running.task)
+                except OSError:
+                    pass  # It may have closed what it does not know of.
 
     return restore
 

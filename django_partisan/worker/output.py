@@ -210,8 +210,8 @@ class PipeOutput:
         except OSError:
             return
         try:
-            with socket.socket(fileno=os.dup(self._side)) as side:
-                socket.send_fds(side, [b"!"], [reader])
+            if not self._sent(reader):
+                return
             self._write(Frame(MOVED))
             os.dup2(reader, self._reader, inheritable=False)
             for fd in (self._writer, *self._of_process):
@@ -224,6 +224,14 @@ class PipeOutput:
         self._place = self._shared.place(self._pipe)
         self._total = 0
         self._identity = [_identity(fd) for fd in (self._reader, self._writer)]
+
+    def _sent(self, reader: int) -> bool:
+        try:
+            with socket.socket(fileno=os.dup(self._side)) as side:
+                socket.send_fds(side, [b"!"], [reader])
+        except OSError:
+            return False  # The machine lacks what it takes.
+        return True
 
     def _note_fork(self) -> None:
         self._must_move = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ from tests.support.ledger import Book, all_are, statuses
 ONE = {"WORKERS_COUNT": 1}
 BUFFERED = {"PYTHONUNBUFFERED": ""}
 """As it is outside of containers, and as a pipe has it by itself."""
+PLAIN = ("-v1",)
+"""Without the names of tasks, for which each task would write something."""
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def test_what_is_printed_stands_in_the_log_of_its_task(
 
 
 def test_what_a_daemon_prints_later_is_in_nobodys_log(start: StartManager, book: Book) -> None:
-    manager = start()
+    manager = start(arguments=PLAIN)
     first, *others = run(book, PrintBy("by_daemon"), *[PrintBy("by_print")] * 3)
     late = f"late by_daemon of task {first}"
     wait_until(lambda: manager.log.count(late) > 5)
@@ -77,7 +80,7 @@ def test_what_a_daemon_prints_later_is_in_nobodys_log(start: StartManager, book:
 def test_neither_is_what_a_program_in_the_background_prints(
     start: StartManager, book: Book
 ) -> None:
-    manager = start()
+    manager = start(arguments=PLAIN)
     gate = Path(manager.log_path.parent / "gate")
     [first] = run(book, PrintBy("by_shell_in_background"))
     [second] = book.enqueue(PrintBy("then_wait", str(gate)))
@@ -95,7 +98,7 @@ def test_neither_is_what_a_program_in_the_background_prints(
 def test_last_words_before_a_crash_are_kept_of_each_try(
     start: StartManager, book: Book, way: str, lines: list[str]
 ) -> None:
-    start()
+    start(arguments=PLAIN)
     [pk] = book.enqueue(PrintBy(way))
     wait_until(lambda: all_are([pk], "error"))
     said = "".join(f"{line.format(f'{way} of task {pk}')}\n" for line in lines)
@@ -153,7 +156,7 @@ def test_of_much_output_head_and_tail_are_kept_and_the_manager_stays_small(
 def test_bytes_that_are_no_text_are_stored_and_forwarded_as_they_are(
     start: StartManager, book: Book
 ) -> None:
-    manager = start(arguments=("-v1",))
+    manager = start(arguments=PLAIN)
     [pk] = run(book, PrintBy("rubbish"))
     text = log_of(pk)
     assert "half \ufffd\nnul \ufffd\n" in text
@@ -268,7 +271,7 @@ def test_thousands_of_tasks_have_their_own_lines_and_no_others(
     start: StartManager, book: Book
 ) -> None:
     """Also where the manager is slow to read: it is stopped and goes on, again and again."""
-    manager = start(queue={"WORKERS_COUNT": 2})
+    manager = start(queue={"WORKERS_COUNT": 2}, arguments=PLAIN)
     ways = ["silence", "by_print", "silence", "without_newline"] * 750
     ids = book.enqueue(*map(PrintBy, ways))
     process = psutil.Process(manager.pid)
@@ -295,6 +298,30 @@ def test_a_stopped_reader_of_what_is_printed_does_not_stop_the_manager(
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def test_a_slow_reader_of_what_is_printed_gets_every_byte(start: StartManager, book: Book) -> None:
+    reader, writer = os.pipe()
+    heard = bytearray()
+
+    def read() -> None:
+        while data := os.read(reader, 65_536):
+            heard.extend(data)
+            time.sleep(0.01)  # As journals and terminals do.
+
+    thread = threading.Thread(target=read, daemon=True)
+    try:
+        thread.start()
+        manager = start(stderr=writer, is_waiting=False, arguments=("-v0",))
+        wait_until(lambda: len(manager.workers()) == 1)
+        run(book, *[PrintBy("a_little")] * 200)
+        assert manager.stop() == 0
+    finally:
+        os.close(writer)
+        thread.join()
+        os.close(reader)
+    assert b"left out" not in heard
+    assert bytes(heard).count(b"y" * 999 + b"\n") == 50 * 200
 
 
 def test_output_is_deleted_with_its_task(start: StartManager, book: Book) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -32,8 +33,9 @@ class Forwarder:
     makes nobody wait: what it does not take is left out, and it is told how much that was.
     """
 
-    def __init__(self, selector: selectors.BaseSelector, fd: int = STANDARD_ERROR) -> None:
-        self._fd = fd
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        # Where it was closed when Python began, the number may be anything by now.
+        self._fd = -1 if sys.__stderr__ is None else STANDARD_ERROR
         self._selector = selector
         self._chunks: SimpleQueue[bytes | None] = SimpleQueue()
         self._thread: threading.Thread | None = None

@@ -116,6 +116,16 @@ class WorkerOutput:
             if _unread[0]:
                 self._read()
 
+    def must_wait(self, go_on: Callable[[], None]) -> bool:
+        """Say whether what is there cannot be shown yet; then ``go_on`` is called once it can."""
+        if not self._forwarder.is_full or self._reader < 0:
+            return False
+        ioctl(self._reader, termios.FIONREAD, _unread)
+        if not _unread[0]:
+            return False
+        self._forwarder.when_there_is_room(go_on)
+        return True
+
     def take(self, task: ClaimedTask) -> Printed | None:
         """Return what a try has printed, None if nothing; what it prints after is not known."""
         return self.done.pop(task[:2], None) if self.done else None

@@ -282,6 +282,10 @@ class WorkerPool:
 
     def _reader(self, worker: WorkerHandle) -> Callable[[], None]:
         def read() -> None:
+            if worker.output is not None and worker.output.must_wait(self._listener(worker)):
+                # Or its next task would print what nobody can take yet.
+                self._selector.unregister(worker.channel)
+                return
             if worker.channel.has_unsent:
                 worker.channel.flush()
                 self._watch_writes(worker)
@@ -291,7 +295,22 @@ class WorkerPool:
 
         return read
 
+    def _listener(self, worker: WorkerHandle) -> Callable[[], None]:
+        """Return what listens to a worker again, unless it is dead by then."""
+
+        def listen() -> None:
+            if self.workers.get(worker.number) is worker and not self._hears(worker):
+                self._selector.register(worker.channel, selectors.EVENT_READ, self._reader(worker))
+                self._watch_writes(worker)
+
+        return listen
+
+    def _hears(self, worker: WorkerHandle) -> bool:
+        return worker.channel in self._selector.get_map()
+
     def _watch_writes(self, worker: WorkerHandle) -> None:
+        if not self._hears(worker):
+            return
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.channel.has_unsent else 0)
         key = self._selector.get_key(worker.channel)
         if key.events != events:
@@ -321,7 +340,8 @@ class WorkerPool:
         reason = f"worker {worker.pid} {death_reason(status)}"
         if is_cut_off:
             reason += " since its channel was closed or garbled"
-        self._selector.unregister(worker.channel)
+        if self._hears(worker):
+            self._selector.unregister(worker.channel)
         if worker.pidfd is not None:
             self._selector.unregister(worker.pidfd)
         if self._has_starved(worker, status):
