@@ -10,7 +10,7 @@ from django_partisan.execution.host import Host, PlainHost
 from django_partisan.execution.judge import ended_badly, finished_outcome, judge
 from django_partisan.execution.processor import Processor
 from django_partisan.execution.returned import done
-from django_partisan.payloads.encoding import decode_arguments
+from django_partisan.payloads.encoding import decode_stored
 from django_partisan.registry.registry import registry
 from django_partisan.signals import task_started
 
@@ -34,8 +34,8 @@ def execute(task: ClaimedTask, host: Host = _HERE) -> Outcome:
 def initialized_processor(task: ClaimedTask) -> Processor:
     """Return the task's processor bound to it; raise what makes that impossible."""
     processor_class = registry.get_processor_class_by_name(task.processor_class)
-    args, kwargs = decode_arguments(task.arguments)
-    processor: Processor = processor_class(*args, **kwargs)
+    stored = decode_stored(task.arguments)
+    processor: Processor = processor_class(*stored["args"], **stored["kwargs"])
     processor.bind(task)
     return processor
 

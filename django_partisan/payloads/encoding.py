@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -25,6 +25,7 @@ MAX_REPR_BYTES = 8192
 FIRST_VERSION = 1
 """The SCHEMA_VERSION of arguments that are stored without one."""
 _SURELY_WRITABLE_BITS = 8192
+_scan_once: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 # Sorted keys: the text is then the same for equal arguments, and no database keeps their order.
 _ENCODER = json.JSONEncoder(
@@ -89,15 +90,26 @@ def decode_stored(text: str) -> dict[str, Any]:
     As `decode_arguments` in all else.
     """
     try:
-        stored = json.loads(text)
+        stored = _loaded(text)
     except RecursionError as error:
         raise ValueError("The stored arguments are nested too deep") from error
     if isinstance(stored, dict):
+        if type(stored.get("args")) is list and type(stored.get("kwargs")) is dict:
+            return stored  # As with all that this version stores.
         stored.setdefault("args", [])
         stored.setdefault("kwargs", {})
         if isinstance(stored["args"], list) and isinstance(stored["kwargs"], dict):
             return stored
     raise ValueError('The stored arguments need a list "args" and an object "kwargs"')
+
+
+def _loaded(text: str) -> Any:
+    """Return what JSON text stands for: json.loads() takes three times as long for short ones."""
+    try:
+        value, end = _scan_once(text, 0)
+    except StopIteration:
+        return json.loads(text)
+    return value if end == len(text) else json.loads(text)
 
 
 def canonical_hash(processor: str, arguments: str) -> str:

@@ -15,7 +15,8 @@ m     The worker goes on in another pipe, whose reading end it has sent before.
 ====  ======================================================================================
 
 How much was read stands in memory that both share, so that a worker can tell whether a task has
-printed anything without asking anybody. Each pipe has a word of its own there.
+printed anything without asking anybody. Each pipe has a word of its own there. Another one counts
+the frames that were written, so that a manager need not look at a pipe in which there are none.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ MAX_LINE_BYTES: Final = 400
 """Of one frame. POSIX promises that 512 bytes are written whole, whoever else writes."""
 _PAGE: Final = mmap.PAGESIZE
 _WORDS: Final = _PAGE // 8
-_FIRST_WORD: Final = _NONCE_SIZE // 8
+FRAMES_WORD: Final = _NONCE_SIZE // 8
+_FIRST_WORD: Final = FRAMES_WORD + 1
 _PIPES: Final = _WORDS - _FIRST_WORD
 
 

@@ -21,6 +21,7 @@ from django_partisan.wire.messages import Line, message_of
 from django_partisan.wire.output import (
     BEGUN,
     ENDED,
+    FRAMES_WORD,
     LINE,
     MAX_LINE_BYTES,
     MOVED,
@@ -259,6 +260,7 @@ class PipeOutput:
         # At once, as each is short enough: nobody else's bytes stand within.
         with contextlib.suppress(OSError):
             os.write(self._writer, frame_bytes(self._shared.nonce, frame))
+        self._words[FRAMES_WORD] += 1
 
     def _written(self) -> int:
         for _ in range(_LOOKS):

@@ -18,6 +18,7 @@ from django_partisan.payloads.printed import Printed
 from django_partisan.wire.output import (
     BEGUN,
     ENDED,
+    FRAMES_WORD,
     LINE,
     MOVED,
     NOBODY,
@@ -85,7 +86,7 @@ class WorkerOutput:
         self._current = Printed()
         self._named = b""
         self._is_line_start = True
-        self._pipe = self._count = 0
+        self._pipe = self._count = self._frames = 0
         with contextlib.ExitStack() as unless_complete:
             self._side, theirs = socket.socketpair()
             unless_complete.callback(self._side.close)
@@ -107,8 +108,12 @@ class WorkerOutput:
 
     # ----- reading -----
 
-    def catch_up(self) -> None:
-        """Read what is there by now, in whichever pipe."""
+    def catch_up(self, *, is_last: bool = False) -> None:
+        """Read every border that is there by now, in whichever pipe; ``is_last``: all there is."""
+        frames = self._shared.words[FRAMES_WORD]
+        if frames == self._frames and not is_last:
+            return  # As after most tasks, which print nothing.
+        self._frames = frames
         reader = None
         while reader != self._reader >= 0:
             reader = self._reader

@@ -183,7 +183,7 @@ class WorkerHandle:
             if not self.in_hand:
                 self._weigh()
         if self.output is not None and (outcomes or is_gone):
-            self.output.catch_up()  # The border of what has ended stands in there.
+            self.output.catch_up(is_last=is_gone)  # The border of what has ended stands in there.
         return outcomes
 
     def stop(self) -> None:
