@@ -131,6 +131,12 @@ def then_exit(text: str) -> None:
 
 
 @way
+def then_fail(text: str) -> None:
+    print(text)
+    raise ValueError("what it is about")
+
+
+@way
 def then_crash(text: str) -> None:
     ctypes.CDLL(None).puts(f"C: {text}".encode())
     print(text)

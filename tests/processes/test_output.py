@@ -108,6 +108,29 @@ def test_last_words_before_a_crash_are_kept_of_each_try(
     assert log_of(*run(book, PrintBy("by_print"))) == f"by_print of task {book.ids[-1]}\n"
 
 
+def test_what_the_worker_itself_says_of_an_error_is_in_nobodys_log(
+    start: StartManager, book: Book
+) -> None:
+    manager = start(arguments=PLAIN)
+    ids = book.enqueue(PrintBy("then_fail"), PrintBy("silence"), PrintBy("by_print"))
+    wait_until(lambda: not Task.objects.filter(status__in=("new", "in_process")).exists())
+    said = [f"then_fail of task {ids[0]}\n", "", f"by_print of task {ids[2]}\n"]
+    assert [log_of(pk) for pk in ids] == said
+    assert [attempt.log for attempt in Task.objects.get(pk=ids[0]).attempt_set.all()] == said[:1]
+    wait_until(lambda: "what it is about" in manager.log)
+
+
+def test_a_task_that_is_cancelled_while_it_runs_keeps_what_it_printed(
+    start: StartManager, book: Book, gate: Path
+) -> None:
+    manager = start()
+    [pk] = book.enqueue(PrintBy("then_wait", str(gate)))
+    wait_until(lambda: f"[task {pk}] waiting" in manager.log)
+    Task.objects.get(pk=pk).cancel()
+    wait_until(lambda: all_are([pk], "cancelled"))
+    assert log_of(pk) == "waiting\n"
+
+
 def test_a_killed_workers_last_lines_are_kept(start: StartManager, book: Book, gate: Path) -> None:
     manager = start()
     [pk] = book.enqueue(PrintBy("then_wait", str(gate)))

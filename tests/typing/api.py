@@ -83,6 +83,7 @@ class SendInvoice(BaseTaskProcessor):
     POSTPONE_CONFIG = PostponeConfig(max_postpones=2)
     SENSITIVE_PARAMS = ("card.number",)
     ATOMIC = True
+    CAPTURE_OUTPUT = False
     TIMEOUT_SECONDS = 30.0
     GRACE_SECONDS = 2.0
     EXPIRES_SECONDS = 600.0
@@ -110,7 +111,8 @@ class Fetch(BaseTaskProcessor):
     """A processor that says itself how long its retries wait."""
 
     def run(self) -> None:
-        """Do nothing."""
+        """Do nothing but log."""
+        self.logger.info("fetching %s", self.args[0], extra={"from": "there"})
 
     def retry_delay(self, error: OSError, attempt: int) -> timedelta | None:
         """Wait a minute more each time."""
@@ -289,6 +291,13 @@ class Walk(IterationProcessor):
 
     def throttle(self) -> timedelta | None:
         return timedelta(seconds=30)
+
+
+def reading(task: Task, attempt: Attempt) -> str:
+    """Read what was printed."""
+    for text in task.follow_log():
+        assert_type(text, str)
+    return task.log + attempt.log
 
 
 def looking(task: Task) -> tuple[bool, datetime | None, QuerySet[Attempt, Attempt]]:
