@@ -84,7 +84,8 @@ class Interim(NamedTuple):
     """What a running task tells of itself; ``at`` is a moment of the monotonic clock.
 
     Without a ``done`` it says nothing of its progress, without a ``checkpoint`` (JSON text) nothing
-    of where it could be resumed. The checkpoint with the highest ``number`` of a lease holds.
+    of where it could be resumed; with a ``number`` all the same, it has a checkpoint that it has
+    written itself, or found. The checkpoint with the highest number of a lease holds.
     """
 
     task_id: int
@@ -105,7 +106,7 @@ class Interim(NamedTuple):
         kept = self
         if self.done is None and older.done is not None:
             kept = kept._replace(done=older.done, total=older.total, message=older.message)
-        if self.checkpoint is None and older.checkpoint is not None:
+        if self.checkpoint is None and older.number:
             kept = kept._replace(
                 number=older.number,
                 checkpoint=older.checkpoint,

@@ -134,6 +134,7 @@ def _record(task: Task, claimed: ClaimedTask, outcome: Outcome) -> None:
         [EndedAttempt(task=claimed, outcome=outcome, node_name=own_identity().node_name)],
         delete_finished=is_deleted,
         max_rescues=get_process_settings().MAX_RESCUES,
+        tellers=(claimed.id,) if task.has_told else (),
     )
     if not recorded:
         raise LeaseLost(

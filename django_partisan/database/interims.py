@@ -59,7 +59,8 @@ def upsert(source: str, moment: str) -> str:
     return f"""INSERT INTO {PROGRESS} AS p (task_id, lease, done, total, message, progressed_at,
        number, checkpoint, schema_version, resumptions, checkpointed_at)
 SELECT task_id, lease, done, total, message, CASE WHEN done IS NOT NULL THEN {moment} END,
-       number, checkpoint, version, resumptions, CASE WHEN checkpoint IS NOT NULL THEN {moment} END
+       CASE WHEN checkpoint IS NULL THEN 0 ELSE number END, checkpoint, version, resumptions,
+       CASE WHEN checkpoint IS NOT NULL THEN {moment} END
   FROM {source}
     ON CONFLICT (task_id) DO UPDATE SET {", ".join(kept)}
 RETURNING task_id"""

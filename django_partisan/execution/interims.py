@@ -13,6 +13,9 @@ class Listener(Protocol):
     def note(self, interim: Interim) -> None:
         """Take in what a task tells, on top of what it has told before; costs next to nothing."""
 
+    def has_heard(self, task: ClaimedTask) -> bool:
+        """Say whether a task has told anything in this attempt."""
+
     def wants_back(self, task: ClaimedTask) -> bool:
         """Say whether a task that can stop between two steps should do so now."""
 
@@ -22,6 +25,10 @@ class _Nobody:
 
     def note(self, interim: Interim) -> None:
         """Let it go."""
+
+    def has_heard(self, task: ClaimedTask) -> bool:  # noqa: ARG002
+        """Say that it has not."""
+        return False
 
     def wants_back(self, task: ClaimedTask) -> bool:  # noqa: ARG002
         """Say that it may go on."""

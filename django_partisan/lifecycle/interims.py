@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from django.db import connections
-from django.db.models import Exists, OuterRef
 
 from django_partisan.attempt import Interim
 from django_partisan.database import dialect_for
@@ -33,14 +32,10 @@ def leases_held(interims: Iterable[Interim]) -> set[int]:
     return {pk for pk, lease in rows if leases[pk] == lease}
 
 
-def forget_checkpoints(ids: Sequence[int]) -> None:
-    """Forget from where tasks could be resumed that have finished; their progress stays.
-
-    Nothing stays of a task that is deleted.
-    """
-    rows = progress_rows().filter(pk__in=ids)
-    rows.exclude(Exists(task_rows().filter(pk=OuterRef("pk")))).delete()
-    rows.filter(checkpoint__isnull=False).update(checkpoint=None, checkpointed_at=None)
+def forget_checkpoints(ids: Iterable[int]) -> None:
+    """Forget from where tasks could be resumed that have finished; their progress stays."""
+    rows = progress_rows().filter(pk__in=ids, checkpoint__isnull=False)
+    rows.update(checkpoint=None, checkpointed_at=None)
 
 
 def write_checkpoint(interim: Interim) -> None:

@@ -14,6 +14,7 @@ from django_partisan.database import dialect_for
 from django_partisan.database.values import Claimed, Cursor, Recorded, TaskUpdate
 from django_partisan.exceptions import TaskExpired
 from django_partisan.fault_points import reach
+from django_partisan.lifecycle.interims import forget_checkpoints
 from django_partisan.lifecycle.outputs import delete_outputs
 from django_partisan.lifecycle.related import others_point_at_tasks
 from django_partisan.lifecycle.repeats import follow, is_link, tell_of_ends
@@ -56,8 +57,10 @@ def record(
     outcome twice changes nothing the second time.
 
     With ``delete_finished``, finished tasks are deleted instead. Where other models point at tasks
-    they are recorded, and left to :func:`delete_completed`. ``tellers`` are those that are known to
-    have told of their progress in this attempt: that goes with them.
+    they are recorded, and left to :func:`delete_completed`.
+
+    ``tellers`` are those that are known to have told of themselves in this attempt. The checkpoints
+    of the finished ones among them are forgotten, and nothing is left of those that are deleted.
     """
     finished = [ended for ended in ended_attempts if ended.outcome.kind == FINISHED]
     others = [ended for ended in ended_attempts if ended.outcome.kind != FINISHED]
@@ -106,7 +109,7 @@ def _record_finished(
     ended_attempts: Sequence[EndedAttempt], delete: bool, tellers: Collection[int]
 ) -> Recorded:
     if not delete or others_point_at_tasks():
-        return _finish(ended_attempts)
+        return _finish(ended_attempts, tellers)
     alias = database()
     try:
         with transaction.atomic(using=alias):
@@ -115,19 +118,24 @@ def _record_finished(
         # A constraint that Django knows nothing of speaks against the deletion, not the outcome.
         if len(ended_attempts) > 1 or not dialect_for(alias).is_refusal(error):
             raise
-        return _finish(ended_attempts)
+        return _finish(ended_attempts, tellers)
 
 
-def _finish(ended_attempts: Sequence[EndedAttempt]) -> Recorded:
+def _finish(ended_attempts: Sequence[EndedAttempt], tellers: Collection[int]) -> Recorded:
     alias = database()
     updates = updates_of(ended_attempts)
     links = {ended.task.id for ended in ended_attempts if is_link(ended)}
-    if not links:
+    savers = tellers and {update.id for update in updates if update.id in tellers}
+    if not links and not savers:
         return _recorded(updates)
     with transaction.atomic(using=alias):
         recorded = _recorded(updates)
-        reach("manager.recorded_without_followers")
-        follow(recorded & links)
+        if links:
+            reach("manager.recorded_without_followers")
+            follow(recorded & links)
+        if savers:
+            reach("manager.recorded_with_checkpoints")
+            forget_checkpoints(recorded.intersection(savers))
     return recorded
 
 
@@ -150,7 +158,7 @@ def _delete(ended_attempts: Sequence[EndedAttempt], tellers: Collection[int]) ->
     left = [update for update in updates if update.id not in deleted]
     kept = _recorded(left) if left else Recorded()
     if links:
-        finished = _finish(links)
+        finished = _finish(links, tellers)
         kept.has_marks |= finished.has_marks
         task_rows().filter(pk__in=finished).only("pk").delete()
         deleted |= finished

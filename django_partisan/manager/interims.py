@@ -33,8 +33,8 @@ class Interims:
         self._write_at = 0.0
         self.tellers: set[int] = set()
         """The tasks that have told anything, until their end is recorded."""
-        self._savers: set[int] = set()
-        self._over: list[int] = []
+        self.savers: set[int] = set()
+        """Those of them that have a checkpoint, to be forgotten once they have finished."""
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -42,37 +42,27 @@ class Interims:
     def add(self, interim: Interim) -> None:
         """Take in what a task tells, in place of what it has told before.
 
-        One that says nothing says that the task has a checkpoint, which it has written itself.
+        One that has but a number says that the task has a checkpoint, which it has written itself.
         """
         self.tellers.add(interim.task_id)
-        if interim.checkpoint is not None or interim.done is None:
-            self._savers.add(interim.task_id)
+        if interim.number:
+            self.savers.add(interim.task_id)
         if interim.checkpoint is not None or interim.done is not None:
             self._pending[interim.task_id] = interim.over(self._pending.get(interim.task_id))
 
-    def ended(self, task_id: int, *, has_finished: bool, is_deleted: bool) -> None:
-        """Take in that the end of a task is recorded, which had told something.
-
-        Nothing will resume one that has finished, and nothing will be read of one that is deleted.
-        """
+    def part_with(self, task_id: int) -> None:
+        """Take in that the end of a task is recorded, or that it is somebody else's by now."""
         self.tellers.discard(task_id)
-        if has_finished and (is_deleted or task_id in self._savers):
-            self._over.append(task_id)
-        self._savers.discard(task_id)
+        self.savers.discard(task_id)
 
     def next_deadline(self) -> float:
         """Return when there is something to write; NEVER while there is nothing."""
-        return self._write_at if self._pending or self._over else NEVER
+        return self._write_at if self._pending else NEVER
 
     def turn(self, now: float) -> None:
         """Write what is due; raises the database's error with everything still to be written."""
-        if now < self.next_deadline():
-            return
-        self.write()
-        if self._over:
-            reach("manager.forgetting_checkpoints")
-            lifecycle.forget_checkpoints(self._over)
-            self._over = []
+        if now >= self.next_deadline():
+            self.write()
 
     def write(self) -> None:
         """Write everything that was told under leases that still hold."""
@@ -97,7 +87,7 @@ class Interims:
         self._write_at = time.monotonic() + _LOCKED_SECONDS if held else 0.0
         for stale in unwritten:
             if stale.task_id not in held:
-                self.ended(stale.task_id, has_finished=False, is_deleted=False)
+                self.part_with(stale.task_id)
                 logger.debug(
                     "task %d is not ours any more: what it tells changes nothing", stale.task_id
                 )

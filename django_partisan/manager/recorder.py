@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from django.db import Error
@@ -79,7 +79,7 @@ class Recorder:
     @property
     def is_plain(self) -> bool:
         """Whether everything pending can be recorded in one statement with a claim."""
-        if self.interims:
+        if self.interims or self._has_savers():
             return False
         names = set()
         for ended in self._pending:
@@ -134,28 +134,25 @@ class Recorder:
             if ended.task.id not in held:
                 self._note_stale(ended)
         if self.interims.tellers:
-            self._part_with_tellers(e for e in batch if id(e) in confirmed)
-
-    def _part_with_tellers(self, confirmed: Iterable[EndedAttempt]) -> None:
-        for ended in confirmed:
-            if ended.task.id in self.interims.tellers:
-                self._part_with(ended.task, has_finished=ended.outcome.kind == FINISHED)
-
-    def _part_with(self, task: ClaimedTask, *, has_finished: bool) -> None:
-        is_deleted = self._deletes(task.queue_name)
-        self.interims.ended(task.id, has_finished=has_finished, is_deleted=is_deleted)
+            for ended in batch:
+                if id(ended) in confirmed:
+                    self.interims.part_with(ended.task.id)
 
     def was_recorded(self, task: ClaimedTask) -> None:
         """Take note of a task whose worker has recorded itself that it finished."""
         self.counts[FINISHED] += 1
-        if task.id in self.interims.tellers:
-            self._part_with(task, has_finished=True)
+        if self.interims.tellers:
+            self.interims.part_with(task.id)
         if self._others_point_at_tasks and self._deletes(task.queue_name):
             self.completed.append(task.id)
 
     def summary(self) -> str:
         """Return in words how many attempts ended how."""
         return counts_in_words(self.counts) or "no task was run"
+
+    def _has_savers(self) -> bool:
+        savers = self.interims.savers
+        return bool(savers) and any(ended.task.id in savers for ended in self._pending)
 
     def _record(self, batch: list[EndedAttempt]) -> Recorded:
         names = {ended.task.queue_name for ended in batch}
@@ -168,12 +165,12 @@ class Recorder:
         return recorded.joined(self._store(kept, delete_finished=False))
 
     def _store(self, batch: list[EndedAttempt], *, delete_finished: bool) -> Recorded:
-        tellers = self.interims.tellers
+        interims = self.interims
         return lifecycle.record(
             batch,
             delete_finished=delete_finished,
             max_rescues=self._max_rescues,
-            tellers=tellers if delete_finished else frozenset(),
+            tellers=interims.tellers if delete_finished else interims.savers,
         )
 
     def _note_stale(self, ended: EndedAttempt) -> None:

@@ -194,6 +194,9 @@ class Task(models.Model):
     was_duplicate: bool = False
     """Whether `.delay()` found this task waiting instead of storing a new one."""
 
+    has_told: bool = False
+    """Whether its processor, run by this instance, has told of progress or saved a checkpoint."""
+
     objects = TasksManager()
 
     class Meta:

@@ -110,7 +110,9 @@ class Resumable(Telling):
         return self.upgrade_checkpoint(stored.version, state)
 
     def _tell_of_checkpoint(self) -> None:
-        """Let the manager know that there is one, to be forgotten once the task has finished."""
+        """Let it be known that there is one, to be forgotten once the task has finished."""
         if self._claimed is not None:
             told = Interim(self._claimed.id, self._claimed.lease, time.monotonic())
-            hearing.listener.note(told)
+            hearing.listener.note(told._replace(number=next(_numbers)))
+        else:
+            self._note_on_task()

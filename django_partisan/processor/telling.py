@@ -50,6 +50,12 @@ class Telling:
         else:
             # Run as 1.6.1 offered it, in a process that hosts no attempts.
             lifecycle.write_interims([interim])
+            self._note_on_task()
+
+    def _note_on_task(self) -> None:
+        """Let whoever records the end of a task that is run without a manager know of this."""
+        if self._task_obj is not None:
+            self._task_obj.has_told = True
 
 
 def _count(value: Any, name: str) -> float:

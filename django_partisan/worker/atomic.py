@@ -14,6 +14,7 @@ from django_partisan.database import dialect_for
 from django_partisan.database.autocommit import autocommit
 from django_partisan.exceptions import AtomicityLost, LeaseLost
 from django_partisan.execution import task_exc_info
+from django_partisan.execution.interims import hearing
 from django_partisan.fault_points import reach
 from django_partisan.lifecycle.rows import database, task_rows
 from django_partisan.lifecycle.transitions import EndedAttempt
@@ -88,6 +89,7 @@ def _record(task: ClaimedTask, outcome: Outcome) -> None:
         [EndedAttempt(task=task, outcome=outcome)],
         delete_finished=settings_of(task.queue_name).DELETE_TASKS_ON_COMPLETE,
         max_rescues=get_process_settings().MAX_RESCUES,
+        tellers=(task.id,) if hearing.listener.has_heard(task) else (),
     )
     if not recorded:
         raise LeaseLost(

@@ -53,6 +53,10 @@ class Interims:
             with contextlib.suppress(RuntimeError):
                 self._wake.release()
 
+    def has_heard(self, task: ClaimedTask) -> bool:
+        """Say whether a task has told anything in this attempt."""
+        return bool(self.tellers) and task[:2] in self.tellers
+
     def wants_back(self, task: ClaimedTask) -> bool:
         """Say whether the manager would have a task back that can stop between two steps."""
         return bool(self._wanted_back) and task[:2] in self._wanted_back

@@ -142,3 +142,13 @@ class IterateThrottled(Iterate):
 
     def throttle(self) -> float | None:
         return None if Path(self.args[2]).exists() else 0.1
+
+
+@registry.register
+class SaveAtomically(Noted):
+    """Saves a checkpoint within the transaction that records its end."""
+
+    ATOMIC = True
+
+    def work(self) -> None:
+        self.checkpoint("of no use")

@@ -128,14 +128,6 @@ def test_a_task_that_is_deleted_by_a_later_owner_leaves_nothing_behind() -> None
     assert not Progress.objects.exists()
 
 
-def test_what_a_deleted_task_has_left_is_forgotten_with_the_checkpoints() -> None:
-    [task] = claim_new()
-    write(told_by(task, 1.0))
-    record(ended_attempt(task), delete_finished=True)
-    lifecycle.forget_checkpoints([task.id])
-    assert not Progress.objects.exists()
-
-
 def test_many_are_written_by_one_statement() -> None:
     tasks = claim_new(50)
     with CaptureQueriesContext(connection) as statements:

@@ -11,7 +11,7 @@ from django.db import connection
 
 from django_partisan.lifecycle import stored_checkpoint
 from django_partisan.models import Progress, Task
-from tests.app.long_tasks import GoOn, GoOnAtomically, GoOnDurably, SaveOften
+from tests.app.long_tasks import GoOn, GoOnAtomically, GoOnDurably, SaveAtomically, SaveOften
 from tests.app.models import Ledger
 from tests.processes.conftest import StartManager
 from tests.support.harness import SHORT_LIVES, kill
@@ -36,7 +36,7 @@ def notes_of(task_id: int, word: str) -> list[int]:
 
 def until_finished(task_id: int) -> None:
     wait_until(lambda: all_are([task_id], "finished"))
-    wait_until(lambda: stored_checkpoint(task_id) is None)
+    assert stored_checkpoint(task_id) is None
 
 
 @pytest.mark.parametrize("how", ["error", "postpone"])
@@ -108,7 +108,6 @@ def test_a_stopped_manager_changes_nothing_of_a_task_that_a_peer_has_resumed(
     wait_until(lambda: notes_of(task_id, "step")[-1:] == [STEPS - 1])
     peer = start_manager(**one)
     wait_until(lambda: all_are([task_id], "finished"), message=lambda: peer.log)
-    wait_until(lambda: stored_checkpoint(task_id) is None)
     stopped.send(signal.SIGCONT)
     stopped.stop()
     assert stored_checkpoint(task_id) is None
@@ -124,6 +123,13 @@ def test_many_checkpoints_are_saved_while_the_task_runs(
     (task_id,) = book.enqueue(SaveOften(100_000))
     wait_until(lambda: all_are([task_id], "finished"))
     print("seconds for 100,000 checkpoints:", Task.objects.get(pk=task_id).result)
-    wait_until(lambda: not Progress.objects.filter(checkpoint__isnull=False).exists())
     # The last one was written before the end, by its number.
     assert Progress.objects.get().number >= 100_000
+
+
+def test_an_atomic_task_leaves_no_checkpoint(start_manager: StartManager, book: Book) -> None:
+    start_manager()
+    ids = book.enqueue(*[SaveAtomically()] * 20)
+    wait_until(lambda: all_are(ids, "finished"))
+    assert not any(map(stored_checkpoint, ids))
+    assert Progress.objects.count() == 20

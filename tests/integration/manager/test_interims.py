@@ -79,25 +79,14 @@ def test_the_checkpoint_of_a_finished_task_is_forgotten_and_that_of_a_failed_one
     for task in (finished, failed):
         recorder.interims.add(told_by(task, number=1, checkpoint="[1]"))
     lifecycle.write_checkpoint(told_by(durable, number=2, checkpoint="[2]"))
-    recorder.interims.add(told_by(durable))  # That there is one, which it has written itself.
+    # That there is one, which it has written itself, and how far it is.
+    recorder.interims.add(told_by(durable, 5.0).over(told_by(durable, number=3)))
     for task, kind in ((finished, FINISHED), (failed, FAILED), (durable, FINISHED)):
         recorder.add(ended_attempt(task, kind), now=0)
+    assert not recorder.is_plain
     recorder.flush(0)
-    assert Progress.objects.filter(checkpoint__isnull=False).count() == 3
-    recorder.interims.turn(0)
     left = Progress.objects.filter(checkpoint__isnull=False).values_list("pk", flat=True)
     assert list(left) == [failed.id]
-
-
-def test_of_a_task_that_its_worker_has_recorded_it_is_forgotten_as_well(
-    recorder: Recorder,
-) -> None:
-    [task] = claim_new()
-    recorder.interims.add(told_by(task, number=1, checkpoint="[1]"))
-    recorder.interims.turn(0)
-    recorder.was_recorded(task)
-    recorder.interims.turn(0)
-    assert lifecycle.stored_checkpoint(task.id) is None
 
 
 def test_what_cannot_be_written_now_is_written_later(
@@ -148,14 +137,10 @@ def test_a_task_that_somebody_has_locked_is_written_when_it_is_free(recorder: Re
 
 def test_what_is_deleted_with_its_end_leaves_nothing_behind() -> None:
     recorder = Recorder(deletes=lambda _: True, max_rescues=MAX_RESCUES)
-    by_manager, by_worker = claim_new(2)
-    for task in (by_manager, by_worker):
-        recorder.interims.add(told_by(task, 1.0))
+    [task] = claim_new()
+    recorder.interims.add(told_by(task, 1.0))
     recorder.interims.turn(0)
-    recorder.add(ended_attempt(by_manager), now=0)
+    recorder.add(ended_attempt(task), now=0)
     recorder.flush(0)
-    assert [row.pk for row in Progress.objects.all()] == [by_worker.id]
-    lifecycle.record([ended_attempt(by_worker)], delete_finished=True, max_rescues=MAX_RESCUES)
-    recorder.was_recorded(by_worker)
-    recorder.interims.turn(0)
     assert not Progress.objects.exists()
+    assert not recorder.interims.tellers

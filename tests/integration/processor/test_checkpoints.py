@@ -16,7 +16,7 @@ from django_partisan.execution.interims import hearing
 from django_partisan.models import Progress, Task
 from django_partisan.processor import BaseTaskProcessor
 from tests.app.models import Ledger
-from tests.support.factories import RIVAL, claim, claim_new, finish, rescue
+from tests.support.factories import RIVAL, claim, claim_new, ended_attempt, finish, rescue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,6 +37,9 @@ class ImportAnew(Import):
 class Heard(list[Interim]):
     def note(self, interim: Interim) -> None:
         self.append(interim)
+
+    def has_heard(self, task: ClaimedTask) -> bool:
+        return any(told[:2] == task[:2] for told in self)
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +106,7 @@ def test_a_durable_one_is_there_when_the_call_returns(heard: Heard) -> None:
     assert Progress.objects.get(pk=task.id).checkpoint == "[3]"
     assert processor.checkpointed == [3]
     # So that it is forgotten in the end; it holds nothing that could be written.
-    assert [(one.done, one.checkpoint) for one in heard] == [(None, None)]
+    assert [(one.done, one.checkpoint, one.number > 0) for one in heard] == [(None, None, True)]
 
 
 def test_what_was_told_before_does_not_undo_a_durable_one(heard: Heard) -> None:
@@ -198,8 +201,8 @@ def test_the_checkpoint_of_another_version_is_upgraded() -> None:
 def test_a_finished_task_has_none_any_more() -> None:
     [task] = claim_new()
     bound(task).checkpoint(1, durable=True)
-    finish(task)
-    lifecycle.forget_checkpoints([task.id])
+    end = [ended_attempt(task)]
+    lifecycle.record(end, delete_finished=False, max_rescues=3, tellers={task.id})
     row = Progress.objects.get(pk=task.id)
     assert (row.checkpoint, row.checkpointed_at) == (None, None)
 
@@ -244,3 +247,6 @@ def test_a_task_that_is_run_as_with_1_6_1_saves_it_at_once() -> None:
     fresh = Import()
     fresh.set_task_object(task)
     assert fresh.checkpointed == 4
+    task.complete()
+    assert lifecycle.stored_checkpoint(task.pk) is None
+    assert task.progress == told

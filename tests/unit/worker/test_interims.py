@@ -106,6 +106,15 @@ def test_progress_and_checkpoint_do_not_displace_each_other() -> None:
     assert checkpoint.over(None) is checkpoint
 
 
+def test_that_there_is_a_checkpoint_is_not_forgotten_over_later_progress() -> None:
+    found = told(None, number=5)
+    assert told(1.0).over(found).number == 5
+    assert found.over(told(1.0)).number == 5
+    saved = told(None, number=4, checkpoint="[1]")
+    assert found.over(saved).checkpoint == "[1]"
+    assert told(None, number=6, checkpoint="[2]").over(found).checkpoint == "[2]"
+
+
 def test_telling_often_sends_no_more_often(sent: Sent) -> None:
     tidings = Interims(sent)
     tidings.start()
