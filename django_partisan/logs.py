@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO, TypedDict
 
@@ -110,6 +111,8 @@ class Running:
 
 
 running: Final = Running()
+running_beside: Final = ContextVar[ClaimedTask | None]("running_beside", default=None)
+"""Which task it is where several run in this process: in its own code, and what that awaits."""
 
 
 class TaskFilter(logging.Filter):
@@ -120,8 +123,9 @@ class TaskFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass."""
-        if running.task is not None:
-            for field, value in extra_of(running.task).items():
+        task = running.task or running_beside.get()
+        if task is not None:
+            for field, value in extra_of(task).items():
                 vars(record).setdefault(field, value)
         return True
 

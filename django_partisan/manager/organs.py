@@ -39,6 +39,7 @@ from django_partisan.manager.heartbeat import Heartbeat, checked_label
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.pool.hard_limits import HardLimits
 from django_partisan.manager.pool.launcher_client import launcher_options
+from django_partisan.manager.pool.sharing import Sharing
 from django_partisan.manager.pool.worker_pool import WorkerPool
 from django_partisan.manager.queue_choice import choose_queues
 from django_partisan.manager.recorder import Recorder
@@ -113,8 +114,11 @@ class Organs:
             max_rescues=process_settings.MAX_RESCUES,
         )
         """The outcomes that wait to be recorded."""
-        options = launcher_options(self.choice.title, settings, process_settings, console)
-        self.pool = WorkerPool(settings.WORKERS_COUNT, options, self.selector, runtimes)
+        concurrency_of = cache(lambda name: settings_of(name).CONCURRENCY)
+        most = max(map(concurrency_of, self.choice.at_start()), default=1)
+        sharing = Sharing(concurrency_of) if most > 1 else None
+        options = launcher_options(self.choice.title, settings, process_settings, console, most)
+        self.pool = WorkerPool(settings.WORKERS_COUNT, options, self.selector, runtimes, sharing)
         self.queues = Queues(
             self.choice,
             self._settings_of,

@@ -72,6 +72,8 @@ class BaseTaskProcessor(AsyncDelay, abc.ABC):
     """Whether run() and the record of its end are one transaction on the tasks' database."""
     FRESH_SESSION: ClassVar[bool] = False
     """Whether the database connections that run() has used are closed after it, whatever it did."""
+    THREAD_SAFE: ClassVar[bool] = False
+    """Whether run() may run in one of several threads, beside other tasks: see CONCURRENCY."""
     TIMEOUT_SECONDS: ClassVar[float | None] = None
     """How long run() may take: then TaskTimedOut is raised inside it."""
     GRACE_SECONDS: ClassVar[float] = DEFAULT_GRACE_SECONDS

@@ -34,6 +34,7 @@ class Rules(TypedDict, total=False):
     sensitive_params: Sequence[str]
     atomic: bool
     fresh_session: bool
+    thread_safe: bool
     timeout_seconds: float | None
     grace_seconds: float
     expires_seconds: float | None

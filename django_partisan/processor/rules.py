@@ -19,6 +19,7 @@ _KINDS = {
     "ATOMIC": (bool,),
     "FRESH_SESSION": (bool,),
     "SCHEDULABLE": (bool,),
+    "THREAD_SAFE": (bool,),
 }
 _SHORTEST_LIMIT = 0.001
 _MIN_PRIORITY, _MAX_PRIORITY = -(2**31), 2**31 - 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import marshal
 import socket
 import struct
+import threading
 from collections import deque
 from typing import Any, Final
 
@@ -35,9 +36,35 @@ class BlockingChannel:
             self._unpacker.feed(data)
         return self._unpacker.messages.popleft()
 
+    def take_received(self) -> deque[Any]:
+        """Return the messages that have come along with the last one; does not wait."""
+        return self._unpacker.take()
+
+    def receive_ready(self) -> deque[Any]:
+        """Return the messages that one read brings, which does not wait where there is any."""
+        data = self._socket.recv(_READ_SIZE)
+        if not data:
+            raise EOFError
+        self._unpacker.feed(data)
+        return self._unpacker.take()
+
     def send(self, message: Any) -> None:
         """Send a message; raise OSError once the other end is gone."""
         self._socket.sendall(_packed(message))
+
+
+class SharedChannel(BlockingChannel):
+    """The end of a worker in which several threads send."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self._sending = threading.Lock()
+
+    def send(self, message: Any) -> None:
+        """Send a message whole, whoever else sends; raise OSError once the other end is gone."""
+        packed = _packed(message)
+        with self._sending:
+            self._socket.sendall(packed)
 
 
 class Channel:

@@ -7,11 +7,15 @@ both ends: :func:`message_of` makes one of the other.
 Says it  Kind                                     What follows, and what is said
 =======  =======================================  =================================================
 manager  ``chunk``                                A number, tasks: run those that have a token.
+manager  ``shared``                               A number, tasks, how many at once: run those that
+                                                  have a token beside each other.
 manager  ``stop``                                 Nothing: end after what has been started.
 worker   ``finished retried postponed failed      Id, lease, and the other fields of an Outcome,
          recorded cancelled``                     the error as a tuple: so the task has ended.
-worker   ``limited``                              Moment, limit, grace: a task with a time limit
+worker   ``limited``                              Moment, limit, grace, id: a task with a time limit
                                                   starts.
+worker   ``blocked``                              Id: that task keeps those beside it from going on;
+                                                  0: none does any more.
 worker   ``retired``                              Nothing: the worker ends of its own accord.
 =======  =======================================  =================================================
 
@@ -57,6 +61,14 @@ class Chunk(NamedTuple):
     tasks: Sequence[ClaimedTask]
 
 
+class Shared(NamedTuple):
+    """Tasks to run beside each other, up to ``places`` at once, each once it has its token."""
+
+    number: int
+    tasks: Sequence[ClaimedTask]
+    places: int
+
+
 class Stop(NamedTuple):
     """The worker should end."""
 
@@ -67,19 +79,26 @@ class Limited(NamedTuple):
     started: float
     limit: float
     grace: float
+    task_id: int
+
+
+class Blocked(NamedTuple):
+    """A task keeps the event loop, and so those that run beside it, from going on; 0: none."""
+
+    task_id: int
 
 
 class Retired(NamedTuple):
     """The worker ends of its own accord."""
 
 
-Order = Chunk | Stop
+Order = Chunk | Shared | Stop
 """What a manager says."""
-Report = Outcome | Limited | Retired
+Report = Outcome | Limited | Blocked | Retired
 """What a worker says."""
 
 
-def message_of(said: Order | Report) -> tuple[Any, ...]:
+def message_of(said: Order | Report) -> tuple[Any, ...]:  # noqa: PLR0911 - one for each
     """Return what is said as a message; marshal knows no named tuples.
 
     Raises ValueError for an outcome into which a task has smuggled what cannot be recorded, as the
@@ -90,8 +109,12 @@ def message_of(said: Order | Report) -> tuple[Any, ...]:
             return _outcome_message(said)
         case Chunk(number, tasks):
             return "chunk", number, [tuple(task) for task in tasks]
+        case Shared(number, tasks, places):
+            return "shared", number, [tuple(task) for task in tasks], places
         case Limited():
             return "limited", *said
+        case Blocked():
+            return "blocked", *said
         case Stop():
             return ("stop",)
         case Retired():
@@ -103,6 +126,8 @@ def order_in(message: Any) -> Order:
     match message:
         case ("chunk", int(number), list(tasks)):
             return Chunk(number, [ClaimedTask._make(fields) for fields in tasks])
+        case ("shared", int(number), list(tasks), int(places)):
+            return Shared(number, [ClaimedTask._make(fields) for fields in tasks], places)
         case ("stop",):
             return Stop()
     raise GarbledError
@@ -128,8 +153,10 @@ def report_in(message: Any) -> Report:
             return Outcome._make(
                 (task_id, lease, kind, started, ended, result, delay, due_at, error)
             )
-        case ("limited", started, limit, grace) if all(map(_is_number, message[1:])):
-            return Limited(started, limit, grace)
+        case ("limited", started, limit, grace, int(task_id)) if all(map(_is_number, message[1:])):
+            return Limited(started, limit, grace, task_id)
+        case ("blocked", int(task_id)):
+            return Blocked(task_id)
         case ("retired",):
             return Retired()
     raise GarbledError

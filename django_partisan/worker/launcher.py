@@ -144,7 +144,7 @@ class Launcher:
 
     def _be_worker(self, channel: int, tokens: int, requests: int) -> None:
         """Run a worker in the forked child; never returns."""
-        from django_partisan.worker.process import StarvedError, WorkerOptions, serve
+        from django_partisan.worker.process import StarvedError, Worker, WorkerOptions, serve
 
         code = 1
         try:
@@ -153,7 +153,9 @@ class Launcher:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._close()
             with socket.socket(fileno=channel) as sock:
-                serve(sock, tokens, requests, WorkerOptions(**self._options["worker"]))
+                options = WorkerOptions(**self._options["worker"])
+                kind = Worker if options.concurrency == 1 else _concurrent()
+                serve(kind, sock, tokens, requests, options)
             code = 0
         except StarvedError as error:
             # The manager tells of it, once for all workers.
@@ -246,6 +248,12 @@ def _load_project(options: dict[str, Any]) -> None:
         )
     gc.collect()
     gc.freeze()
+
+
+def _concurrent() -> type[Any]:
+    from django_partisan.worker.concurrent import ConcurrentWorker
+
+    return ConcurrentWorker
 
 
 def _flush_streams() -> None:

@@ -38,7 +38,7 @@ from django_partisan.worker.process_state import ProcessState
 from django_partisan.worker.signals import ignore_signals, restore_in_children
 
 logger = logging.getLogger(__name__)
-_IDLE_CHECK_SECONDS: Final = 1.0
+IDLE_CHECK_SECONDS: Final = 1.0
 _MEMORY_CHECK_SECONDS: Final = 0.5
 
 
@@ -48,6 +48,8 @@ class WorkerOptions(NamedTuple):
     title: str
     max_tasks: int | None
     max_memory_mb: int | None
+    concurrency: int = 1
+    """How many tasks it may run at once."""
 
 
 class StarvedError(Exception):
@@ -64,14 +66,14 @@ class Worker:
     def __init__(
         self, sock: socket.socket, tokens: int, requests: int, options: WorkerOptions
     ) -> None:
-        self._channel = BlockingChannel(sock)
+        self._channel = self._channel_on(sock)
         self._tokens = tokens
         os.set_blocking(tokens, False)
         self._descriptors = (sock.fileno(), tokens, requests)
         self._process_state: ProcessState | None = None
         self._host: WorkerHost | None = None
         self._lifeline = Lifeline(tokens)
-        self._interruption = Interruption(requests, self._tell_limited)
+        self._interruption = self._interruption_by(requests)
         self._held_token: bytes | None = None
         self._options = options
         self._tasks_left = _jittered(options.max_tasks)
@@ -90,18 +92,30 @@ class Worker:
         restore_in_children()  # Last: what Ctrl-C raises in another one of these is lost.
         self._show("idle")
         try:
-            while isinstance(order := self._next_order(), Chunk):
-                if not self._run_chunk(order):
-                    self._channel.send(message_of(Retired()))
-                    reach("worker.retired")
-                    return
+            self._serve()
         except (EOFError, BrokenPipeError, ConnectionResetError):
             self._lifeline.end()
+
+    def _channel_on(self, sock: socket.socket) -> BlockingChannel:
+        return BlockingChannel(sock)
+
+    def _interruption_by(self, requests: int) -> Interruption:
+        return Interruption(requests, self._tell_limited)
+
+    def _serve(self) -> None:
+        while isinstance(order := self._next_order(), Chunk):
+            if not self._run_chunk(order):
+                self._retire()
+                return
+
+    def _retire(self) -> None:
+        self._channel.send(message_of(Retired()))
+        reach("worker.retired")
 
     def _next_order(self) -> Order:
         waiting_since = time.monotonic()
         message = self._channel.receive()
-        if time.monotonic() - waiting_since > _IDLE_CHECK_SECONDS:
+        if time.monotonic() - waiting_since > IDLE_CHECK_SECONDS:
             close_broken_connections()
         return order_in(message)
 
@@ -150,7 +164,7 @@ class Worker:
         outcome = execute(task, self._host)
         if self._process_state.damage and not all(map(is_open, self._descriptors)):
             os._exit(CUT_OFF_WORKER)  # Nothing can be said any more but by the exit code.
-        _log(task, outcome, self._lifeline)
+        log_end(task, outcome, self._lifeline)
         if not self._process_state.damage:  # Else they end with the worker, whatever they are.
             tidy_connections(task.processor_class)
         reach("worker.ran")
@@ -170,8 +184,8 @@ class Worker:
             with contextlib.suppress(OSError):
                 os.close(fd)
 
-    def _tell_limited(self, started: float, limit: float, grace: float) -> None:
-        self._channel.send(message_of(Limited(started, limit, grace)))
+    def _tell_limited(self, started: float, limit: float, grace: float, task_id: int) -> None:
+        self._channel.send(message_of(Limited(started, limit, grace, task_id)))
 
     def _is_spent(self) -> bool:
         if self._process_state is not None and self._process_state.damage:
@@ -202,14 +216,16 @@ class Worker:
             setproctitle.setproctitle(f"{self._options.title} {doing}")
 
 
-def serve(sock: socket.socket, tokens: int, requests: int, options: WorkerOptions) -> None:
-    """Be a worker in a freshly forked process; returns when it should exit."""
+def serve(
+    kind: type[Worker], sock: socket.socket, tokens: int, requests: int, options: WorkerOptions
+) -> None:
+    """Be a worker of a kind in a freshly forked process; returns when it should exit."""
     ignore_signals()
     random.seed()
     watch_connections()
     with _not_starving():
         moved = socket.socket(fileno=_moved(sock.detach()))
-        worker = Worker(moved, _moved(tokens), _moved(requests), options)
+        worker = kind(moved, _moved(tokens), _moved(requests), options)
     with moved:
         worker.run()
 
@@ -236,7 +252,7 @@ def _jittered(count: int | None) -> int | None:
     return None if count is None else max(1, count - random.randint(0, count // 10))
 
 
-def _log(task: ClaimedTask, outcome: Outcome, lifeline: Lifeline) -> None:
+def log_end(task: ClaimedTask, outcome: Outcome, lifeline: Lifeline) -> None:
     """Log an end without an error; one with an error is logged where it is judged.
 
     What an orphan ends with counts for nothing: its task runs again.

@@ -213,6 +213,7 @@ def launcher_options(
     settings: QueueSettings,
     process_settings: ProcessSettings,
     console: dict[str, Any] | None,
+    concurrency: int = 1,
 ) -> dict[str, Any]:
     """Return what the launcher of workers is told when it starts; ``title`` names their queues."""
     return {
@@ -223,6 +224,7 @@ def launcher_options(
             "title": f"partisan/worker {title}",
             "max_tasks": settings.TASKS_PER_WORKER_INSTANCE,
             "max_memory_mb": settings.WORKER_MAX_MEMORY_MB,
+            "concurrency": concurrency,
         },
     }
 
