@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO, TypedDict
 
@@ -115,6 +116,8 @@ class Running:
 
 
 running: Final = Running()
+running_beside: Final = ContextVar[ClaimedTask | None]("running_beside", default=None)
+"""Which task it is where several run in this process: in its own code, and what that awaits."""
 
 
 class TaskFilter(logging.Filter):
@@ -127,8 +130,9 @@ class TaskFilter(logging.Filter):
         """Let every record pass."""
         if record.name.startswith(LOGGER_NAME):
             running.has_spoken = True
-        if running.task is not None:
-            for field, value in extra_of(running.task).items():
+        task = running.task or running_beside.get()
+        if task is not None:
+            for field, value in extra_of(task).items():
                 vars(record).setdefault(field, value)
         return True
 

@@ -49,5 +49,6 @@ def position(task: Task, holder: ManagerProcess | None) -> Position:
 def _told_of(task: Task, holder: ManagerProcess) -> dict[str, Any] | None:
     workers = holder.snapshot.get("workers", ())
     # The lease: an earlier attempt at the same task may have run at that heartbeat.
-    of_task = (w for w in workers if (w.get("task"), w.get("lease")) == (task.pk, task.lease))
+    told = (each | {"pid": w["pid"]} for w in workers for each in (w, *w.get("beside", ())))
+    of_task = (t for t in told if (t.get("task"), t.get("lease")) == (task.pk, task.lease))
     return next(of_task, None)

@@ -128,4 +128,6 @@ class ManagerProcessAdmin(_ModelAdmin):
             return "idle"
         url = reverse(f"{self.admin_site.name}:django_partisan_task_change", args=[told["task"]])
         what = f"{short_name(told['processor'])} for {duration(timedelta(seconds=told['seconds']))}"
+        if beside := told.get("beside"):
+            what += f", and {counted(len(beside), 'task')} beside it"
         return format_html('<a href="{}">task {}</a>, {}', url, told["task"], what)

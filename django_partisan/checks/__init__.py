@@ -11,6 +11,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
+from django_partisan.checks.concurrency import check_concurrency
 from django_partisan.checks.limits import check_limits
 from django_partisan.database.sessions import foreign_receivers, is_django_s_own
 from django_partisan.exceptions import ConfigurationError
@@ -316,5 +317,6 @@ _OWN: tuple[Callable[..., CheckMessages], ...] = (
     check_runserver,
     check_commits,
     check_limits,
+    check_concurrency,
     check_sessions,
 )

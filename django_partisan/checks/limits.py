@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.core import checks
 
 from django_partisan.exceptions import ConfigurationError
-from django_partisan.settings import PARTISAN_CONFIG
+from django_partisan.settings import PARTISAN_CONFIG, QueueSettings
 
 DESCRIPTORS_OF_MANAGER: Final = 32
 """What a manager has open without workers: streams, pipes, database, libraries, with some room."""
@@ -27,11 +27,12 @@ _CGROUPS: Final = Path("/sys/fs/cgroup")
 def check_limits(**_: Any) -> list[checks.CheckMessage]:
     """Report limits of this process that are too low for the manager with the most workers."""
     try:
-        count = max(queue.WORKERS_COUNT for queue in PARTISAN_CONFIG.values())
+        queues = list(PARTISAN_CONFIG.values())
     except ConfigurationError:
         return []  # Another check says so.
+    count = max(queue.WORKERS_COUNT for queue in queues)
     descriptors = DESCRIPTORS_OF_MANAGER + DESCRIPTORS_OF_WORKER * count
-    processes = PROCESSES_OF_MANAGER + PROCESSES_OF_WORKER * count
+    processes = PROCESSES_OF_MANAGER + max(map(_processes_of_workers, queues))
     messages: list[checks.CheckMessage] = []
     if (limit := _limit_of(resource.RLIMIT_NOFILE)) is not None and limit < descriptors:
         messages.append(
@@ -52,6 +53,12 @@ def check_limits(**_: Any) -> list[checks.CheckMessage]:
             )
         )
     return messages
+
+
+def _processes_of_workers(queue: QueueSettings) -> int:
+    """Return how many processes and threads the workers of a queue are."""
+    beside = queue.CONCURRENCY if queue.CONCURRENCY > 1 else 0
+    return (PROCESSES_OF_WORKER + beside) * queue.WORKERS_COUNT
 
 
 def _limits_of_processes() -> Iterator[int]:

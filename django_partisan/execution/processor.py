@@ -39,3 +39,9 @@ class Processor(Rules, Protocol):
 
     def retry_delay(self, error: Any, attempt: int, /) -> timedelta | float | None:
         """Return the pause before a retry, None for the configured one."""
+
+
+def may_share(processor_class: Any) -> bool:
+    """Say whether tasks of a class may run in a process beside others."""
+    is_able = processor_class.runs_async or processor_class.THREAD_SAFE
+    return bool(is_able and not processor_class.ATOMIC)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from django_partisan.attempt import ClaimedTask
 from django_partisan.manager.deadlines import Deadlines
 
 _Entry = tuple[int, Any, int, float, ClaimedTask]
+_AGELESS: Final = float("inf")
 
 
 class Turns(Protocol):
@@ -39,6 +40,7 @@ class LocalQueue:
         self._turns = turns
         self._first: deque[ClaimedTask] = deque()
         self._ready: dict[str, list[_Entry]] = {}  # no list is empty
+        self._aside: deque[tuple[float, ClaimedTask]] = deque()
         self._size = 0
         self._next: list[_Entry] | None = None
         self.deadlines = Deadlines()
@@ -93,22 +95,48 @@ class LocalQueue:
             self._next = None
         return task
 
+    @property
+    def aside(self) -> int:
+        """How many tasks have been set aside."""
+        return len(self._aside)
+
+    def set_aside(self) -> None:
+        """Set the next task aside, to let others pass it; raise IndexError when there is none."""
+        if self._first:
+            self._aside.append((_AGELESS, self._first.popleft()))
+        else:
+            entry = self._pop_entry()
+            self._aside.append((entry[3], entry[-1]))
+        self._next = None
+
+    def get_aside(self) -> ClaimedTask:
+        """Take the first task that was set aside; raise IndexError when there is none."""
+        task = self._aside.popleft()[-1]
+        self._size -= 1
+        if self._turns is not None:
+            self._turns.handed_out(task)
+        return task
+
     def take_all(self) -> list[ClaimedTask]:
         """Take everything, in order."""
-        return [self.get() for _ in range(self.qsize())]
+        aside = [self.get_aside() for _ in range(self.aside)]
+        return aside + [self.get() for _ in range(self.qsize())]
 
     def take(self, is_wanted: Callable[[ClaimedTask], bool]) -> list[ClaimedTask]:
         """Take the tasks for which ``is_wanted`` holds."""
         taken = [task for task in self._tasks() if is_wanted(task)]
         if taken:
             self._first = deque(task for task in self._first if not is_wanted(task))
+            self._aside = deque(entry for entry in self._aside if not is_wanted(entry[-1]))
             self._keep(lambda entry: not is_wanted(entry[-1]))
         return taken
 
     def take_older_than(self, moment: float) -> list[ClaimedTask]:
         """Take the tasks that were claimed before a moment and still wait."""
         old = [entry[-1] for lane in self._ready.values() for entry in lane if entry[3] < moment]
+        old += [task for since, task in self._aside if since < moment]
         if old:
+            self._aside = deque(entry for entry in self._aside if entry[0] >= moment)
             self._keep(lambda entry: entry[3] >= moment)
         return old
 
@@ -123,6 +151,11 @@ class LocalQueue:
             del self._ready[task.queue_name]
             self._next = None
         return task
+
+    def _pop_entry(self) -> _Entry:
+        entry = self._lane()[0]
+        self._pop()
+        return entry
 
     def _lane(self) -> list[_Entry]:
         """Return the tasks of the queue that is next; raise IndexError when there is none."""
@@ -139,11 +172,14 @@ class LocalQueue:
         self._ready = {name: lane for name, lane in kept.items() if lane}
         for lane in self._ready.values():
             heapq.heapify(lane)
-        self._size = len(self._first) + sum(map(len, self._ready.values()))
+        waiting = sum(map(len, self._ready.values()))
+        self._size = len(self._first) + len(self._aside) + waiting
         self._next = None
 
     def _tasks(self) -> Iterator[ClaimedTask]:
         yield from self._first
+        for _, task in self._aside:
+            yield task
         for lane in self._ready.values():
             for entry in lane:
                 yield entry[-1]

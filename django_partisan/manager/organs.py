@@ -41,6 +41,7 @@ from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.pool.hard_limits import HardLimits
 from django_partisan.manager.pool.launcher_client import launcher_options
 from django_partisan.manager.pool.output import OutputPipes
+from django_partisan.manager.pool.sharing import Sharing
 from django_partisan.manager.pool.worker_pool import WorkerPool
 from django_partisan.manager.queue_choice import choose_queues
 from django_partisan.manager.recorder import Recorder
@@ -117,11 +118,16 @@ class Organs:
             max_rescues=process_settings.MAX_RESCUES,
         )
         """The outcomes that wait to be recorded."""
+        concurrency_of = cache(lambda name: settings_of(name).CONCURRENCY)
+        most = max(map(concurrency_of, self.choice.at_start()), default=1)
+        sharing = Sharing(concurrency_of) if most > 1 else None
         options = launcher_options(
-            self.choice.title, settings, process_settings, console, names_tasks=names_tasks
+            self.choice.title, settings, process_settings, console, most, names_tasks=names_tasks
         )
         pipes = OutputPipes(self.selector) if process_settings.CAPTURE_OUTPUT else None
-        self.pool = WorkerPool(settings.WORKERS_COUNT, options, self.selector, runtimes, pipes)
+        self.pool = WorkerPool(
+            settings.WORKERS_COUNT, options, self.selector, runtimes, sharing, pipes
+        )
         self.outputs = Outputs(self.pool, deletes)
         """What tries have printed and is still to be stored."""
         self._storing = SideDuty(self.outputs, "storing what tasks print", self.link)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from django.db import Error
 
 from django_partisan import lifecycle
-from django_partisan.attempt import CRASHED, RELEASED, ClaimedTask, Outcome
+from django_partisan.attempt import CRASHED, ORPHANED, RELEASED, ClaimedTask, Outcome
 from django_partisan.config.const import NEVER
 from django_partisan.database.values import Claimed
 from django_partisan.fault_points import reach
@@ -109,8 +109,12 @@ class RoundTrip:
             self._queues.expect(task.queue_name, now + outcome.delay_seconds)
         elif outcome.due_at is not None:
             self._queues.expect(task.queue_name, now + outcome.due_at - time.time())
-        elif outcome.kind == CRASHED or task.repeat_seconds is not None:
+        elif outcome.kind in (CRASHED, ORPHANED) or task.repeat_seconds is not None:
             self._queues.expect(task.queue_name, now)
+
+    def expect(self, task: ClaimedTask) -> None:
+        """Look soon at the queue of a task that goes back to it."""
+        self._queues.expect(task.queue_name, time.monotonic())
 
     def was_recorded(self, task: ClaimedTask) -> None:
         """Take in that the worker of a task has recorded itself that it finished."""
@@ -131,7 +135,7 @@ class RoundTrip:
 
     def _held(self) -> int:
         """Return how many tasks wait here, with those that workers have beyond one each."""
-        return self.queue.qsize() + max(0, self._pool.in_hand - self._pool.count)
+        return self.queue.qsize() + max(0, self._pool.in_hand - self._pool.places)
 
     def _is_record_due(self, now: float) -> bool:
         batch = self._queues.worthwhile_outcomes(FLUSH_OUTCOMES)

@@ -10,6 +10,7 @@ from typing import Protocol
 from django_partisan import lifecycle
 from django_partisan.attempt import (
     CRASHED,
+    ORPHANED,
     RECORDED,
     RELEASED,
     ClaimedTask,
@@ -64,7 +65,7 @@ class WorkerReports:
     def ended(self, worker: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
         """Take a worker's report in."""
         if self._stride is not None and outcome.started is not None:
-            self._stride.ended(task, outcome.ended - outcome.started)
+            self._stride.ended(task, (outcome.ended - outcome.started) / worker.places)
         if self._start_limit is not None:
             self._start_limit.ended()
         if worker.output is not None:
@@ -75,18 +76,20 @@ class WorkerReports:
         self._round_trip.ended(task, outcome, worker.pid)
 
     def died(self, worker: WorkerHandle, unstarted: list[ClaimedTask], reason: str) -> None:
-        """Take a worker's death in: only the task that it ran is charged."""
+        """Take a worker's death in: only a task that it ran alone is charged."""
         self._round_trip.queue.put_first(unstarted)
         if self._start_limit is not None:
             self._start_limit.ended(len(worker.in_hand))
         for item in worker.in_hand:
             if self._stride is not None:
-                self._stride.ended(item.task, time.monotonic() - worker.changed_at)
+                seconds = (time.monotonic() - worker.changed_at) / worker.places
+                self._stride.ended(item.task, seconds)
             self._charge(item.task, worker, reason)
         if not worker.is_stopping and not worker.kill_reason:
             logger.warning("%s; starting another", reason)
             if not worker.is_over_limit:
-                tell_died(worker.running, worker.pid, reason)
+                is_known = len(worker.in_hand) == 1
+                tell_died(worker.running if is_known else None, worker.pid, reason)
 
     def prove_start(self, task: ClaimedTask) -> bool:
         """Write that a formerly rescued task starts now, so that a peer can prove it too."""
@@ -104,7 +107,12 @@ class WorkerReports:
         outcome = self._hard_limits.outcome(worker, task)
         if outcome is None:
             kind = RELEASED if worker.kill_reason else CRASHED
+            if kind == CRASHED and (count := len(worker.in_hand)) > 1:
+                kind = ORPHANED  # Nobody knows which one it was: see Chunks.
+                reason += f" (there were {count} tasks in it, and each runs alone next)"
             outcome = orphan_outcome(task, kind, WorkerDied(reason))
+        elif outcome.kind == RELEASED:
+            self._round_trip.expect(task)
         if worker.output is not None:
             self._outputs.ended(worker.output, task, outcome)
         self._round_trip.ended(task, outcome, worker.pid)

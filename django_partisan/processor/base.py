@@ -84,6 +84,8 @@ class BaseTaskProcessor(AsyncDelay, Resumable, TypedArguments, abc.ABC):
     """Whether the database connections that run() has used are closed after it, whatever it did."""
     CAPTURE_OUTPUT: ClassVar[bool] = True
     """Whether what run() prints is kept as the log of the task."""
+    THREAD_SAFE: ClassVar[bool] = False
+    """Whether run() may run in one of several threads, beside other tasks: see CONCURRENCY."""
     TIMEOUT_SECONDS: ClassVar[float | None] = None
     """How long run() may take: then TaskTimedOut is raised inside it."""
     GRACE_SECONDS: ClassVar[float] = DEFAULT_GRACE_SECONDS

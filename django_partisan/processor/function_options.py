@@ -39,6 +39,7 @@ class Rules(TypedDict, total=False):
     atomic: bool
     fresh_session: bool
     capture_output: bool
+    thread_safe: bool
     timeout_seconds: float | None
     grace_seconds: float
     expires_seconds: float | None

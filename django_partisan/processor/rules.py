@@ -20,6 +20,7 @@ _KINDS = {
     "FRESH_SESSION": (bool,),
     "CAPTURE_OUTPUT": (bool,),
     "SCHEDULABLE": (bool,),
+    "THREAD_SAFE": (bool,),
 }
 _SHORTEST_LIMIT = 0.001
 _MIN_PRIORITY, _MAX_PRIORITY = -(2**31), 2**31 - 1

@@ -52,6 +52,8 @@ class QueueSettings(BaseModel):
     """Accepted for compatibility with 1.6.1; does nothing."""
     WORKERS_COUNT: int = Field(ge=1, default_factory=_usable_cpus)
     """How many worker processes run tasks; the default is the number of usable CPUs."""
+    CONCURRENCY: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many asynchronous or THREAD_SAFE tasks of the queue one worker runs at once."""
     WEIGHT: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 1.0
     """The queue's share of worker time in a manager that serves several, beside theirs."""
     SLEEP_DELAY_SECONDS: PositiveSeconds = 2.0

@@ -37,6 +37,18 @@ class BlockingChannel:
             self._unpacker.feed(data)
         return self._unpacker.messages.popleft()
 
+    def take_received(self) -> deque[Any]:
+        """Return the messages that have come along with the last one; does not wait."""
+        return self._unpacker.take()
+
+    def receive_ready(self) -> deque[Any]:
+        """Return the messages that one read brings, which does not wait where there is any."""
+        data = self._socket.recv(_READ_SIZE)
+        if not data:
+            raise EOFError
+        self._unpacker.feed(data)
+        return self._unpacker.take()
+
     def send(self, message: Any) -> None:
         """Send a message as a whole, from any thread; raise OSError once the other end is gone."""
         data = _packed(message)

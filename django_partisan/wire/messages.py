@@ -7,11 +7,15 @@ both ends: :func:`message_of` makes one of the other.
 Says it  Kind                                     What follows, and what is said
 =======  =======================================  =================================================
 manager  ``chunk``                                A number, tasks: run those that have a token.
+manager  ``shared``                               A number, tasks, how many at once: run those that
+                                                  have a token beside each other.
 manager  ``stop``                                 Nothing: end after what has been started.
 worker   ``finished retried resumed postponed     Id, lease, and the other fields of an Outcome,
          released failed recorded cancelled``     the error as a tuple: so the task has ended.
-worker   ``limited``                              Moment, limit, grace: a task with a time limit
+worker   ``limited``                              Moment, limit, grace, id: a task with a time limit
                                                   starts.
+worker   ``blocked``                              Id: that task keeps those beside it from going on;
+                                                  0: none does any more.
 worker   ``line``                                 Id, lease, text: a line for that task's log.
 worker   ``retired``                              Nothing: the worker ends of its own accord.
 worker   ``interim``                              The fields of an Interim: how far a task is that
@@ -67,6 +71,14 @@ class Chunk(NamedTuple):
     tasks: Sequence[ClaimedTask]
 
 
+class Shared(NamedTuple):
+    """Tasks to run beside each other, up to ``places`` at once, each once it has its token."""
+
+    number: int
+    tasks: Sequence[ClaimedTask]
+    places: int
+
+
 class Stop(NamedTuple):
     """The worker should end."""
 
@@ -77,6 +89,13 @@ class Limited(NamedTuple):
     started: float
     limit: float
     grace: float
+    task_id: int
+
+
+class Blocked(NamedTuple):
+    """A task keeps the event loop, and so those that run beside it, from going on; 0: none."""
+
+    task_id: int
 
 
 class Retired(NamedTuple):
@@ -91,9 +110,9 @@ class Line(NamedTuple):
     text: str
 
 
-Order = Chunk | Stop
+Order = Chunk | Shared | Stop
 """What a manager says."""
-Report = Outcome | Limited | Line | Retired | Interim
+Report = Outcome | Limited | Blocked | Line | Retired | Interim
 """What a worker says."""
 
 
@@ -108,7 +127,9 @@ def message_of(said: Order | Report) -> tuple[Any, ...]:
             return _outcome_message(said)
         case Chunk(number, tasks):
             return "chunk", number, [tuple(task) for task in tasks]
-        case Limited() | Line() | Interim():
+        case Shared(number, tasks, places):
+            return "shared", number, [tuple(task) for task in tasks], places
+        case Limited() | Blocked() | Line() | Interim():
             return type(said).__name__.lower(), *said
         case Stop():
             return ("stop",)
@@ -121,6 +142,8 @@ def order_in(message: Any) -> Order:
     match message:
         case ("chunk", int(number), list(tasks)):
             return Chunk(number, [ClaimedTask._make(fields) for fields in tasks])
+        case ("shared", int(number), list(tasks), int(places)):
+            return Shared(number, [ClaimedTask._make(fields) for fields in tasks], places)
         case ("stop",):
             return Stop()
     raise GarbledError
@@ -146,13 +169,21 @@ def report_in(message: Any) -> Report:
             return Outcome._make(
                 (task_id, lease, kind, started, ended, result, delay, due_at, error)
             )
-        case ("limited", started, limit, grace) if all(map(_is_number, message[1:])):
-            return Limited(started, limit, grace)
+        case ("retired",):
+            return Retired()
+    return _word_in(message)
+
+
+def _word_in(message: Any) -> Limited | Blocked | Line | Interim:
+    """Return what a worker says of a task that goes on; raise GarbledError for anything else."""
+    match message:
+        case ("limited", started, limit, grace, int(task_id)) if all(map(_is_number, message[1:])):
+            return Limited(started, limit, grace, task_id)
+        case ("blocked", int(task_id)):
+            return Blocked(task_id)
         case ("line", task_id, lease, text) if type(task_id) is type(lease) is int:
             if _is_text(text):
                 return Line(task_id, lease, text)
-        case ("retired",):
-            return Retired()
         case ("interim", *fields) if _is_interim(fields):
             return Interim._make(fields)
     raise GarbledError

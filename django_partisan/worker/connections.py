@@ -63,6 +63,19 @@ def tidy_connections(processor_class: str = "") -> None:
                 session.tidy(is_enough=not _wants_fresh_sessions(processor_class))
 
 
+def tidy_own_connections(processor_class: str = "") -> None:
+    """Do the same with the sessions of the calling thread alone, while others may be busy."""
+    for session in _own():
+        if session.is_touched:
+            session.tidy(is_enough=not _wants_fresh_sessions(processor_class))
+
+
+def close_own_ended_connections() -> None:
+    """Close connections of the calling thread that have ended, or are too old."""
+    for session in _own():
+        session.close_if_ended()
+
+
 def close_ended_connections() -> None:
     """Close connections that the server or a task has ended, and those that are too old.
 
@@ -258,6 +271,13 @@ def _at_rest() -> list[Session]:
         for reference in list(_sessions.values())
         if (session := reference()) and (session.thread is here or is_at_rest(session.thread))
     ]
+
+
+def _own() -> Iterator[Session]:
+    for connection in connections.all(initialized_only=True):
+        session: Session | None = vars(connection).get(SESSION)
+        if session is not None and session.thread is threading.current_thread():
+            yield session
 
 
 def _wants_fresh_sessions(processor_class: str) -> bool:

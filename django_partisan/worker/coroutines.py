@@ -23,7 +23,8 @@ class Interruptible:
         self._coroutine: Any = awaitable if own else _awaited(awaitable)
         self._task: asyncio.Task[Any] | None = None
         self._error: TaskCancelled | TaskTimedOut | None = None
-        self._is_stepping = False
+        self.is_stepping = False
+        """Whether its code runs now."""
         self._is_raised = False
         self._is_over = False
 
@@ -45,7 +46,7 @@ class Interruptible:
         Where it is running, the error is raised from here through whatever it has called.
         """
         self._error = error
-        if self._is_stepping:
+        if self.is_stepping:
             self._is_raised = True
             raise _inside(error)
         if self._task is not None:
@@ -71,22 +72,22 @@ class Interruptible:
         """Let it run up to where it waits next."""
         if self._error is not None and not self._is_raised:
             return self.throw(asyncio.CancelledError())
-        self._is_stepping = True
+        self.is_stepping = True
         try:
             return self._coroutine.send(value)
         finally:
-            self._is_stepping = False
+            self.is_stepping = False
 
     def throw(self, error: BaseException, *_: Any) -> Any:
         """Raise an error where it waits, and let it run on."""
         if isinstance(error, asyncio.CancelledError) and self._error and not self._is_raised:
             self._is_raised = True
             error = _inside(self._error)
-        self._is_stepping = True
+        self.is_stepping = True
         try:
             return self._coroutine.throw(error)
         finally:
-            self._is_stepping = False
+            self.is_stepping = False
 
     def close(self) -> None:
         """End it where it waits."""

@@ -19,7 +19,7 @@ from django_partisan.worker.signals import plain_signals
 
 SIGNAL: Final = signal.SIGURG
 """Where a task has removed its handler, nothing happens; any other signal would end the worker."""
-_REPEAT_SECONDS: Final = 0.1
+REPEAT_SECONDS: Final = 0.1
 _LONGEST_WAIT: Final = 3600.0
 _NEVER: Final = float("inf")
 
@@ -54,10 +54,10 @@ class Interruption:
 
     ``requests`` is the end of a pipe that carries what the manager wants to be stopped. ``limited``
     is told of each task with a time limit before it starts: when, its limit and its grace, in
-    seconds of the monotonic clock.
+    seconds of the monotonic clock, and which task it is.
     """
 
-    def __init__(self, requests: int, limited: Callable[[float, float, float], None]) -> None:
+    def __init__(self, requests: int, limited: Callable[[float, float, float, int], None]) -> None:
         self.has_interrupted = False
         self.wanted_back: set[tuple[int, int]] = set()
         """Ids and leases of the tasks that the manager would have back, between two steps."""
@@ -114,7 +114,7 @@ class Interruption:
     def _limit(self, task: ClaimedTask, limit: float, grace: float) -> Running:
         self.refresh()
         started = time.monotonic()
-        self._limited(started, limit, grace)
+        self._limited(started, limit, grace, task.id)
         return Running(task, limit, started + limit)
 
     def _alert(self, running: Running) -> None:
@@ -160,11 +160,14 @@ class Interruption:
             data = b""
         self.wanted_back.update(give_backs_in(data))
         for request in cancels_in(data):
-            self._requested = request
-            running = self._running
-            if running is not None and running.task[:2] == request:
-                running.is_cancelled = True
+            self._ask(request)
         return bool(data)
+
+    def _ask(self, request: tuple[int, int]) -> None:
+        self._requested = request
+        running = self._running
+        if running is not None and running.task[:2] == request:
+            running.is_cancelled = True
 
     def _interrupt_if_due(self) -> float | None:
         """Interrupt the task if it is time to, and return when to look again."""
@@ -175,7 +178,7 @@ class Interruption:
         if running.is_due(now):
             # Again and again: a signal just before a system call does not end its wait.
             signal.pthread_kill(self._main, SIGNAL)
-            seconds = _REPEAT_SECONDS
+            seconds = REPEAT_SECONDS
         elif running.deadline == _NEVER:
             return None
         else:

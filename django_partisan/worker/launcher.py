@@ -144,7 +144,7 @@ class Launcher:
 
     def _be_worker(self, channel: int, tokens: int, requests: int, *output: int) -> None:
         """Run a worker in the forked child; never returns."""
-        from django_partisan.worker.process import StarvedError, WorkerOptions, serve
+        from django_partisan.worker.process import StarvedError, Worker, WorkerOptions, serve
 
         code = 1
         try:
@@ -154,7 +154,8 @@ class Launcher:
             self._close()
             with socket.socket(fileno=channel) as sock:
                 options = WorkerOptions(**self._options["worker"])
-                serve(sock, tokens, requests, options, output)
+                kind = Worker if options.concurrency == 1 else _concurrent()
+                serve(kind, sock, tokens, requests, options, output)
             code = 0
         except StarvedError as error:
             # The manager tells of it, once for all workers.
@@ -248,6 +249,12 @@ def _load_project(options: dict[str, Any]) -> None:
     _flush_streams()  # Else each worker would print it once more.
     gc.collect()
     gc.freeze()
+
+
+def _concurrent() -> type[Any]:
+    from django_partisan.worker.concurrent import ConcurrentWorker
+
+    return ConcurrentWorker
 
 
 def _flush_streams() -> None:

@@ -56,6 +56,9 @@ class Output(Protocol):
     def ended_words(self) -> None:
         """Take note that the worker itself has said something since a task's end."""
 
+    def is_whole(self) -> bool:
+        """Say whether a border can still be told."""
+
     def write_line(self, task: ClaimedTask, line: str) -> None:
         """Put a line into a task's log, and nowhere else."""
 
@@ -84,6 +87,10 @@ class ChannelOutput:
 
     def ended_words(self) -> None:
         """Do nothing."""
+
+    def is_whole(self) -> bool:
+        """Say so: no task can harm it."""
+        return True
 
     def write_line(self, task: ClaimedTask, line: str) -> None:
         """Send the line."""

@@ -36,12 +36,12 @@ from django_partisan.worker.host import WorkerHost
 from django_partisan.worker.interims import Interims
 from django_partisan.worker.interruption import Interruption
 from django_partisan.worker.lifeline import Lifeline
-from django_partisan.worker.output import PipeOutput, attend
+from django_partisan.worker.output import Output, PipeOutput, attend
 from django_partisan.worker.process_state import ProcessState
 from django_partisan.worker.signals import ignore_signals, restore_in_children
 
 logger = logging.getLogger(__name__)
-_IDLE_CHECK_SECONDS: Final = 1.0
+IDLE_CHECK_SECONDS: Final = 1.0
 _MEMORY_CHECK_SECONDS: Final = 0.5
 
 
@@ -52,6 +52,8 @@ class WorkerOptions(NamedTuple):
     max_tasks: int | None
     max_memory_mb: int | None
     names_tasks: bool = False
+    concurrency: int = 1
+    """How many tasks it may run at once."""
 
 
 class StarvedError(Exception):
@@ -73,20 +75,20 @@ class Worker:
         options: WorkerOptions,
         output: Sequence[int] = (),
     ) -> None:
+        self._options = options
         self._channel = BlockingChannel(sock)
         self._tokens = tokens
         os.set_blocking(tokens, False)
         self._descriptors = (sock.fileno(), tokens, requests)
         self._process_state: ProcessState | None = None
         self._host: WorkerHost | None = None
-        self._output = PipeOutput(output, names_tasks=options.names_tasks) if output else None
+        self._output = self._output_on(output)
         self._lifeline = Lifeline(tokens, self._hand_back)
-        self._interruption = Interruption(requests, self._tell_limited)
+        self._interruption = self._interruption_by(requests)
         self._interims = Interims(
             lambda told: self._channel.send(message_of(told)), self._interruption.wanted_back
         )
         self._held_token: bytes | None = None
-        self._options = options
         self._tasks_left = _jittered(options.max_tasks)
         self._memory_checked_at = 0.0
         self._shown = ""
@@ -105,20 +107,24 @@ class Worker:
         restore_in_children()  # Last: what Ctrl-C raises in another one of these is lost.
         self._show("idle")
         try:
-            while isinstance(order := self._next_order(), Chunk):
-                if not self._run_chunk(order):
-                    self._channel.send(message_of(Retired()))
-                    reach("worker.retired")
-                    return
+            self._serve()
         except (EOFError, BrokenPipeError, ConnectionResetError):
             self._lifeline.end()
 
+    def _interruption_by(self, requests: int) -> Interruption:
+        return Interruption(requests, self._tell_limited)
+
+    def _output_on(self, descriptors: Sequence[int]) -> Output | None:
+        if not descriptors:
+            return None
+        return PipeOutput(descriptors, names_tasks=self._options.names_tasks)
+
     def _noted_state(self) -> ProcessState:
         output = self._output
-        if output is None:
+        attend(output)
+        if not isinstance(output, PipeOutput):
             return ProcessState(self._descriptors)
         output.start()
-        attend(output)
         left_children = (output.has_had_children, False, output.must_move)
         state = ProcessState((*self._descriptors, *output.descriptors), [left_children])
         output.spares_are(state.spares_of_output)
@@ -128,10 +134,20 @@ class Worker:
         if self._output is not None:
             self._output.hand_back()
 
+    def _serve(self) -> None:
+        while isinstance(order := self._next_order(), Chunk):
+            if not self._run_chunk(order):
+                self._retire()
+                return
+
+    def _retire(self) -> None:
+        self._channel.send(message_of(Retired()))
+        reach("worker.retired")
+
     def _next_order(self) -> Order:
         waiting_since = time.monotonic()
         message = self._channel.receive()
-        if time.monotonic() - waiting_since > _IDLE_CHECK_SECONDS:
+        if time.monotonic() - waiting_since > IDLE_CHECK_SECONDS:
             close_broken_connections()
         return order_in(message)
 
@@ -184,7 +200,7 @@ class Worker:
         outcome = execute(task, self._host)
         if self._process_state.damage and not all(map(is_open, self._descriptors)):
             os._exit(CUT_OFF_WORKER)  # Nothing can be said any more but by the exit code.
-        _log(task, outcome, self._lifeline)
+        log_end(task, outcome, self._lifeline)
         if not self._process_state.damage:  # Else they end with the worker, whatever they are.
             tidy_connections(task.processor_class)
         if running.has_spoken:
@@ -216,8 +232,8 @@ class Worker:
             with contextlib.suppress(OSError):
                 os.close(fd)
 
-    def _tell_limited(self, started: float, limit: float, grace: float) -> None:
-        self._channel.send(message_of(Limited(started, limit, grace)))
+    def _tell_limited(self, started: float, limit: float, grace: float, task_id: int) -> None:
+        self._channel.send(message_of(Limited(started, limit, grace, task_id)))
 
     def _is_spent(self) -> bool:
         if self._process_state is not None and self._process_state.damage:
@@ -249,20 +265,21 @@ class Worker:
 
 
 def serve(
+    kind: type[Worker],
     sock: socket.socket,
     tokens: int,
     requests: int,
     options: WorkerOptions,
     output: Sequence[int] = (),
 ) -> None:
-    """Be a worker in a freshly forked process; returns when it should exit."""
+    """Be a worker of a kind in a freshly forked process; returns when it should exit."""
     ignore_signals()
     random.seed()
     watch_connections()
     with _not_starving():
         moved = socket.socket(fileno=_moved(sock.detach()))
         others = list(map(_moved, (tokens, requests, *output)))
-        worker = Worker(moved, others[0], others[1], options, others[2:])
+        worker = kind(moved, others[0], others[1], options, others[2:])
     with moved:
         worker.run()
 
@@ -289,7 +306,7 @@ def _jittered(count: int | None) -> int | None:
     return None if count is None else max(1, count - random.randint(0, count // 10))
 
 
-def _log(task: ClaimedTask, outcome: Outcome, lifeline: Lifeline) -> None:
+def log_end(task: ClaimedTask, outcome: Outcome, lifeline: Lifeline) -> None:
     """Log an end without an error; one with an error is logged where it is judged.
 
     What an orphan ends with counts for nothing: its task runs again.

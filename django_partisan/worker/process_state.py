@@ -78,6 +78,11 @@ class ProcessState:
         else:
             self._look_after(processor)
 
+    def end_if_child(self) -> None:
+        """End the process when it is one that a task has forked."""
+        if self._is_child:
+            _end_child(sys.exception())
+
     def prepare(self, processor: str) -> None:
         """Look now if the last look was left out and the next task is of another processor."""
         if self._unseen not in {None, processor}:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,10 +16,12 @@ from django.utils import timezone, translation
 
 from django_partisan.config.processor_configs import ErrorsHandleConfig
 from django_partisan.exceptions import FailTask, PostponeTask, TaskCancelled, TaskTimedOut
-from django_partisan.processor import processor
+from django_partisan.processor import BaseTaskProcessor, processor
 from django_partisan.registry import registry
 from tests.app.models import Ledger
 from tests.app.noted import Noted
+
+var: ContextVar[int | None] = ContextVar("var", default=None)
 
 
 class AsyncNoted(Noted):
@@ -94,6 +98,8 @@ class Ending(Noted):
             raise FailTask(way)
         if way == "exit":
             raise SystemExit(way)
+        if way == "child exits":
+            await asyncio.create_task(AsyncEnding("exit").work("exit"))
         return way
 
 
@@ -142,6 +148,167 @@ class AsyncTell(AsyncNoted):
     def tell(self) -> list[Any]:
         queries = len(connection.queries_log)
         return [translation.get_language(), transaction.get_autocommit(), queries]
+
+
+@registry.register
+class AsyncMeet(AsyncNoted):
+    """Ends once so many of its kind have begun: they have to run at once."""
+
+    async def work(self, directory: str, count: int) -> None:
+        (Path(directory) / str(self.task.id)).touch()
+        while len([*Path(directory).iterdir()]) < count:  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(0.01)
+
+
+@registry.register
+class AsyncBlock(AsyncNoted):
+    """Keeps its event loop from running until there is a file."""
+
+    async def work(self, path: str) -> None:
+        while not Path(path).exists():  # noqa: ASYNC240 - it blocks
+            time.sleep(0.01)  # noqa: ASYNC251 - it blocks
+
+
+@registry.register
+class AsyncExit(AsyncNoted):
+    """Ends its process at every attempt, once there is a file."""
+
+    async def work(self, path: str) -> None:
+        while not Path(path).exists():  # noqa: ASYNC110, ASYNC240 - as other processes do
+            await asyncio.sleep(0.01)
+        os._exit(7)
+
+
+@registry.register
+class AsyncMix(AsyncNoted):
+    """Uses the ORM in all threads there are, and tells what it has found in its context."""
+
+    async def work(self, number: int) -> list[Any]:
+        language = ("fi", "fr", "ja", "en")[number % 4]
+        found = [translation.get_language(), timezone.get_current_timezone_name(), var.get()]
+        translation.activate(language)
+        timezone.activate("Asia/Tokyo")
+        var.set(number)
+        before = await sync_to_async(self.set_lock_timeout)(f"{number + 1001}ms")
+        await asyncio.to_thread(Ledger.objects.count)
+        await asyncio.sleep(0.01)
+        await Ledger.objects.acount()
+        after = await sync_to_async(self.lock_timeout)()
+        kept = [translation.get_language() == language, var.get() == number]
+        return [found, before, after == f"{number + 1001}ms", kept]
+
+    def set_lock_timeout(self, value: str) -> str:
+        before = self.lock_timeout()
+        with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("SELECT set_config('lock_timeout', %s, false)", [value])
+        return f"{before}, {len(connection.queries_log)} queries"
+
+    def lock_timeout(self) -> str:
+        if connection.vendor != "postgresql":
+            return f"{self.args[0] + 1001}ms"
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            return str(cursor.fetchone()[0])
+
+
+class Threaded(Noted):
+    THREAD_SAFE = True
+
+
+@registry.register
+class ThreadMeet(Threaded):
+    """Ends once so many of its kind have begun: they have to run at once."""
+
+    def work(self, directory: str, count: int) -> None:
+        (Path(directory) / str(self.task.id)).touch()
+        while len([*Path(directory).iterdir()]) < count:
+            time.sleep(0.01)
+
+
+@registry.register
+class ThreadWait(Threaded):
+    """Waits for a file, with limits and an end that can be asked for."""
+
+    GRACE_SECONDS: ClassVar[float] = 10
+
+    def work(self, path: str) -> None:
+        while not Path(path).exists():
+            time.sleep(0.01)
+
+
+@registry.register
+class ThreadLimited(Threaded):
+    """Waits in Python, or in C, where nothing is raised."""
+
+    TIMEOUT_SECONDS: ClassVar[float | None] = 1.0
+    GRACE_SECONDS: ClassVar[float] = 0.5
+
+    def work(self, way: str) -> None:
+        if way == "in C":
+            time.sleep(60)
+        while True:
+            time.sleep(0.01)
+
+
+@registry.register
+class AsyncLeave(AsyncNoted):
+    """Leaves a child behind, which notes that it is cancelled."""
+
+    async def work(self) -> None:
+        self.child = asyncio.create_task(self.wait())
+        await asyncio.sleep(0)
+
+    async def wait(self) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await self.awrite("left and cancelled")
+            raise
+
+
+class Forking(Noted):
+    """Forks; the child comes to the end as well, unless it is ended before."""
+
+    def fork(self, path: str) -> None:
+        if child := os.fork():
+            os.waitpid(child, 0)
+        else:
+            Path(path).touch()
+
+
+@registry.register
+class AsyncFork(Forking, AsyncNoted):
+    async def work(self, path: str) -> None:
+        self.fork(path)
+        await asyncio.sleep(0)
+
+
+@registry.register
+class ThreadFork(Forking):
+    THREAD_SAFE = True
+
+    def work(self, path: str) -> None:
+        self.fork(path)
+
+
+@registry.register
+class AsyncPause(AsyncNoted):
+    """Says nothing, and waits."""
+
+    async def run(self) -> None:
+        await asyncio.sleep(self.args[0])
+
+
+@registry.register
+class ThreadPause(BaseTaskProcessor):
+    """Says nothing, and blocks its thread."""
+
+    THREAD_SAFE = True
+    UNIQUE_FOR_PARAMS = False
+
+    def run(self) -> None:
+        time.sleep(self.args[0])
 
 
 @processor

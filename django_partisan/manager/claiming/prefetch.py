@@ -72,11 +72,12 @@ class Prefetch:
         if self._has_given_sizes:
             return self._cap
         workers, share, seconds = self._settings.WORKERS_COUNT, self._pace.share, self._pace.mean
+        places = workers * self._settings.CONCURRENCY
         if seconds is None:
             each = _FIRST_TASKS * share
         else:
             each = max(AHEAD_SECONDS * share, AT_ONCE_SECONDS) / max(seconds, _SHORTEST)
-        return min(self._cap, max(ceil(workers * share), int(workers * each)))
+        return min(self._cap, max(ceil(places * share), int(workers * each)))
 
     def _least(self, most: int) -> int:
         return self._settings.MIN_QUEUE_SIZE * most // self._settings.MAX_QUEUE_SIZE

@@ -213,6 +213,7 @@ def launcher_options(
     settings: QueueSettings,
     process_settings: ProcessSettings,
     console: dict[str, Any] | None,
+    concurrency: int = 1,
     *,
     names_tasks: bool = False,
 ) -> dict[str, Any]:
@@ -229,6 +230,7 @@ def launcher_options(
             "max_tasks": settings.TASKS_PER_WORKER_INSTANCE,
             "max_memory_mb": settings.WORKER_MAX_MEMORY_MB,
             "names_tasks": names_tasks,
+            "concurrency": concurrency,
         },
     }
 

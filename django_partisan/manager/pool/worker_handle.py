@@ -11,7 +11,7 @@ import socket
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django_partisan.attempt import ClaimedTask, Interim, Outcome
 from django_partisan.exceptions import TaskCancelled, TaskTimedOut
@@ -20,11 +20,13 @@ from django_partisan.manager.pool.output import WorkerOutput
 from django_partisan.manager.runtimes import CHUNK_SECONDS
 from django_partisan.wire.channel import Channel, GarbledError
 from django_partisan.wire.messages import (
+    Blocked,
     Chunk,
     Limited,
     Line,
     Report,
     Retired,
+    Shared,
     Stop,
     cancel_message,
     give_back_message,
@@ -33,6 +35,8 @@ from django_partisan.wire.messages import (
 )
 
 logger = logging.getLogger(__name__)
+_TOLD: Final = 100
+"""Tasks of one worker that the manager's row shows at most."""
 
 
 @dataclass(slots=True)
@@ -43,6 +47,8 @@ class InHand:
     chunk: int
     seconds: float | None
     is_asked_back: bool = False
+    since: float = 0.0
+    """When it was handed out to run beside others."""
 
 
 class HardLimit(NamedTuple):
@@ -51,6 +57,7 @@ class HardLimit(NamedTuple):
     kill_at: float
     error: BaseException
     started: float | None
+    grace: float
 
 
 class WorkerHandle:
@@ -81,9 +88,14 @@ class WorkerHandle:
         self.is_stopping = False
         self.is_gone = False
         self.kill_reason = ""
-        self.hard_limit: HardLimit | None = None
+        self.hard_limits: dict[int, HardLimit] = {}
         self.is_over_limit = False
         self.told: list[Interim] = []
+        self.killed_at = 0.0
+        self.places = 1
+        self.has_begun_all = False
+        self.blocked_by = 0
+        self.drained_by: float | None = None
         self._next_chunk = 0
         with contextlib.ExitStack() as unless_complete:
             ours, self.theirs = socket.socketpair()
@@ -102,7 +114,17 @@ class WorkerHandle:
     def accepts(self) -> bool:
         """Whether the worker may be handed tasks."""
         is_ending = self.is_stopping or self.is_gone or self.is_killed
-        return not (is_ending or self.is_cancelling)
+        return not (is_ending or self.is_cancelling or self.drained_by is not None)
+
+    @property
+    def is_sharing(self) -> bool:
+        """Whether what it was handed last runs beside each other."""
+        return self.places > 1
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether something that it was handed may not have started."""
+        return len(self.in_hand) > 1 and not self.has_begun_all
 
     @property
     def has_enough(self) -> bool:
@@ -116,8 +138,18 @@ class WorkerHandle:
 
     @property
     def is_cancelling(self) -> bool:
-        """Whether the task that runs has been asked to stop."""
-        return self.hard_limit is not None and isinstance(self.hard_limit.error, TaskCancelled)
+        """Whether the task that it runs alone has been asked to stop."""
+        return self.hard_limits != {} and self.places == 1 and self.is_cancelled(self.running)
+
+    def is_cancelled(self, task: ClaimedTask | None) -> bool:
+        """Say whether a task in hand has been asked to stop."""
+        limit = None if task is None else self.hard_limits.get(task.id)
+        return limit is not None and isinstance(limit.error, TaskCancelled)
+
+    @property
+    def kill_at(self) -> float | None:
+        """When the first of its tasks is over its hard limit; None where none has one."""
+        return min((limit.kill_at for limit in self.hard_limits.values()), default=None)
 
     @property
     def descriptors(self) -> list[int]:
@@ -130,8 +162,19 @@ class WorkerHandle:
         """The task that was started and not reported, as far as the manager knows."""
         return self.in_hand[0].task if self.in_hand else None
 
-    def hand_out(self, chunk: Sequence[tuple[ClaimedTask, float | None]], now: float) -> None:
-        """Give tasks, each with its expected seconds (None makes the worker take no others)."""
+    def hand_out(
+        self, chunk: Sequence[tuple[ClaimedTask, float | None]], now: float, places: int = 1
+    ) -> None:
+        """Give tasks, each with its expected seconds.
+
+        With ``places`` above 1, so many of them run beside each other. Otherwise they run one after
+        another, and None for seconds makes the worker take no others.
+        """
+        self.places = places
+        self.has_begun_all = False
+        if places > 1:
+            self._hand_out_beside(chunk, now)
+            return
         number = self._next_chunk
         self._next_chunk = (number + 1) % 256
         # Tokens first: a worker that finds a task without one takes it as taken back.
@@ -144,10 +187,24 @@ class WorkerHandle:
             self.backlog_seconds += seconds or 0.0
             self.is_exclusive = self.is_exclusive or seconds is None
 
+    def _hand_out_beside(
+        self, chunk: Sequence[tuple[ClaimedTask, float | None]], now: float
+    ) -> None:
+        number = self._next_chunk
+        self._next_chunk = (number + 1) % 256
+        os.write(self._token_writer, bytes([number]) * len(chunk))
+        self.channel.send(message_of(Shared(number, [task for task, _ in chunk], self.places)))
+        if not self.in_hand:
+            self.changed_at = now
+        for task, seconds in chunk:
+            self.in_hand.append(InHand(task, number, seconds, since=now))
+            self.backlog_seconds += seconds or 0.0
+
     def take_back(self) -> list[ClaimedTask]:
         """Take back every task that has not been started, in order."""
         left = Counter(self._read_tokens())
         if not left:
+            self.has_begun_all = self.places > 1
             return []
         taken: deque[InHand] = deque()
         for item in reversed(self.in_hand):
@@ -169,8 +226,9 @@ class WorkerHandle:
         for message in messages:
             match self._understood(message):
                 case Outcome() as outcome:
-                    outcomes.append((self._done(), outcome))
-                    self.hard_limit = None
+                    outcomes.append((self._done(outcome), outcome))
+                    if self.hard_limits:
+                        self._forget_limit(outcome.task_id, now)
                 case None:
                     logger.error("worker %s says what no worker says; it is replaced", self.pid)
                     is_gone = True
@@ -199,10 +257,11 @@ class WorkerHandle:
 
     def cancel(self, task: ClaimedTask, grace: float, now: float) -> None:
         """Ask the task that runs to stop; it has its grace, or what is left of its own limit."""
-        limit = self.hard_limit
+        limit = self.hard_limits.get(task.id)
         kill_at = now + grace if limit is None else min(limit.kill_at, now + grace)
         started = None if limit is None else limit.started
-        self.hard_limit = HardLimit(kill_at, TaskCancelled(killed=_killed_after(grace)), started)
+        error = TaskCancelled(killed=_killed_after(grace))
+        self.hard_limits[task.id] = HardLimit(kill_at, error, started, grace)
         # A full pipe or a dead reader: the worker is killed soon.
         with contextlib.suppress(OSError):
             os.write(self._request_writer, cancel_message(task.id, task.lease))
@@ -216,9 +275,10 @@ class WorkerHandle:
                 with contextlib.suppress(OSError):
                     os.write(self._request_writer, give_back_message(item.task.id, item.task.lease))
 
-    def kill_over_limit(self) -> None:
+    def kill_over_limit(self, now: float) -> None:
         """End the worker now because its task does not stop."""
         self.is_over_limit = True
+        self.killed_at = now
         self.send_kill()
 
     def send_kill(self) -> None:
@@ -268,14 +328,23 @@ class WorkerHandle:
         if (task := self.running) is not None:
             told |= {"task": task.id, "lease": task.lease, "processor": task.processor_class}
             told["seconds"] = round(now - self.changed_at, 3)
+            if self.places > 1:
+                told["seconds"] = round(now - self.in_hand[0].since, 3)
+                told["beside"] = [self._told(item, now) for item in list(self.in_hand)[1:_TOLD]]
         return told
+
+    def _told(self, item: InHand, now: float) -> dict[str, Any]:
+        task, seconds = item.task, round(now - item.since, 3)
+        name = task.processor_class
+        return {"task": task.id, "lease": task.lease, "processor": name, "seconds": seconds}
 
     def describe(self, now: float) -> str:
         """Say in a sentence what the worker does right now."""
         name, task = f"worker {self.number} (process {self.pid})", self.running
         if task is None:
             return f"{name} is {'starting' if self.pid is None else 'idle'}"
-        seconds, others = now - self.changed_at, len(self.in_hand) - 1
+        since = self.in_hand[0].since if self.places > 1 else self.changed_at
+        seconds, others = now - since, len(self.in_hand) - 1
         doing = f"has run task {task.id} ({task.processor_class}) for {seconds:.1f} s"
         return f"{name} {doing}; {others} more in hand"
 
@@ -293,10 +362,13 @@ class WorkerHandle:
             return None
         return report if not isinstance(report, Outcome) or self._is_awaited(report) else None
 
-    def _note(self, report: Limited | Line | Retired | Interim) -> None:
+    def _note(self, report: Limited | Blocked | Line | Retired | Interim) -> None:
         match report:
-            case Limited():
-                self.hard_limit = self.hard_limit or _hard_limit(report)
+            case Limited(task_id=task_id):
+                if any(item.task.id == task_id for item in self.in_hand):
+                    self.hard_limits.setdefault(task_id, _hard_limit(report))
+            case Blocked(task_id):
+                self.blocked_by = task_id
             case Line():
                 self._take_line(report)
             case Retired():
@@ -316,18 +388,28 @@ class WorkerHandle:
 
     def _is_awaited(self, outcome: Outcome) -> bool:
         running = self.running
-        return (
-            running is not None and outcome.task_id == running.id and outcome.lease == running.lease
+        return running is not None and (
+            (outcome.task_id == running.id and outcome.lease == running.lease)
+            or (self.places > 1 and any(_is_of(outcome, item) for item in self.in_hand))
         )
 
-    def _done(self) -> ClaimedTask:
+    def _done(self, outcome: Outcome) -> ClaimedTask:
         item = self.in_hand.popleft()
+        if item.task.id != outcome.task_id:
+            self.in_hand.appendleft(item)
+            item = next(item for item in self.in_hand if _is_of(outcome, item))
+            self.in_hand.remove(item)
         self.backlog_seconds -= item.seconds or 0.0
         return item.task
 
+    def _forget_limit(self, task_id: int, now: float) -> None:
+        limit = self.hard_limits.pop(task_id, None)
+        if limit is not None and limit.kill_at <= now:
+            self.drained_by = None  # It has stopped after all.
+
     def _weigh(self) -> None:
         self.backlog_seconds = sum(item.seconds or 0.0 for item in self.in_hand)
-        self.is_exclusive = any(item.seconds is None for item in self.in_hand)
+        self.is_exclusive = self.places == 1 and any(item.seconds is None for item in self.in_hand)
 
 
 def _pipe(unless_complete: contextlib.ExitStack) -> tuple[int, int]:
@@ -337,9 +419,14 @@ def _pipe(unless_complete: contextlib.ExitStack) -> tuple[int, int]:
     return ends
 
 
+def _is_of(outcome: Outcome, item: InHand) -> bool:
+    return outcome.task_id == item.task.id and outcome.lease == item.task.lease
+
+
 def _hard_limit(limited: Limited) -> HardLimit:
     error = TaskTimedOut(limited.limit, killed=_killed_after(limited.grace))
-    return HardLimit(limited.started + limited.limit + limited.grace, error, limited.started)
+    kill_at = limited.started + limited.limit + limited.grace
+    return HardLimit(kill_at, error, limited.started, limited.grace)
 
 
 def _killed_after(grace: float) -> str:

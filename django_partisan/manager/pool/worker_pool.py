@@ -15,12 +15,13 @@ from django_partisan.config.const import NEVER, STARVED_WORKER
 from django_partisan.fault_points import reach
 from django_partisan.manager.local_queue import LocalQueue
 from django_partisan.manager.pool import reaping
-from django_partisan.manager.pool.chunks import Chunks
+from django_partisan.manager.pool.chunks import Chunks, SharedChunks
 from django_partisan.manager.pool.launcher_client import Exited, Refused, Started, death_reason
 from django_partisan.manager.pool.launcher_keeper import LauncherKeeper
 from django_partisan.manager.pool.output import OutputPipes
 from django_partisan.manager.pool.respawn import Respawn
 from django_partisan.manager.pool.scarcity import Scarcity
+from django_partisan.manager.pool.sharing import Sharing
 from django_partisan.manager.pool.worker_handle import WorkerHandle
 from django_partisan.manager.runtimes import CHUNK_SECONDS, CHUNK_TASKS, Runtimes
 from django_partisan.manager.start_limit import StartLimit
@@ -59,6 +60,7 @@ class WorkerPool:
         options: dict[str, Any],
         selector: selectors.BaseSelector,
         runtimes: Runtimes,
+        sharing: Sharing | None = None,
         pipes: OutputPipes | None = None,
     ) -> None:
         """``pipes`` are to capture what tasks print; None leaves it where it goes by itself."""
@@ -67,6 +69,7 @@ class WorkerPool:
         """How many workers there should be."""
         self._selector = selector
         self._runtimes = runtimes
+        self._sharing = sharing
         self.launcher = LauncherKeeper(options, selector, self)
         """The process that the workers are forked from."""
         self._respawn = Respawn()
@@ -83,7 +86,17 @@ class WorkerPool:
     def observe(self, observer: PoolObserver) -> None:
         """Tell somebody what becomes of tasks; to be called once, before anything else."""
         self._observer = observer
-        self._chunks = Chunks(self._runtimes, observer.prove_start)
+        if self._sharing is None:
+            self._chunks = Chunks(self._runtimes, observer.prove_start)
+        else:
+            self._chunks = SharedChunks(self._runtimes, observer.prove_start, self._sharing)
+
+    @property
+    def places(self) -> int:
+        """How many tasks the workers run at once, as far as they have any."""
+        if self._sharing is None:
+            return self.count
+        return sum(worker.places for worker in self.workers.values())
 
     @property
     def in_hand(self) -> int:
@@ -135,14 +148,28 @@ class WorkerPool:
         """Give waiting tasks to the workers that have too little to do."""
         if not queue.qsize():
             return
+        if self._sharing is None:
+            self._hand_out_once(queue, now)
+        else:
+            # One may have room for what another one has none for, beyond its own share.
+            while queue.qsize() and self._hand_out_once(queue, now):
+                pass
+
+    def _hand_out_once(self, queue: LocalQueue, now: float) -> bool:
         count, limit = len(self.workers), self.start_limit
+        has_any = False
         for worker in sorted(self.workers.values(), key=lambda worker: len(worker.in_hand)):
             most = CHUNK_TASKS if limit is None else limit.left(self.in_hand)
             if worker.accepts and (chunk := self._chunks.next(worker, queue, count, most)):
                 reach("manager.handing_out")
-                worker.hand_out(chunk, now)
+                if self._sharing is None:
+                    worker.hand_out(chunk, now)
+                else:
+                    worker.hand_out(chunk, now, self._sharing.places(chunk[0][0]))
                 reach("manager.handed_out")
                 self._watch_writes(worker)
+                has_any = True
+        return has_any
 
     def receive(self, worker: WorkerHandle) -> None:
         """Take in what a worker has reported so far."""
@@ -153,7 +180,10 @@ class WorkerPool:
         for task, outcome in outcomes:
             reach("manager.heard")
             if outcome.started is not None:
-                self._runtimes.learn(task.processor_class, outcome.ended - outcome.started)
+                seconds = outcome.ended - outcome.started
+                if worker.places > 1:
+                    seconds /= worker.places  # What it took of the worker's time.
+                self._runtimes.learn(task.processor_class, seconds)
             self._observer.ended(worker, task, outcome)
 
     def rebalance(self, queue: LocalQueue, now: float) -> float:
@@ -161,9 +191,13 @@ class WorkerPool:
 
         Returns when to look again, NEVER when nobody is idle.
         """
+        if self._sharing is not None:
+            for worker in self.workers.values():
+                if worker.is_sharing and worker.is_stopping and worker.in_hand:
+                    queue.put_first(worker.take_back())
         if not self.has_idle or queue.qsize():
             return NEVER
-        crowded = [worker for worker in self.workers.values() if len(worker.in_hand) > 1]
+        crowded = [worker for worker in self.workers.values() if worker.is_crowded]
         for worker in crowded:
             if now - worker.changed_at >= CHUNK_SECONDS:
                 queue.put_first(worker.take_back())

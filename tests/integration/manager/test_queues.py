@@ -146,6 +146,7 @@ def test_the_queue_that_has_had_the_least_for_its_weight_is_claimed_from_first()
 
 
 class _Worker:
+    places = 1
     pid = 1
     output = None
 

@@ -159,7 +159,9 @@ def test_a_worker_that_says_what_no_worker_says_is_gone(
     assert handle.running == TASKS[0]
 
 
-@pytest.mark.parametrize("limit", [("soon", 1.0, 1.0), (1.0, float("nan"), 1.0), (1.0, 10**400, 1)])
+@pytest.mark.parametrize(
+    "limit", [("soon", 1.0, 1.0, 1), (1.0, float("nan"), 1.0, 1), (1.0, 10**400, 1, 1)]
+)
 def test_a_time_limit_that_nobody_can_calculate_with_ends_the_worker_and_not_the_manager(
     handle: WorkerHandle, worker: Worker, limit: tuple[Any, ...]
 ) -> None:
@@ -167,7 +169,7 @@ def test_a_time_limit_that_nobody_can_calculate_with_ends_the_worker_and_not_the
     worker._channel.send(("limited", *limit))
     assert handle.receive(now=1) == []
     assert handle.is_gone
-    assert handle.hard_limit is None
+    assert not handle.hard_limits
 
 
 def test_a_report_of_nothing_in_hand_ends_the_worker_and_not_the_manager(
@@ -193,18 +195,18 @@ def test_the_snapshot_says_what_the_worker_runs_and_for_how_long(
 
 def test_a_hard_limit_ends_with_the_task_it_was_for(handle: WorkerHandle, worker: Worker) -> None:
     handle.hand_out(chunk(TASKS[0]), now=0)
-    worker._tell_limited(100.0, 5.0, 2.0)
+    worker._tell_limited(100.0, 5.0, 2.0, TASKS[0].id)
     handle.receive(now=0)
-    assert handle.hard_limit is not None
-    assert (handle.hard_limit.kill_at, handle.hard_limit.started) == (107.0, 100.0)
-    assert isinstance(handle.hard_limit.error, TaskTimedOut)
+    limit = handle.hard_limits[TASKS[0].id]
+    assert (limit.kill_at, limit.started) == (107.0, 100.0)
+    assert isinstance(limit.error, TaskTimedOut)
     report(worker, TASKS[0])
     handle.receive(now=0)
-    assert handle.hard_limit is None
+    assert not handle.hard_limits
 
 
 def test_a_worker_over_its_limit_gets_nothing_more(handle: WorkerHandle) -> None:
-    handle.kill_over_limit()
+    handle.kill_over_limit(now=0)
     assert not handle.accepts
 
 
@@ -214,9 +216,8 @@ def test_a_worker_that_is_to_stop_its_task_gets_no_other_until_it_has(
     handle.hand_out(chunk(TASKS[0]), now=0)
     handle.cancel(TASKS[0], grace=3.0, now=10.0)
     assert not handle.accepts
-    assert handle.hard_limit is not None
-    assert handle.hard_limit.kill_at == 13.0
-    worker._tell_limited(12.0, 50.0, 2.0)
+    assert handle.kill_at == 13.0
+    worker._tell_limited(12.0, 50.0, 2.0, TASKS[0].id)
     handle.receive(now=12)
     assert handle.is_cancelling, "a limit that begins later does not make it go on"
     assert cancels_in(os.read(handle.descriptors[2], 100)) == [(TASKS[0].id, TASKS[0].lease)]
@@ -229,11 +230,11 @@ def test_a_limit_that_ends_sooner_than_the_grace_still_holds(
     handle: WorkerHandle, worker: Worker
 ) -> None:
     handle.hand_out(chunk(TASKS[0]), now=0)
-    worker._tell_limited(1.0, 1.0, 2.0)
+    worker._tell_limited(1.0, 1.0, 2.0, TASKS[0].id)
     handle.receive(now=2)
     handle.cancel(TASKS[0], grace=30.0, now=3.0)
-    assert handle.hard_limit is not None
-    assert (handle.hard_limit.kill_at, handle.hard_limit.started) == (4.0, 1.0)
+    limit = handle.hard_limits[TASKS[0].id]
+    assert (limit.kill_at, limit.started) == (4.0, 1.0)
 
 
 def test_requests_that_nobody_reads_are_left_out(handle: WorkerHandle) -> None:

@@ -31,4 +31,4 @@ def test_every_check_is_registered_once_however_often_django_gets_ready() -> Non
     ours = [
         check for check in registry.get_checks() if check.__module__.startswith(checks.__name__)
     ]
-    assert len(ours) == len(set(ours)) == 8
+    assert len(ours) == len(set(ours)) == 9

@@ -82,7 +82,7 @@ def test_an_order_is_read_as_it_was_given(order: messages.Order) -> None:
         *(OUTCOME._replace(kind=kind, error=None) for kind in REPORTED),
         OUTCOME._replace(kind="finished", result=None, delay_seconds=None, due_at=None, error=None),
         OUTCOME._replace(kind="postponed", delay_seconds=3, due_at=-1e11, error=None),
-        Limited(1.5, 2, 3.5),
+        Limited(1.5, 2, 3.5, 7),
         Retired(),
         INTERIM,
         Interim(1, 2, 3.0),
@@ -99,7 +99,7 @@ def test_every_message_is_a_tuple_that_begins_with_its_kind_and_the_table_has_th
     said: list[messages.Order | messages.Report] = [
         Chunk(1, [TASK]),
         Stop(),
-        Limited(1.0, 2.0, 3.0),
+        Limited(1.0, 2.0, 3.0, 7),
         Retired(),
         INTERIM,
     ]
@@ -130,7 +130,7 @@ def test_manager_and_worker_do_not_say_what_the_other_says() -> None:
     for order in (Chunk(1, []), Stop()):
         with pytest.raises(GarbledError):
             report_in(message_of(order))
-    for report in (OUTCOME, Limited(1.0, 2.0, 3.0), Retired(), INTERIM):
+    for report in (OUTCOME, Limited(1.0, 2.0, 3.0, 7), Retired(), INTERIM):
         with pytest.raises(GarbledError):
             order_in(message_of(report))
 

@@ -191,7 +191,7 @@ def test_an_unknown_queue_is_an_error_that_lists_the_known_ones(settings: Any) -
         ("KEEP_FAILED_SECONDS", 1e300, "must be 3.16224e+08 or less, or None, got 1e+300 (float)"),
         ("min_queue_size", 5, "unknown key; did you mean 'MIN_QUEUE_SIZE'?"),
         ("WORKER_COUNT", 5, "unknown key; did you mean 'WORKERS_COUNT'?"),
-        (5, 5, "unknown key; known are CHECKS_BEFORE_CLEANUP, DEFAULT_POSTPONES_COUNT"),
+        (5, 5, "unknown key; known are CHECKS_BEFORE_CLEANUP, CONCURRENCY, DEFAULT_POSTPONES"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_queue_and_key(

@@ -50,7 +50,7 @@ class Unhurried(Unlimited):
 
 
 @pytest.fixture
-def told() -> list[tuple[float, float, float]]:
+def told() -> list[tuple[float, float, float, int]]:
     """What a manager would have been told of tasks with a limit."""
     return []
 
@@ -66,7 +66,7 @@ def requests() -> Iterator[tuple[int, int]]:
 
 @pytest.fixture
 def interruption(
-    requests: tuple[int, int], told: list[tuple[float, float, float]]
+    requests: tuple[int, int], told: list[tuple[float, float, float, int]]
 ) -> Iterator[Interruption]:
     former = signal.getsignal(SIGNAL)
     interruption = Interruption(requests[0], lambda *limit: told.append(limit))
@@ -115,14 +115,14 @@ def test_a_task_that_takes_too_long_ends_with_its_limit(interruption: Interrupti
 
 
 def test_a_task_in_time_is_left_alone_and_nothing_comes_after_it(
-    interruption: Interruption, told: list[tuple[float, float, float]]
+    interruption: Interruption, told: list[tuple[float, float, float, int]]
 ) -> None:
     for _ in range(3):
         assert run(interruption, Unhurried, lambda: 1).result == "1"
     assert run(interruption, Unlimited, lambda: wait(1.1)).kind == FINISHED
     wait(0.05)
     assert not interruption.has_interrupted
-    assert [(limit, grace) for _, limit, grace in told] == [(1.0, 7)] * 3
+    assert [(limit, grace) for _, limit, grace, _ in told] == [(1.0, 7)] * 3
 
 
 def test_a_task_that_goes_on_is_interrupted_only_once(interruption: Interruption) -> None:
