@@ -21,6 +21,9 @@ T = TypeVar("T")
 class AsyncHost(Protocol):
     """What is around an asynchronous attempt: see :class:`.Host`."""
 
+    def tell_started(self, task: ClaimedTask, processor: Processor) -> None:
+        """Send the signal that a task starts now; nothing of its receivers reaches the task."""
+
     async def run(self, task: ClaimedTask, processor: Processor) -> Any:
         """Return what the processor returns, raise what it raises; interrupt it where need be."""
 
@@ -44,7 +47,7 @@ async def _attempted(task: ClaimedTask, host: AsyncHost, started: float) -> Outc
         # A constructor of its own that uses the database.
         processor = await host.in_thread(initialized_processor, task)
     if task_started.receivers:
-        await host.in_thread(_tell_started, processor)
+        await host.in_thread(host.tell_started, task, processor)
     try:
         value = await host.run(task, processor)
         value = None if value is None else done(value)
@@ -60,7 +63,3 @@ def _judged(
     task: ClaimedTask, processor: Processor, error: BaseException, started: float
 ) -> Outcome:
     return judge(task, processor, error, started, processor.retry_delay)
-
-
-def _tell_started(processor: Processor) -> None:
-    task_started.deliver(type(processor), task=processor.task_obj)

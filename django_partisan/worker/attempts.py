@@ -80,6 +80,11 @@ class Attempt:
         """Raise its error in it, once."""
         raise NotImplementedError
 
+    def tell_started(self, task: ClaimedTask, processor: Processor) -> None:
+        """Send the signal that the task starts, and leave no session as its receivers have."""
+        task_started.deliver(type(processor), task=processor.task_obj)
+        tidy_own_connections(task.processor_class)
+
     @contextlib.contextmanager
     def _judged(self) -> Iterator[None]:
         """Have a cancelled task end as cancelled, whatever it makes of that."""
@@ -163,11 +168,6 @@ class ThreadAttempt(Attempt):
 
     # ----- in the thread: its host -----
 
-    def tell_started(self, task: ClaimedTask, processor: Processor) -> None:
-        """Send the signal that the task starts, and leave no session as its receivers have."""
-        task_started.deliver(type(processor), task=processor.task_obj)
-        tidy_own_connections(task.processor_class)
-
     def restore(self, processor_class: str) -> None:  # noqa: ARG002
         """End a process that the task has forked; what it changed of this one stays."""
         self.process_state.end_if_child()
@@ -202,10 +202,13 @@ class ThreadAttempt(Attempt):
             time.sleep(0)
         _raise_in_thread(self._ident, None)
 
-    # ----- in the thread that watches -----
+    # ----- in the thread that watches, and where it begins -----
 
     def interrupt(self) -> None:
         """Raise its error with the next instruction of Python that its thread comes to."""
+        if threading.get_ident() == self._ident:
+            self.is_interrupted = True
+            raise self.error()
         self._is_sending = True
         if not (self._is_over or self.is_interrupted):
             self.is_interrupted = True
@@ -241,14 +244,17 @@ class _RaisedInThread(BaseException):
 
 
 class _CancelledInThread(_RaisedInThread, TaskCancelled):
-    pass
+    """What a task in a thread sees of a cancel."""
 
 
 def _timed_out_in_thread(seconds: float) -> type[BaseException]:
+    """Return what a task in a thread sees of its time limit."""
+
     def __init__(self: Any) -> None:  # noqa: N807
         TaskTimedOut.__init__(self, seconds)
 
-    return type("TaskTimedOut", (TaskTimedOut, _RaisedInThread), {"__init__": __init__})
+    names = {"__init__": __init__, "__module__": TaskTimedOut.__module__}
+    return type("TaskTimedOut", (TaskTimedOut, _RaisedInThread), names)
 
 
 def _raise_in_thread(ident: int, kind: type[BaseException] | None) -> None:

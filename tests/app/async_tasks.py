@@ -98,6 +98,8 @@ class Ending(Noted):
             raise FailTask(way)
         if way == "exit":
             raise SystemExit(way)
+        if way == "child exits":
+            await asyncio.create_task(AsyncEnding("exit").work("exit"))
         return way
 
 
@@ -247,6 +249,47 @@ class ThreadLimited(Threaded):
             time.sleep(60)
         while True:
             time.sleep(0.01)
+
+
+@registry.register
+class AsyncLeave(AsyncNoted):
+    """Leaves a child behind, which notes that it is cancelled."""
+
+    async def work(self) -> None:
+        self.child = asyncio.create_task(self.wait())
+        await asyncio.sleep(0)
+
+    async def wait(self) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await self.awrite("left and cancelled")
+            raise
+
+
+class Forking(Noted):
+    """Forks; the child comes to the end as well, unless it is ended before."""
+
+    def fork(self, path: str) -> None:
+        if child := os.fork():
+            os.waitpid(child, 0)
+        else:
+            Path(path).touch()
+
+
+@registry.register
+class AsyncFork(Forking, AsyncNoted):
+    async def work(self, path: str) -> None:
+        self.fork(path)
+        await asyncio.sleep(0)
+
+
+@registry.register
+class ThreadFork(Forking):
+    THREAD_SAFE = True
+
+    def work(self, path: str) -> None:
+        self.fork(path)
 
 
 @registry.register

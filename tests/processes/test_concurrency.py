@@ -13,12 +13,15 @@ from tests.app.async_tasks import (
     AsyncBlock,
     AsyncExit,
     AsyncFailing,
+    AsyncFork,
+    AsyncLeave,
     AsyncLimited,
     AsyncMeet,
     AsyncMix,
     AsyncNote,
     AsyncSleep,
     AsyncWaitForFile,
+    ThreadFork,
     ThreadLimited,
     ThreadMeet,
     ThreadWait,
@@ -27,7 +30,7 @@ from tests.app.models import Ledger
 from tests.app.partisan_tasks import AtomicNote, Note, WaitForFile
 from tests.processes.conftest import StartManager
 from tests.support.helpers import wait_until
-from tests.support.ledger import Book, all_are, assert_no_other_was_charged, started, statuses
+from tests.support.ledger import Book, all_are, assert_no_other_was_charged, done, started, statuses
 
 pytestmark = pytest.mark.alike
 ONE = {"WORKERS_COUNT": 1, "CONCURRENCY": 20}
@@ -95,7 +98,7 @@ def test_each_task_ends_in_its_own_way(start_manager: StartManager, book: Book) 
     manager = start_manager(queue=ONE)
     ways = ["return", "retry", "postpone"] * 10
     good = book.enqueue(*map(AsyncFailing, ways), *[AsyncNote()] * 20)
-    bad = book.enqueue(*map(AsyncFailing, ["fail", "exit"] * 5))
+    bad = book.enqueue(*map(AsyncFailing, ["fail", "exit", "child exits"] * 4))
     wait_until(
         lambda: all_are(good, "finished") and all_are(bad, "error"),
         message=lambda: f"{statuses(book.ids)}{manager.log}",
@@ -175,6 +178,31 @@ def test_limits_end_their_own_tasks_alone(
     gate.touch()
     wait_until(lambda: all_are(beside, "finished"), message=lambda: manager.log)
     assert started(beside) == dict.fromkeys(beside, 1)
+
+
+def test_what_a_coroutine_leaves_behind_is_cancelled_with_its_end(
+    start_manager: StartManager, book: Book, gate: Path
+) -> None:
+    start_manager(queue=ONE)
+    (beside,) = book.begin(AsyncWaitForFile(str(gate)))
+    book.run(*[AsyncLeave()] * 5)
+    assert Ledger.objects.filter(note="left and cancelled").count() == 5
+    gate.touch()
+    wait_until(lambda: all_are([beside], "finished"))
+
+
+@pytest.mark.parametrize("kind", [AsyncFork, ThreadFork])
+def test_a_process_that_a_task_forks_does_nothing_of_those_beside_it(
+    start_manager: StartManager, book: Book, gate: Path, tmp_path: Path, kind: type[AsyncFork]
+) -> None:
+    manager = start_manager(queue=ONE)
+    beside = book.begin(*[AsyncWaitForFile(str(gate))] * 5)
+    (forking,) = book.enqueue(kind(str(tmp_path / "forked")))
+    wait_until(lambda: all_are([forking], "finished"), message=lambda: manager.log)
+    assert (tmp_path / "forked").exists()
+    gate.touch()
+    wait_until(lambda: all_are(beside, "finished"), message=lambda: manager.log)
+    assert done(beside) == started(beside) == dict.fromkeys(beside, 1)
 
 
 @pytest.mark.parametrize("stubborn", [AsyncLimited("go on"), ThreadLimited("in C")])
