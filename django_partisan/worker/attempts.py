@@ -202,10 +202,13 @@ class ThreadAttempt(Attempt):
             time.sleep(0)
         _raise_in_thread(self._ident, None)
 
-    # ----- in the thread that watches -----
+    # ----- in the thread that watches, and where it begins -----
 
     def interrupt(self) -> None:
         """Raise its error with the next instruction of Python that its thread comes to."""
+        if threading.get_ident() == self._ident:
+            self.is_interrupted = True
+            raise self.error()
         self._is_sending = True
         if not (self._is_over or self.is_interrupted):
             self.is_interrupted = True

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextvars import Context, copy_context
@@ -59,6 +60,7 @@ class ConcurrentWorker(Worker):
         self._waiting: deque[tuple[int, ClaimedTask]] = deque()
         self._running: dict[asyncio.Task[None], Attempt] = {}
         self._places = 1
+        self._idle_since = time.monotonic()
         self._is_ending = False
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
@@ -78,6 +80,8 @@ class ConcurrentWorker(Worker):
 
     def _serve(self) -> None:
         self._own_context = copy_context()
+        # A process that is forked by what a task has begun beside itself: see _Coroutine.
+        os.register_at_fork(after_in_child=self._loop.stop)
         order = order_in(self._channel.receive())
         while True:
             match order:
@@ -120,11 +124,7 @@ class ConcurrentWorker(Worker):
         self._loop.add_reader(self._sock, self._read)
         try:
             while self._failure is None and (self._running or not self._is_over()):
-                try:
-                    async with asyncio.timeout(None if self._running else IDLE_CHECK_SECONDS):
-                        await self._changed.wait()
-                except TimeoutError:
-                    close_broken_connections()
+                await self._changed.wait()
                 self._changed.clear()
         finally:
             self._loop.remove_reader(self._sock)
@@ -162,6 +162,8 @@ class ConcurrentWorker(Worker):
     def _start(self, order: Shared) -> None:
         reach("worker.got_a_chunk")
         self._interruptions.refresh()
+        if not self._running and time.monotonic() - self._idle_since > IDLE_CHECK_SECONDS:
+            close_broken_connections()  # Nothing runs: their threads are at rest.
         self._places = order.places
         self._waiting.extend((order.number, task) for task in order.tasks)
         self._fill()
@@ -214,6 +216,7 @@ class ConcurrentWorker(Worker):
             self._fail(error)
         if not self._running:
             self._show("idle")
+            self._idle_since = time.monotonic()
             self._changed.set()
 
     def _made_task(

@@ -32,10 +32,10 @@ class Interruptible:
         """Run it to its end, and return what it returns."""
         try:
             return await self
-        except asyncio.CancelledError as error:
-            if self._error is None:
+        except BaseException as error:
+            if self._error is None or not self._is_meant(error):
                 raise
-            raise self._error.with_traceback(error.__traceback__) from None
+            raise self._error.with_traceback(error.__traceback__) from _cause(error)
         finally:
             self._is_over = True
             self._coroutine.close()  # Where it was left in the middle, by a signal.
@@ -51,6 +51,14 @@ class Interruptible:
             raise _inside(error)
         if self._task is not None:
             self._task.get_loop().call_soon_threadsafe(self._cancel)
+
+    def _is_meant(self, error: BaseException) -> bool:
+        """Say whether an error is what was raised, also where a group of tasks holds it."""
+        if isinstance(error, BaseExceptionGroup):
+            if isinstance(self._error, TaskCancelled):
+                return True  # Whatever else has happened then.
+            return all(map(self._is_meant, error.exceptions))
+        return isinstance(error, asyncio.CancelledError)
 
     def _cancel(self) -> None:
         if self._task is not None and not (self._is_raised or self._is_over):
@@ -116,6 +124,10 @@ def _close(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error if isinstance(error, BaseExceptionGroup) else None
 
 
 async def _awaited(awaitable: Awaitable[Any]) -> Any:

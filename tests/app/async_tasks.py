@@ -285,6 +285,14 @@ class AsyncFork(Forking, AsyncNoted):
 
 
 @registry.register
+class AsyncForkBeside(AsyncFork):
+    """Forks in what it has begun beside itself."""
+
+    async def work(self, path: str) -> None:
+        await asyncio.create_task(super().work(path))
+
+
+@registry.register
 class ThreadFork(Forking):
     THREAD_SAFE = True
 

@@ -14,6 +14,7 @@ from tests.app.async_tasks import (
     AsyncExit,
     AsyncFailing,
     AsyncFork,
+    AsyncForkBeside,
     AsyncLeave,
     AsyncLimited,
     AsyncMeet,
@@ -191,7 +192,7 @@ def test_what_a_coroutine_leaves_behind_is_cancelled_with_its_end(
     wait_until(lambda: all_are([beside], "finished"))
 
 
-@pytest.mark.parametrize("kind", [AsyncFork, ThreadFork])
+@pytest.mark.parametrize("kind", [AsyncFork, AsyncForkBeside, ThreadFork])
 def test_a_process_that_a_task_forks_does_nothing_of_those_beside_it(
     start_manager: StartManager, book: Book, gate: Path, tmp_path: Path, kind: type[AsyncFork]
 ) -> None:

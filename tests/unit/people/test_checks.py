@@ -12,6 +12,7 @@ from django.db.backends.signals import connection_created
 
 from django_partisan import checks
 from django_partisan.checks import limits as limits_of_system
+from django_partisan.checks.concurrency import check_concurrency
 
 COMPLETE = {
     "ENGINE": "django.db.backends.sqlite3",
@@ -238,3 +239,36 @@ def test_what_is_set_up_on_each_new_connection_is_told_of() -> None:
 
 def _set_something_up(**_: Any) -> None:
     """Do nothing: what counts is that Django would call it."""
+
+
+def concurrency_messages(settings: Any, **queues: dict[str, int]) -> dict[str, str]:
+    settings.PARTISAN_CONFIG = queues
+    return {message.id or "": message.msg for message in check_concurrency()}
+
+
+def test_concurrency_that_does_nothing_for_a_queue_is_told(settings: Any) -> None:
+    found = concurrency_messages(settings, nobodys={"CONCURRENCY": 5}, default={})
+    assert found == {
+        "django_partisan.W014": "PARTISAN_CONFIG['nobodys']['CONCURRENCY'] does nothing: no "
+        "processor of this queue can share a worker."
+    }
+
+
+def test_as_many_connections_as_a_server_hardly_has_are_told(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(connections["default"]), "vendor", "postgresql")
+    few = {"CONCURRENCY": 20, "WORKERS_COUNT": 4}
+    assert concurrency_messages(settings, default=few) == {}
+    found = concurrency_messages(settings, default={"CONCURRENCY": 100, "WORKERS_COUNT": 2})
+    assert "may open 203 connections" in found["django_partisan.W015"]
+    monkeypatch.setattr(type(connections["default"]), "vendor", "sqlite")
+    assert concurrency_messages(settings, default={"CONCURRENCY": 100}) == {}
+
+
+def test_threads_beside_each_other_count_as_processes(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.PARTISAN_CONFIG = {"default": {"WORKERS_COUNT": 2, "CONCURRENCY": 50}}
+    found = limit_messages(monkeypatch, {resource.RLIMIT_NPROC: 100})
+    assert "needs about 110 processes and threads" in found["django_partisan.W012"]
