@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from django_partisan.payloads.encoding import decode_arguments, encode_arguments, size_in_bytes
@@ -19,6 +20,9 @@ def encode_state(state: Any, processor: str) -> str:
     than MAX_STATE_BYTES.
     """
     name = f"checkpoint() of {processor}"
+    text = _flat_json(state)
+    if text is not None:
+        return text
     text = encode_arguments((state,), {}, processor=name, max_bytes=_UNBOUNDED)
     text = text[len(_BEFORE) : -len(_BEHIND)]
     size = size_in_bytes(text)
@@ -36,4 +40,31 @@ def decode_state(text: str) -> Any:
     return state
 
 
+def _flat_json(state: Any) -> str | None:
+    """Return the text of a small dict of names, which most states are; None for any other.
+
+    At half the price: whoever saves after each item pays it a million times.
+    """
+    if type(state) is not dict or not all(map(_is_plain, state, state.values())):
+        return None
+    try:
+        text = _ENCODER.encode(state)
+    except ValueError:  # A number of too many digits.
+        return None
+    is_fine = len(text) <= _SURELY_SMALL and text.isascii() and "\\u0000" not in text
+    return text if is_fine else None
+
+
+def _is_plain(key: Any, value: Any) -> bool:
+    return (
+        type(key) is str
+        and key.isidentifier()
+        and key[0] != "_"
+        and type(value) in _PLAIN  # A bool is not an int here, and a float has its own rules.
+    )
+
+
+_PLAIN: Final = frozenset({int, str, bool, type(None)})
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+_SURELY_SMALL: Final = 1000
 _UNBOUNDED: Final = 1 << 62

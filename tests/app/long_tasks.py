@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from django_partisan.config.processor_configs import ErrorsHandleConfig
 from django_partisan.exceptions import PostponeTask
@@ -42,7 +42,7 @@ class GoOn(Noted):
     """Does so many steps, notes each, and saves how many are done; at ``stop_at`` it ends once."""
 
     RETRY_ON_ERROR_CONFIG = ErrorsHandleConfig(
-        retry_on_errors=(Stop,), retries_count=1, retry_pause=0
+        retry_on_errors=(Stop, OperationalError), retries_count=1, retry_pause=0
     )
 
     def work(self, steps: int, how: str = "error", stop_at: int = -1, gate: str = "") -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from django_partisan.payloads.encoding import encode_arguments
 from django_partisan.payloads.state import MAX_STATE_BYTES, decode_state, encode_state
 
 
@@ -61,3 +62,27 @@ def test_a_state_may_take_64_kib_and_no_more() -> None:
         encode_state(fits + "y", "Import")
     with pytest.raises(ValueError, match="bytes as JSON"):
         encode_state("ü" * (MAX_STATE_BYTES // 2), "Import")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"b": 1, "a": "x", "c": None, "d": True},
+        {"cursor": 5, "done": 5, "total": 10},
+        {"text": 'quoted " and \\ and \n'},
+        {"text": "ü"},
+        {"text": "x" * 2000},
+        {"number": 2**70, "nothing": ""},
+        {"no name": 1, "_own": 2, "": 3},
+        {},
+    ],
+)
+def test_the_short_way_gives_the_same_text_as_the_long_one(state: Any) -> None:
+    arguments = encode_arguments((state,), {}, processor="Import", max_bytes=10**6)
+    assert arguments == f'{{"args":[{encode_state(state, "Import")}],"kwargs":{{}}}}'
+
+
+@pytest.mark.parametrize("state", [{"a": "nul \0"}, {"a": "\ud800"}, {"a": 10**5000}])
+def test_the_short_way_lets_nothing_pass_that_the_long_one_refuses(state: Any) -> None:
+    with pytest.raises(ValueError, match=r"checkpoint\(\) of Import: "):
+        encode_state(state, "Import")
