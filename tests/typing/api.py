@@ -109,6 +109,13 @@ class Fetch(BaseTaskProcessor):
         return timedelta(minutes=attempt) if error.errno else None
 
 
+def reading(task: Task, attempt: Attempt) -> str:
+    """Read what was printed."""
+    for text in task.follow_log():
+        assert_type(text, str)
+    return task.log + attempt.log
+
+
 class Index(BaseTaskProcessor):
     """A debounced processor."""
 
@@ -230,13 +237,6 @@ async def enqueueing_asynchronously() -> list[Task]:
     await weigh.adelay("1")  # type: ignore[arg-type]
     await weigh.options(priority=1).adelay(1, priority=2)  # type: ignore[call-arg]
     return [task, *many]
-
-
-def reading(task: Task, attempt: Attempt) -> str:
-    """Read what was printed."""
-    for text in task.follow_log():
-        assert_type(text, str)
-    return task.log + attempt.log
 
 
 def looking(task: Task) -> tuple[bool, datetime | None, QuerySet[Attempt, Attempt]]:
