@@ -192,6 +192,9 @@ class PipeOutput:
         for fd, spare in self._spares.items():
             with contextlib.suppress(OSError):
                 os.dup2(spare, fd)
+        for fd, spare in zip(self._of_process, self._spares.values(), strict=False):
+            with contextlib.suppress(OSError):
+                os.dup2(spare, fd, inheritable=False)
 
     # ----- children that outlive their task -----
 

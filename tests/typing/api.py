@@ -119,6 +119,13 @@ class Fetch(BaseTaskProcessor):
         return timedelta(minutes=attempt) if error.errno else None
 
 
+def reading(task: Task, attempt: Attempt) -> str:
+    """Read what was printed."""
+    for text in task.follow_log():
+        assert_type(text, str)
+    return task.log + attempt.log
+
+
 class Index(BaseTaskProcessor):
     """A debounced processor."""
 
@@ -291,13 +298,6 @@ class Walk(IterationProcessor):
 
     def throttle(self) -> timedelta | None:
         return timedelta(seconds=30)
-
-
-def reading(task: Task, attempt: Attempt) -> str:
-    """Read what was printed."""
-    for text in task.follow_log():
-        assert_type(text, str)
-    return task.log + attempt.log
 
 
 def looking(task: Task) -> tuple[bool, datetime | None, QuerySet[Attempt, Attempt]]:
