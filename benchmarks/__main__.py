@@ -46,7 +46,7 @@ PROFILES: Final = {
     "conditions": Profile(
         (
             *("beside", "held", "polling", "idle", "queues", "flows"),
-            *("output", "checkpoints"),
+            *("output", "checkpoints", "concurrency"),
         ),
         ("drain", "long-drain", "enqueue", "pickup", "idle"),
     ),

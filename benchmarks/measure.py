@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAMES: Final = (
     *("drain", "long-drain", "work", "orm", "enqueue", "pickup", "idle"),
     *("beside", "aside", "held", "polling", "queues", "flows"),
-    *("output", "checkpoints"),
+    *("output", "checkpoints", "concurrency"),
 )
 
 
@@ -31,6 +31,7 @@ class Scale(NamedTuple):
     many_tasks: int = 100_000
     beside_tasks: int = 30_000
     """For drains that should take longer than the noise of the machine, many times over."""
+    waiting_tasks: int = 1_000
     printed_mib: int = 1_024
     works: int = 600
     orm_tasks: int = 3_000
@@ -52,6 +53,7 @@ SCALES: Final = {
         tasks=200,
         many_tasks=400,
         beside_tasks=400,
+        waiting_tasks=50,
         printed_mib=8,
         works=50,
         orm_tasks=50,
@@ -104,6 +106,7 @@ def _figures(names: list[str], scale: Scale) -> Iterator[Figure]:
         aside,
         beside,
         checkpoints,
+        concurrency,
         drain,
         enqueue,
         flows,
@@ -132,6 +135,7 @@ def _figures(names: list[str], scale: Scale) -> Iterator[Figure]:
         "flows": flows.measure,
         "output": output.measure,
         "checkpoints": checkpoints.measure,
+        "concurrency": concurrency.measure,
     }
     for name in names:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)

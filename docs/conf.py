@@ -41,7 +41,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(int|str|float|bool|bytes|None|object|dict|list|tuple|set|type)"),
     # The package's own names that only the engine deals with.
     (r"py:class", r"(.*\.)?(ClaimedTask|SomeClass|BaseTaskProcessor|QueueSettings|DelayOptions)"),
-    (r"py:class", r"Model"),
+    (r"py:class", r"(Base)?Model"),
     (r"py:class", r"(.*\.)?(Delayable|FunctionProcessor|Name|ProcessorMethod|Rules)"),
     # The variables of types.
     (r"py:class", r"(.*\.)?[PQRST](\.args|\.kwargs)?"),

@@ -1,11 +1,13 @@
-"""Tasks that say something while they run."""
+"""Tasks that say something while they run, or run beside others in one worker."""
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import time
 
+from benchmarks.bench_app.partisan_tasks import Noop
 from django_partisan.processor import BaseTaskProcessor
 from django_partisan.registry import register
 
@@ -60,3 +62,34 @@ class Checkpoints(BaseTaskProcessor):
         for number in range(self.args[0]):
             self.checkpoint({"at": number})
         return time.perf_counter() - began
+
+
+@register
+class AsyncNoop(Noop):
+    """As good as nothing, in a coroutine."""
+
+    async def run(self) -> None:
+        """Count."""
+        super().run()
+
+
+@register
+class AsyncSleep(Noop):
+    """Waits for a tenth of a second in a coroutine."""
+
+    async def run(self) -> None:
+        """Wait, and count."""
+        await asyncio.sleep(0.1)
+        super().run()
+
+
+@register
+class ThreadSleep(Noop):
+    """Waits for a tenth of a second in a thread."""
+
+    THREAD_SAFE = True
+
+    def run(self) -> None:
+        """Wait, and count."""
+        time.sleep(0.1)
+        super().run()

@@ -110,6 +110,8 @@ class WorkerOutput:
 
     def catch_up(self, *, is_last: bool = False) -> None:
         """Read every border that is there by now, in whichever pipe; ``is_last``: all there is."""
+        if self._reader < 0:
+            return  # It has been closed in the same round of events.
         frames = self._shared.words[FRAMES_WORD]
         if frames == self._frames and not is_last:
             return  # As after most tasks, which print nothing.

@@ -318,3 +318,11 @@ def test_a_stopped_reader_is_waited_for_only_so_long_and_told_what_is_missing(pa
     pair.shown()
     os.close(reader)
     os.close(writer)
+
+
+def test_who_hears_of_a_closed_pipe_in_the_same_round_reads_nothing(pair: Pair) -> None:
+    pair.print("too late")
+    pair.manager.close()
+    pair.manager.catch_up(is_last=True)
+    assert pair.manager.take(FIRST) is None
+    assert pair.shown() == "too late"
