@@ -5,15 +5,12 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.db.models import Model
 from pydantic import BaseModel
 
 from django_partisan import lifecycle
-from django_partisan.config.const import DEFAULT_GRACE_SECONDS, DEFAULT_QUEUE_NAME
-from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
-from django_partisan.config.schedules import Schedule
 from django_partisan.config.wording import shown
 from django_partisan.exceptions import InvalidParams
 from django_partisan.lifecycle.dependencies import results_of_parents
@@ -27,6 +24,7 @@ from django_partisan.payloads.masking import secret_names
 from django_partisan.payloads.unique_part import encoded, unique_part
 from django_partisan.processor.after import after_of
 from django_partisan.processor.async_delay import AsyncDelay
+from django_partisan.processor.attributes import Attributes
 from django_partisan.processor.calls import Call, note, record_call, record_calls_of_own_new
 from django_partisan.processor.checkpoints import Resumable
 from django_partisan.processor.habits import Elsewhere, refusing_habits
@@ -46,7 +44,7 @@ if TYPE_CHECKING:
     from django_partisan.models import Task
 
 
-class BaseTaskProcessor(AsyncDelay, Resumable, TypedArguments, abc.ABC):
+class BaseTaskProcessor(Attributes, AsyncDelay, Resumable, TypedArguments, abc.ABC):
     """Subclass this, write :meth:`run`, register the class, and call ``YourClass(...).delay()``.
 
     Positional and keyword arguments are kept as ``self.args`` and ``self.kwargs``; they travel as
@@ -55,55 +53,8 @@ class BaseTaskProcessor(AsyncDelay, Resumable, TypedArguments, abc.ABC):
     called with are what is stored, and what it is called with again by the worker.
     """
 
-    PRIORITY: ClassVar[int] = 10
-    """Lower runs first; 0 and negative numbers are priorities like any other."""
-    QUEUE_NAME: ClassVar[str] = DEFAULT_QUEUE_NAME
-    """The queue its tasks wait in; a key of PARTISAN_CONFIG."""
-    UNIQUE_FOR_PARAMS: ClassVar[bool] = True
-    """Whether a task with the same arguments is enqueued only once while it waits."""
-    UNIQUE_UNTIL: ClassVar[Literal["start", "finish"]] = "start"
-    """How long a task keeps duplicates out: until it is claimed, or until it has ended."""
-    ON_DUPLICATE: ClassVar[Literal["keep", "replace", "earlier"]] = "keep"
-    """What a duplicate does to the waiting task: nothing, replace its arguments, its time and its
-    priority, or make it due earlier."""
-    UNIQUE_KEY: ClassVar[Sequence[str] | None] = None
-    """The arguments by which tasks are duplicates, as in SENSITIVE_PARAMS; all when None."""
-    UNIQUE_FOR_SECONDS: ClassVar[float | None] = None
-    """For how long after its start a task keeps duplicates out, whether or not it has ended."""
-    DEBOUNCE_SECONDS: ClassVar[float | None] = None
-    """How long a task waits for the next call, which then takes its place with its arguments."""
-    DEBOUNCE_MAX_SECONDS: ClassVar[float | None] = None
-    """How long it waits in all, from the first call on; ten times as long when None."""
-    RETRY_ON_ERROR_CONFIG: ClassVar[ErrorsHandleConfig | None] = None
-    POSTPONE_CONFIG: ClassVar[PostponeConfig | None] = None
-    SENSITIVE_PARAMS: ClassVar[Sequence[str]] = ()
-    """Arguments that are masked wherever tasks are shown: names, or paths as ``card.number``."""
-    ATOMIC: ClassVar[bool] = False
-    """Whether run() and the record of its end are one transaction on the tasks' database."""
-    FRESH_SESSION: ClassVar[bool] = False
-    """Whether the database connections that run() has used are closed after it, whatever it did."""
-    CAPTURE_OUTPUT: ClassVar[bool] = True
-    """Whether what run() prints is kept as the log of the task."""
-    THREAD_SAFE: ClassVar[bool] = False
-    """Whether run() may run in one of several threads, beside other tasks: see CONCURRENCY."""
-    TIMEOUT_SECONDS: ClassVar[float | None] = None
-    """How long run() may take: then TaskTimedOut is raised inside it."""
-    GRACE_SECONDS: ClassVar[float] = DEFAULT_GRACE_SECONDS
-    """How long run() may go on after that, before its worker is killed."""
-    EXPIRES_SECONDS: ClassVar[float | None] = None
-    """How long after it is due a task may still start: then it is cancelled instead."""
-    ALIASES: ClassVar[tuple[str, ...]] = ()
-    """Former names of the class, under which stored tasks still find it."""
-    SCHEDULES: ClassVar[Sequence[Schedule]] = ()
-    """When tasks are made by themselves; only for the class itself, not for those derived of it."""
-    SCHEDULABLE: ClassVar[bool] = False
-    """Whether people may add schedules for it, in the admin or as rows of StoredSchedule."""
-
-    SCHEMA_VERSION: ClassVar[int] = 1
-    """Which shape the data of a stored task has; it grows with each change of that."""
     logger = OwnLogger()
     """Logs as any logger of its module does, with the task's fields, and into the task's log."""
-
     runs_async: ClassVar[bool] = False
     """Whether run() is a coroutine; found out when the class is made."""
     args: tuple[Any, ...]

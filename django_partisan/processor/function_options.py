@@ -9,7 +9,7 @@ from typing import Any, Concatenate, Final, Literal, ParamSpec, TypedDict, TypeV
 from django_partisan.config.processor_configs import ErrorsHandleConfig, PostponeConfig
 from django_partisan.config.schedules import Schedule
 from django_partisan.config.wording import close_match
-from django_partisan.processor.base import BaseTaskProcessor
+from django_partisan.processor.attributes import Attributes
 from django_partisan.processor.review import attribute_meant
 
 O = ParamSpec("O")  # noqa: E741 - as P is for parameters
@@ -50,7 +50,7 @@ class Rules(TypedDict, total=False):
 
 def attributes() -> dict[str, str]:
     """Return the attributes of a processor by the names that they have as options."""
-    names = (name for name in vars(BaseTaskProcessor) if name.isupper())
+    names = (name for name in vars(Attributes) if name.isupper())
     return {name.lower(): name for name in names if name not in _OF_CLASSES}
 
 

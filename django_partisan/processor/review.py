@@ -14,6 +14,7 @@ from django_partisan.config.const import DEFAULT_QUEUE_NAME
 from django_partisan.exceptions import ConfigurationError, UnknownQueue
 from django_partisan.payloads.secret_fields import is_complete
 from django_partisan.payloads.unique_part import check_names
+from django_partisan.processor.attributes import Attributes
 from django_partisan.processor.base import BaseTaskProcessor
 from django_partisan.processor.rules import check_rules
 from django_partisan.processor.run_method import check_run
@@ -35,7 +36,7 @@ GAP: Final = "gap"
 WRONG_PARAMS: Final = "wrong params"
 NO_UPGRADE: Final = "no upgrade"
 
-_ATTRIBUTES: Final = frozenset(name for name in vars(BaseTaskProcessor) if name.isupper())
+_ATTRIBUTES: Final = frozenset(name for name in vars(Attributes) if name.isupper())
 _CLOSE: Final = 0.8
 # What other queues call it, and what is no close match.
 _ELSEWHERE: Final = {

@@ -42,6 +42,7 @@ from django_partisan.models import (
     Task,
 )
 from django_partisan.processor import BaseTaskProcessor, IterationProcessor
+from django_partisan.processor.attributes import Attributes
 from django_partisan.schedules import Schedule
 from django_partisan.settings import PREFIX, QUEUES_SETTING, ProcessSettings, QueueSettings
 from django_partisan.worker import signals
@@ -147,7 +148,7 @@ def test_the_columns_are_those_of_the_model(model: type[Model]) -> None:
 
 def test_the_attributes_of_a_processor_are_those_of_the_class() -> None:
     told = {name: default for name, default, _ in table("processor", "Attributes of a processor")}
-    names = [name for name in vars(BaseTaskProcessor) if name.isupper()]
+    names = [name for name in vars(Attributes) if name.isupper()]
     assert told == {name: repr(getattr(BaseTaskProcessor, name)) for name in names}
 
 
