@@ -10,11 +10,11 @@ import signal
 import socket
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from django_partisan.attempt import ClaimedTask, Interim, Outcome
-from django_partisan.exceptions import TaskCancelled, TaskTimedOut
+from django_partisan.exceptions import TaskCancelled
+from django_partisan.manager.pool.in_hand import HardLimit, InHand, hard_limit_of, killed_after
 from django_partisan.manager.pool.launcher_client import LauncherClient
 from django_partisan.manager.pool.output import WorkerOutput
 from django_partisan.manager.runtimes import CHUNK_SECONDS
@@ -37,27 +37,6 @@ from django_partisan.wire.messages import (
 logger = logging.getLogger(__name__)
 _TOLD: Final = 100
 """Tasks of one worker that the manager's row shows at most."""
-
-
-@dataclass(slots=True)
-class InHand:
-    """A task that a worker was handed and has not reported yet."""
-
-    task: ClaimedTask
-    chunk: int
-    seconds: float | None
-    is_asked_back: bool = False
-    since: float = 0.0
-    """When it was handed out to run beside others."""
-
-
-class HardLimit(NamedTuple):
-    """When a worker is killed unless its task has ended, and what the task then ends with."""
-
-    kill_at: float
-    error: BaseException
-    started: float | None
-    grace: float
 
 
 class WorkerHandle:
@@ -172,33 +151,19 @@ class WorkerHandle:
         """
         self.places = places
         self.has_begun_all = False
-        if places > 1:
-            self._hand_out_beside(chunk, now)
-            return
         number = self._next_chunk
         self._next_chunk = (number + 1) % 256
         # Tokens first: a worker that finds a task without one takes it as taken back.
         os.write(self._token_writer, bytes([number]) * len(chunk))
-        self.channel.send(message_of(Chunk(number, [task for task, _ in chunk])))
-        if not self.in_hand:
-            self.changed_at = now
-        for task, seconds in chunk:
-            self.in_hand.append(InHand(task, number, seconds))
-            self.backlog_seconds += seconds or 0.0
-            self.is_exclusive = self.is_exclusive or seconds is None
-
-    def _hand_out_beside(
-        self, chunk: Sequence[tuple[ClaimedTask, float | None]], now: float
-    ) -> None:
-        number = self._next_chunk
-        self._next_chunk = (number + 1) % 256
-        os.write(self._token_writer, bytes([number]) * len(chunk))
-        self.channel.send(message_of(Shared(number, [task for task, _ in chunk], self.places)))
+        tasks = [task for task, _ in chunk]
+        order = Chunk(number, tasks) if places == 1 else Shared(number, tasks, places)
+        self.channel.send(message_of(order))
         if not self.in_hand:
             self.changed_at = now
         for task, seconds in chunk:
             self.in_hand.append(InHand(task, number, seconds, since=now))
             self.backlog_seconds += seconds or 0.0
+            self.is_exclusive = self.is_exclusive or (places == 1 and seconds is None)
 
     def take_back(self) -> list[ClaimedTask]:
         """Take back every task that has not been started, in order."""
@@ -260,7 +225,7 @@ class WorkerHandle:
         limit = self.hard_limits.get(task.id)
         kill_at = now + grace if limit is None else min(limit.kill_at, now + grace)
         started = None if limit is None else limit.started
-        error = TaskCancelled(killed=_killed_after(grace))
+        error = TaskCancelled(killed=killed_after(grace))
         self.hard_limits[task.id] = HardLimit(kill_at, error, started, grace)
         # A full pipe or a dead reader: the worker is killed soon.
         with contextlib.suppress(OSError):
@@ -330,13 +295,8 @@ class WorkerHandle:
             told["seconds"] = round(now - self.changed_at, 3)
             if self.places > 1:
                 told["seconds"] = round(now - self.in_hand[0].since, 3)
-                told["beside"] = [self._told(item, now) for item in list(self.in_hand)[1:_TOLD]]
+                told["beside"] = [item.told(now) for item in list(self.in_hand)[1:_TOLD]]
         return told
-
-    def _told(self, item: InHand, now: float) -> dict[str, Any]:
-        task, seconds = item.task, round(now - item.since, 3)
-        name = task.processor_class
-        return {"task": task.id, "lease": task.lease, "processor": name, "seconds": seconds}
 
     def describe(self, now: float) -> str:
         """Say in a sentence what the worker does right now."""
@@ -366,7 +326,7 @@ class WorkerHandle:
         match report:
             case Limited(task_id=task_id):
                 if any(item.task.id == task_id for item in self.in_hand):
-                    self.hard_limits.setdefault(task_id, _hard_limit(report))
+                    self.hard_limits.setdefault(task_id, hard_limit_of(report))
             case Blocked(task_id):
                 self.blocked_by = task_id
             case Line():
@@ -384,20 +344,20 @@ class WorkerHandle:
             self.output.add_line(*line)
 
     def _has_in_hand(self, task_id: int, lease: int) -> bool:
-        return any(item.task[:2] == (task_id, lease) for item in self.in_hand)
+        return any(item.is_of(task_id, lease) for item in self.in_hand)
 
     def _is_awaited(self, outcome: Outcome) -> bool:
         running = self.running
         return running is not None and (
             (outcome.task_id == running.id and outcome.lease == running.lease)
-            or (self.places > 1 and any(_is_of(outcome, item) for item in self.in_hand))
+            or (self.places > 1 and self._has_in_hand(*outcome[:2]))
         )
 
     def _done(self, outcome: Outcome) -> ClaimedTask:
         item = self.in_hand.popleft()
         if item.task.id != outcome.task_id:
             self.in_hand.appendleft(item)
-            item = next(item for item in self.in_hand if _is_of(outcome, item))
+            item = next(item for item in self.in_hand if item.is_of(*outcome[:2]))
             self.in_hand.remove(item)
         self.backlog_seconds -= item.seconds or 0.0
         return item.task
@@ -417,17 +377,3 @@ def _pipe(unless_complete: contextlib.ExitStack) -> tuple[int, int]:
     for end in ends:
         unless_complete.callback(os.close, end)
     return ends
-
-
-def _is_of(outcome: Outcome, item: InHand) -> bool:
-    return outcome.task_id == item.task.id and outcome.lease == item.task.lease
-
-
-def _hard_limit(limited: Limited) -> HardLimit:
-    error = TaskTimedOut(limited.limit, killed=_killed_after(limited.grace))
-    kill_at = limited.started + limited.limit + limited.grace
-    return HardLimit(kill_at, error, limited.started, limited.grace)
-
-
-def _killed_after(grace: float) -> str:
-    return f" It did not stop within {grace:g} s after that, so its worker was killed."
