@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from django_partisan.models import Attempt, Task
 from tests.app.async_tasks import (
     AsyncFailing,
@@ -19,8 +17,6 @@ from tests.processes.conftest import StartManager
 from tests.shop_app.models import Order
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are, started, statuses
-
-pytestmark = pytest.mark.alike
 
 
 def test_coroutines_end_in_all_the_ways_in_which_tasks_do(

@@ -33,7 +33,6 @@ from tests.processes.conftest import StartManager
 from tests.support.helpers import wait_until
 from tests.support.ledger import Book, all_are, assert_no_other_was_charged, done, started, statuses
 
-pytestmark = pytest.mark.alike
 ONE = {"WORKERS_COUNT": 1, "CONCURRENCY": 20}
 TWO = {"WORKERS_COUNT": 2, "CONCURRENCY": 20}
 

@@ -249,7 +249,7 @@ def concurrency_messages(settings: Any, **queues: dict[str, int]) -> dict[str, s
 def test_concurrency_that_does_nothing_for_a_queue_is_told(settings: Any) -> None:
     found = concurrency_messages(settings, nobodys={"CONCURRENCY": 5}, default={})
     assert found == {
-        "django_partisan.W014": "PARTISAN_CONFIG['nobodys']['CONCURRENCY'] does nothing: no "
+        "django_partisan.W015": "PARTISAN_CONFIG['nobodys']['CONCURRENCY'] does nothing: no "
         "processor of this queue can share a worker."
     }
 
@@ -261,7 +261,7 @@ def test_as_many_connections_as_a_server_hardly_has_are_told(
     few = {"CONCURRENCY": 20, "WORKERS_COUNT": 4}
     assert concurrency_messages(settings, default=few) == {}
     found = concurrency_messages(settings, default={"CONCURRENCY": 100, "WORKERS_COUNT": 2})
-    assert "may open 203 connections" in found["django_partisan.W015"]
+    assert "may open 203 connections" in found["django_partisan.W016"]
     monkeypatch.setattr(type(connections["default"]), "vendor", "sqlite")
     assert concurrency_messages(settings, default={"CONCURRENCY": 100}) == {}
 
