@@ -300,6 +300,39 @@ class ThreadFork(Forking):
         self.fork(path)
 
 
+class Telling:
+    """Says who it is in each way that there is, once it has met the others."""
+
+    def tell(self, name: str) -> None:
+        print("printed", name)
+        self.logger.info("logged %s", name)  # type: ignore[attr-defined]
+        self.progress(1, 2, f"half of {name}")  # type: ignore[attr-defined]
+        self.checkpoint({"of": name})  # type: ignore[attr-defined]
+
+    def found(self) -> Any:
+        return self.checkpointed  # type: ignore[attr-defined]
+
+
+@registry.register
+class AsyncTelling(Telling, AsyncMeet):
+    async def work(self, directory: str, expected: int, name: str) -> Any:
+        await super().work(directory, expected)
+        if (found := await sync_to_async(self.found)()) is not None:
+            return found
+        self.tell(name)
+        raise FailTask(name)
+
+
+@registry.register
+class ThreadTelling(Telling, ThreadMeet):
+    def work(self, directory: str, expected: int, name: str) -> Any:
+        super().work(directory, expected)
+        if (found := self.found()) is not None:
+            return found
+        self.tell(name)
+        raise FailTask(name)
+
+
 @registry.register
 class AsyncPause(AsyncNoted):
     """Says nothing, and waits."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from django_partisan import lifecycle
 from django_partisan.models import Attempt, ManagerProcess, Task
 from tests.app.async_tasks import (
     AsyncBlock,
@@ -21,10 +22,12 @@ from tests.app.async_tasks import (
     AsyncMix,
     AsyncNote,
     AsyncSleep,
+    AsyncTelling,
     AsyncWaitForFile,
     ThreadFork,
     ThreadLimited,
     ThreadMeet,
+    ThreadTelling,
     ThreadWait,
 )
 from tests.app.models import Ledger
@@ -52,6 +55,25 @@ def test_as_many_run_at_once_as_the_queue_says(
     wait_until(lambda: all_are(ids, "finished"), message=lambda: manager.log)
     assert len(workers()) == 1
     book.run(Note(), AsyncNote(), *[AsyncNote()] * 50)
+
+
+@pytest.mark.parametrize("kind", [AsyncTelling, ThreadTelling])
+def test_what_each_tells_is_its_own(
+    start_manager: StartManager, book: Book, tmp_path: Path, kind: type[AsyncTelling]
+) -> None:
+    manager = start_manager(queue=ONE)
+    ids = book.enqueue(*(kind(str(tmp_path), 20, f"no. {number}") for number in range(20)))
+    wait_until(lambda: all_are(ids, "error"), message=lambda: manager.log)
+    for number, task in enumerate(Task.objects.filter(pk__in=ids).order_by("pk")):
+        assert task.log.count("\n") == 1
+        assert task.log.endswith(f"logged no. {number}\n")
+        assert task.progress is not None
+        assert task.progress.message == f"half of no. {number}"
+        assert f"printed no. {number}" in manager.log
+    assert lifecycle.requeue(ids) == ids
+    wait_until(lambda: all_are(ids, "finished"), message=lambda: manager.log)
+    results = Task.objects.filter(pk__in=ids).order_by("pk").values_list("result", flat=True)
+    assert [*results] == [{"of": f"no. {number}"} for number in range(20)]
 
 
 def test_no_more_run_at_once_than_the_queue_says(
