@@ -315,8 +315,8 @@ class Telling:
 
 @registry.register
 class AsyncTelling(Telling, AsyncMeet):
-    async def work(self, directory: str, expected: int, name: str) -> Any:
-        await super().work(directory, expected)
+    async def work(self, directory: str, count: int, name: str = "") -> Any:
+        await super().work(directory, count)
         if (found := await sync_to_async(self.found)()) is not None:
             return found
         self.tell(name)
@@ -325,8 +325,8 @@ class AsyncTelling(Telling, AsyncMeet):
 
 @registry.register
 class ThreadTelling(Telling, ThreadMeet):
-    def work(self, directory: str, expected: int, name: str) -> Any:
-        super().work(directory, expected)
+    def work(self, directory: str, count: int, name: str = "") -> Any:
+        super().work(directory, count)
         if (found := self.found()) is not None:
             return found
         self.tell(name)
