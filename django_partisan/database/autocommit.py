@@ -10,6 +10,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_partisan.exceptions import ConfigurationError
 
+_LEGACY: Final = -1
+"""What Python calls ``sqlite3.LEGACY_TRANSACTION_CONTROL``."""
 _IN_TRANSACTION: Final = (1, 2, 3)
 """What libpq calls a statement under way, a transaction, and one that has failed."""
 
@@ -24,8 +26,10 @@ def switch_on_autocommit(connection: BaseDatabaseWrapper) -> None:
         connection.rollback()
         connection.set_autocommit(True)
     raw = connection.connection
-    if connection.vendor == "sqlite" and getattr(raw, "autocommit", None) is False:
-        raw.autocommit = True  # The driver's own, from Python 3.12 on; Django sets another one.
+    if connection.vendor == "sqlite" and getattr(raw, "autocommit", _LEGACY) != _LEGACY:
+        # The driver's own, from Python 3.12 on: Django sets another one, and relies on commit() and
+        # rollback(), which do nothing while this one is True.
+        raw.autocommit = _LEGACY
     if is_in_transaction(connection):
         with connection.cursor() as cursor:
             cursor.execute("COMMIT")

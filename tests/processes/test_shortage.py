@@ -53,10 +53,10 @@ def test_without_descriptors_in_the_manager_it_goes_on_with_the_workers_it_has(
 ) -> None:
     manager = start_manager(queue={"WORKERS_COUNT": WORKERS})
     process = psutil.Process(manager.pid)
+    limit(process, resource.RLIMIT_NOFILE, 3)
+    # First the limit: what the dead leave would do for a successor.
     for worker in manager.workers()[2:]:
         worker.kill()
-    # What the dead leave is less than what their successors need.
-    limit(process, resource.RLIMIT_NOFILE, 3)
     wait_until(lambda: told(manager) == 1, message=lambda: manager.log)
     tasks = book.enqueue(*[Note()] * 20)
     limit(process, resource.RLIMIT_NOFILE, PLENTY)
