@@ -6,11 +6,11 @@ import logging
 import os
 import selectors
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from django_partisan.attempt import ClaimedTask, Interim, Outcome
+from django_partisan.attempt import ClaimedTask
 from django_partisan.config.const import NEVER, STARVED_WORKER
 from django_partisan.fault_points import reach
 from django_partisan.manager.local_queue import LocalQueue
@@ -18,6 +18,7 @@ from django_partisan.manager.pool import reaping
 from django_partisan.manager.pool.chunks import Chunks, SharedChunks
 from django_partisan.manager.pool.launcher_client import Exited, Refused, Started, death_reason
 from django_partisan.manager.pool.launcher_keeper import LauncherKeeper
+from django_partisan.manager.pool.observer import PoolObserver
 from django_partisan.manager.pool.output import OutputPipes
 from django_partisan.manager.pool.respawn import Respawn
 from django_partisan.manager.pool.scarcity import Scarcity
@@ -30,25 +31,6 @@ from django_partisan.shortage import Shortage, is_shortage
 logger = logging.getLogger(__name__)
 _STATUS_SECONDS: Final = 1.0
 _LAST_BREATH_SECONDS: Final = 0.1
-
-
-class PoolObserver(Protocol):
-    """What the pool tells of its workers: outcomes, deaths, starts that have to be proven."""
-
-    def told(self, interims: Iterable[Interim]) -> None:
-        """Take note of what tasks tell of themselves; none of them has ended before that."""
-
-    def ended(self, worker: WorkerHandle, task: ClaimedTask, outcome: Outcome) -> None:
-        """Take note of a worker's report."""
-
-    def died(self, worker: WorkerHandle, unstarted: list[ClaimedTask], reason: str) -> None:
-        """Take note of a worker's death; its running task is ``worker.running``."""
-
-    def prove_start(self, task: ClaimedTask) -> bool:
-        """Prove that a task which was rescued before is about to start.
-
-        False when that cannot be: then the observer has dealt with the task.
-        """
 
 
 class WorkerPool:
