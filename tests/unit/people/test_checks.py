@@ -257,12 +257,12 @@ def test_concurrency_that_does_nothing_for_a_queue_is_told(settings: Any) -> Non
 def test_as_many_connections_as_a_server_hardly_has_are_told(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(connections["default"]), "vendor", "postgresql")
+    monkeypatch.setattr(connections["default"], "vendor", "postgresql")
     few = {"CONCURRENCY": 20, "WORKERS_COUNT": 4}
     assert concurrency_messages(settings, default=few) == {}
     found = concurrency_messages(settings, default={"CONCURRENCY": 100, "WORKERS_COUNT": 2})
     assert "may open 203 connections" in found["django_partisan.W016"]
-    monkeypatch.setattr(type(connections["default"]), "vendor", "sqlite")
+    monkeypatch.setattr(connections["default"], "vendor", "sqlite")
     assert concurrency_messages(settings, default={"CONCURRENCY": 100}) == {}
 
 
