@@ -160,7 +160,7 @@ class ConcurrentWorker(Worker):
         self._changed.set()
 
     def _start(self, order: Shared) -> None:
-        reach("worker.got_a_chunk")
+        reach("worker.got_several")
         self._interruptions.refresh()
         if not self._running and time.monotonic() - self._idle_since > IDLE_CHECK_SECONDS:
             close_broken_connections()  # Nothing runs: their threads are at rest.
@@ -173,7 +173,7 @@ class ConcurrentWorker(Worker):
         while self._waiting and len(self._running) < self._places and not self._may_end():
             number, task = self._waiting.popleft()
             if self._take_token(number):
-                reach("worker.took_a_task")
+                reach("worker.took_one_of_several")
                 self._begin(task)
             else:
                 while self._waiting and self._waiting[0][0] == number:
@@ -197,9 +197,9 @@ class ConcurrentWorker(Worker):
         outcome = await attempt.outcome()
         self._interruptions.remove(attempt)
         log_end(attempt.task, outcome, self._lifeline)
-        reach("worker.ran")
+        reach("worker.ran_one_of_several")
         self._report(attempt.task, outcome)
-        reach("worker.reported")
+        reach("worker.reported_one_of_several")
 
     def _ended(self, made: asyncio.Task[None]) -> None:
         attempt = self._running.pop(made)

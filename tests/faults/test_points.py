@@ -15,6 +15,7 @@ from django.db import connection
 from django.utils import timezone
 
 from django_partisan.models import Task
+from tests.app.async_tasks import AsyncNote
 from tests.app.long_tasks import GoOnAtomically, TellProgress
 from tests.app.models import Ledger
 from tests.app.partisan_tasks import ExitOnce, Note, SucceedAtThird, WaitForFile
@@ -41,7 +42,15 @@ OF_SCHEDULES = {
     *("manager.inserted_schedules", "manager.fired_schedules"),
 }
 """What is killed there is tested with schedules."""
-QUICK = [("manager.claimed", "kill"), ("manager.heard", "stop"), ("worker.ran", "kill")]
+OF_SHARING = {
+    *("worker.got_several", "worker.took_one_of_several"),
+    *("worker.ran_one_of_several", "worker.reported_one_of_several"),
+}
+"""Where a worker runs several tasks at once."""
+QUICK = [
+    *[("manager.claimed", "kill"), ("manager.heard", "stop"), ("worker.ran", "kill")],
+    ("worker.ran_one_of_several", "kill"),
+]
 PAUSE_SECONDS = {"manager": 7.0, "launcher": 1.0, "worker": 1.0}
 """Longer than what makes a manager dead, for a manager."""
 
@@ -61,7 +70,7 @@ def test_every_process_has_points() -> None:
     assert {point.partition(".")[0] for point in points()} == {"manager", "launcher", "worker"}
     assert len(set(points())) == len(points()) > 20
     assert {point for point, _ in QUICK} | OF_STOPPING | OF_TAKING_OVER <= set(points())
-    assert set(points()) >= OF_SCHEDULES
+    assert set(points()) >= OF_SCHEDULES | OF_SHARING
 
 
 @pytest.mark.parametrize(("point", "action"), QUICK)
@@ -86,9 +95,12 @@ def _strike_at(
         _leave_orphans(start_manager, book, directory)
     strike = Strike(point=point, action=action, directory=str(directory / "strikes"))
     Path(strike.directory).mkdir()
+    queue = QUEUE | ({"CONCURRENCY": 5} if point in OF_SHARING else {})
     manager = start_manager(
-        is_waiting=False, queue=QUEUE, settings=SHORT_LIVES, environment=strike.variables
+        is_waiting=False, queue=queue, settings=SHORT_LIVES, environment=strike.variables
     )
+    if point in OF_SHARING:
+        book.enqueue(*[AsyncNote()] * 20)
     book.enqueue(*[Note()] * 40, *[SucceedAtThird()] * 2, *[WriteTwice(0)] * 3, ExitOnce())
     book.enqueue(TellProgress(3))
     stepping = book.enqueue(*[GoOnAtomically(5)] * 3)
