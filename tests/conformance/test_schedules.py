@@ -75,7 +75,8 @@ def test_what_somebody_has_locked_is_left_out_and_the_others_fire() -> None:
 
 @pytest.mark.postgresql
 def test_a_duplicate_in_an_open_transaction_blocks_its_schedule_alone() -> None:
-    blocked, other = make_schedule("blocked", processor_class=ONCE), make_schedule("other")
+    blocked = make_schedule("blocked", processor_class=ONCE)
+    other = make_schedule("other", every_seconds=86400)  # Not due again by the next minute.
     make_due(blocked)
     make_due(other)
     with duplicate_in_open_transaction():
