@@ -25,7 +25,7 @@ from django_partisan.worker.connections import (
 )
 from django_partisan.worker.interruption import Interruption
 from django_partisan.worker.interruptions import Interruptions
-from django_partisan.worker.output import ChannelOutput, Output
+from django_partisan.worker.output import ChannelOutput, Output, print_line_by_line
 from django_partisan.worker.process import IDLE_CHECK_SECONDS, Worker, WorkerOptions, log_end
 from django_partisan.worker.threads import Threads, TidyThreads
 
@@ -70,7 +70,10 @@ class ConcurrentWorker(Worker):
     def _output_on(self, descriptors: Sequence[int]) -> Output | None:
         for fd in descriptors:
             os.close(fd)  # Nobody could tell whose output it is.
-        return ChannelOutput(self._channel.send) if descriptors else None
+        if not descriptors:
+            return None
+        print_line_by_line()
+        return ChannelOutput(self._channel.send)
 
     def _interruption_by(self, requests: int) -> Interruption:
         self._interruptions = Interruptions(

@@ -129,19 +129,14 @@ class PipeOutput:
 
     def start(self) -> None:
         """Have everything that is printed from now on go into the pipe, line by line."""
-        streams: list[Any] = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
-        self._flushes = [stream.flush for stream in streams]
+        streams = (sys.stdout, sys.stderr)
+        self._flushes = [stream.flush for stream in streams if stream is not None]
         self._flush()
         for fd in _STANDARD:
             nowhere = -1 if is_open(fd) else os.open(os.devnull, os.O_WRONLY)
             self._spares[fd] = out_of_reach(fd if nowhere < 0 else nowhere)
             os.dup2(self._writer, fd)
-        for stream in streams:
-            if hasattr(stream, "reconfigure"):
-                # What waits in a buffer dies with the process.
-                stream.reconfigure(line_buffering=True)
-        if _stdout is not None:
-            _C.setvbuf(_stdout, None, _IOLBF, 0)
+        print_line_by_line()
         os.register_at_fork(after_in_parent=self._note_fork, after_in_child=self._let_go)
 
     def is_whole(self) -> bool:
@@ -279,6 +274,15 @@ class PipeOutput:
             if not seen & 1 and self._words[self._place] == seen:
                 return (seen >> 1) + self._unread[0]
         return _UNKNOWN
+
+
+def print_line_by_line() -> None:
+    """Let no line wait in a buffer, which dies with the process; C's stderr has none."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)
+    if _stdout is not None:
+        _C.setvbuf(_stdout, None, _IOLBF, 0)
 
 
 def attend(output: Output | None) -> None:

@@ -9,9 +9,11 @@ import random
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from django.db import connection
 
 from django_partisan.control import pause, resume
 from django_partisan.lifecycle import request_cancel, stored_checkpoint
@@ -77,9 +79,11 @@ def test_a_pause_stops_it_between_two_items_and_it_goes_on_afterwards(
     start_manager: StartManager, book: Book, what: str
 ) -> None:
     manager = start_manager()
-    task_id = IterateAtomically(FOREVER, 0.01).delay().pk
+    # On SQLite one transaction after another leaves writers elsewhere hardly a gap.
+    kind = IterateAtomically if connection.vendor == "postgresql" else Iterate
+    task_id = kind(FOREVER, 0.01).delay().pk
     wait_until(lambda: has_begun(task_id), message=lambda: manager.log)
-    target = {"queue_name": "default"} if what == "queue" else {"processor": IterateAtomically}
+    target: Any = {"queue_name": "default"} if what == "queue" else {"processor": kind}
     pause(**target)
     wait_until(lambda: is_given_back(task_id), message=lambda: manager.log)
     before = len(items_of(task_id))
