@@ -42,12 +42,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--turn",
         choices=list(TURNS),
-        help="of the tests that start processes only this half: another run has the others",
+        help="of the tests that start processes, only this half: another run has the others",
     )
     parser.addoption(
         "--alone",
         action="store_true",
-        help="no other run has this database: keep what needs it, whatever its turn",
+        help="no other run has this database: keep what needs it, whatever its turn; what uses the"
+        " whole package takes turns as well",
     )
 
 
@@ -121,7 +122,7 @@ def _remarkable_skips(terminalreporter: pytest.TerminalReporter) -> Counter[str]
 
 
 def _has_another_turn(config: pytest.Config, item: pytest.Item) -> bool:
-    if _kind_of(item) not in DEAR:
+    if _kind_of(item) not in (*DEAR, *["integration"] * config.option.alone):
         return False
     if config.option.alone and item.get_closest_marker(connection.vendor):
         return False

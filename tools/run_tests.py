@@ -5,10 +5,11 @@ The databases are SQLite, the embedded PostgreSQL, and every server in PARTISAN_
 [pytest's arguments]``
 
 The two ends of the version range share the work. Tests that start processes take turns, by a number
-made of their name. With ``--extent once`` each of them runs once, on SQLite at the oldest end or on
-PostgreSQL at the newest; with ``--extent pairs`` each runs once on each database and once at each
-end. Without an extent, and for tests that are named, every run is whole. ``--only`` picks runs by a
-part of their name: "sqlite,postgres". pytest's ``-n0`` lets tests run one after another.
+made of their name. With ``--extent once`` each of them, and of those in ``integration/``, runs
+once, on SQLite at the oldest end or on PostgreSQL at the newest; with ``--extent pairs`` each runs
+once on each database and once at each end. Without an extent, or named, every run is
+whole. ``--only`` picks runs by a part of their name: "sqlite,postgres". pytest's ``-n0`` lets tests
+run one after another.
 """
 
 from __future__ import annotations
