@@ -117,7 +117,6 @@ def test_neither_is_anything_of_what_is_deleted_when_it_has_finished(
 def test_what_is_large_is_stored_by_several_statements(
     manager: WorkersManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STATEMENT_BYTES", 10)
     batches: list[int] = []
     store = lifecycle.store_outputs
 
@@ -127,6 +126,8 @@ def test_what_is_large_is_stored_by_several_statements(
 
     monkeypatch.setattr(lifecycle, "store_outputs", storing)
     tasks = claimed(manager, *[PrintBy("by_print")] * 5)
+    most = max(len(f"task {task.id}\n") for task in tasks)
+    monkeypatch.setattr(module, "STATEMENT_BYTES", most + 1)
     for task in tasks:
         end(manager, task, "task ID\n")
     turn(manager)
